@@ -1,0 +1,10 @@
+//! Who is calling, as a value that stands in every key.
+//!
+//! [`Principal`] says whose a session, a stream, a sealed state or a cached answer is. It is part
+//! of those key types, so that code that forgets it does not compile.
+//!
+//! It does not decide who a caller is; the transport settles that before anything else.
+
+mod principal;
+
+pub use principal::Principal;

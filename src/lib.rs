@@ -1,0 +1,7 @@
+//! Switchboard.
+
+pub mod identity;
+pub mod protocol;
+pub mod runtime;
+pub mod service;
+pub mod store;

@@ -1,0 +1,34 @@
+//! The Model Context Protocol as plain values: what may be said, in every published revision.
+//!
+//! No I/O, no async, no clock: parsing, classification and encoding only, so that every rule here
+//! can be tested as a table. Row 0 of the import table: it imports nothing of ours.
+//!
+//! It does not decide HTTP statuses or which error code an outcome gets; `transport/reply.rs` does.
+//!
+//! Invariants:
+//! - What a client sent is pre-scanned once ([`prescan`]) and decoded from the same bytes; `params`
+//!   stay raw ([`raw::RawJson`]) and are never re-serialized.
+//! - A request id keeps its JSON type from the way in to the way out.
+
+pub mod capabilities;
+pub mod client_request;
+pub mod content;
+pub mod era;
+pub mod error_code;
+pub mod headers;
+pub mod input;
+pub mod jsonrpc;
+pub mod lifecycle;
+pub mod logging;
+pub mod meta;
+pub mod method;
+pub mod notification;
+pub mod param_headers;
+pub mod params;
+pub mod prescan;
+pub mod prompt;
+pub mod raw;
+pub mod resource;
+pub mod subscription;
+pub mod tool;
+pub mod version;

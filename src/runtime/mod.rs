@@ -1,0 +1,9 @@
+//! The ground everything stands on: time, tasks, keys and stopping.
+//!
+//! Nothing here knows about MCP. Row 0 of the import table: it imports nothing of ours.
+
+pub mod arbiters;
+pub mod clock;
+pub mod seal;
+pub mod shutdown;
+pub mod tasks;

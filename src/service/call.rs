@@ -1,0 +1,73 @@
+//! One request, as those who answer it see it.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::deadline::Deadline;
+use super::outlet::Outlet;
+use crate::identity::Principal;
+use crate::protocol::capabilities::ClientCapabilities;
+use crate::protocol::jsonrpc::{Params, ProgressToken};
+use crate::protocol::lifecycle::Implementation;
+use crate::protocol::method::Method;
+use crate::protocol::version::ProtocolVersion;
+
+/// A request and its surroundings.
+#[derive(Debug)]
+pub struct Call {
+    /// What is asked.
+    pub method: Method,
+    /// With what, as it came.
+    pub params: Params,
+    /// By whom, until when, and how to reach them.
+    pub context: CallContext,
+}
+
+/// The surroundings of a call. Cloning shares them.
+#[derive(Clone, Debug)]
+pub struct CallContext {
+    /// Whose call it is.
+    pub principal: Principal,
+    /// The name of the endpoint it came in by.
+    pub endpoint: Arc<str>,
+    /// The revision it is spoken in.
+    pub version: ProtocolVersion,
+    /// What the client can do and says it is.
+    pub client: Arc<Client>,
+    /// Set when the client wants to hear of progress.
+    pub progress_token: Option<ProgressToken>,
+    /// Fires when nobody wants the answer any more.
+    pub cancel: CancellationToken,
+    /// When the call is given up.
+    pub deadline: Deadline,
+    /// The way to the client while the call runs.
+    pub outlet: Arc<dyn Outlet>,
+}
+
+/// The other side of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// What it declared.
+    pub capabilities: ClientCapabilities,
+    /// Who it says it is, for display.
+    pub info: Option<Implementation>,
+}
+
+impl Client {
+    /// A client that declared nothing.
+    #[must_use]
+    pub const fn unknown() -> Self {
+        Self {
+            capabilities: ClientCapabilities {
+                raw: crate::protocol::raw::RawJson::empty_object(),
+                elicitation_form: false,
+                elicitation_url: false,
+                sampling: false,
+                sampling_tools: false,
+                roots: false,
+            },
+            info: None,
+        }
+    }
+}

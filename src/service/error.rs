@@ -1,0 +1,94 @@
+//! Why a call has no result.
+
+use std::time::Duration;
+
+use crate::protocol::capabilities::ClientCapability;
+use crate::protocol::raw::RawJson;
+
+/// What went wrong, as far as the client may know it. Details for operators are logged where the
+/// error arises.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum ServiceError {
+    /// The service does not offer this method.
+    #[error("method {0:?} is not available")]
+    MethodNotFound(String),
+    /// No tool of that name.
+    #[error("unknown tool {0:?}")]
+    UnknownTool(String),
+    /// No prompt of that name.
+    #[error("unknown prompt {0:?}")]
+    UnknownPrompt(String),
+    /// No resource at that URI.
+    #[error("resource {uri:?} not found")]
+    ResourceNotFound {
+        /// The URI asked for.
+        uri: String,
+    },
+    /// The parameters do not fit.
+    #[error("invalid params: {0}")]
+    InvalidParams(String),
+    /// A `requestState` we did not issue for this, or whose time is over.
+    #[error("invalid or expired requestState")]
+    InvalidRequestState,
+    /// The client did not declare what this needs.
+    #[error("this needs the client capability {}", .0.name())]
+    MissingCapability(ClientCapability),
+    /// The call was given up at its deadline.
+    #[error("the call did not end within its deadline")]
+    DeadlineExceeded,
+    /// The call was cancelled; nobody hears of it.
+    #[error("the call was cancelled")]
+    Cancelled,
+    /// No room for it now.
+    #[error("overloaded: {what}")]
+    Overloaded {
+        /// Which bound was met.
+        what: &'static str,
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// It may or may not have taken effect, and nobody will ever know.
+    #[error("the outcome of this call is unknown: {0}")]
+    OutcomeUnknown(&'static str),
+    /// A code of the tool's own.
+    #[error("{message}")]
+    Application {
+        /// The code; outside the ranges JSON-RPC and MCP reserve.
+        code: i64,
+        /// What it says.
+        message: String,
+        /// Anything more.
+        data: Option<RawJson>,
+    },
+    /// A fault of ours.
+    #[error("internal error")]
+    Internal,
+}
+
+impl ServiceError {
+    /// A short fixed name, for metrics and logs.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::MethodNotFound(_) => "method_not_found",
+            Self::UnknownTool(_) => "unknown_tool",
+            Self::UnknownPrompt(_) => "unknown_prompt",
+            Self::ResourceNotFound { .. } => "resource_not_found",
+            Self::InvalidParams(_) => "invalid_params",
+            Self::InvalidRequestState => "invalid_request_state",
+            Self::MissingCapability(_) => "missing_capability",
+            Self::DeadlineExceeded => "deadline_exceeded",
+            Self::Cancelled => "cancelled",
+            Self::Overloaded { .. } => "overloaded",
+            Self::OutcomeUnknown(_) => "outcome_unknown",
+            Self::Application { .. } => "application",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// Whether the very same call may succeed later without having had an effect now.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        matches!(self, Self::Overloaded { .. })
+    }
+}

@@ -1,0 +1,154 @@
+//! The seam between those who carry requests and those who answer them: request in, result out.
+//!
+//! A transport builds a [`Call`] and hands it to a [`Service`]; the library ([`crate::server`])
+//! answers from this process, a gateway from upstreams. While it runs, a call reaches its client
+//! through its [`Outlet`]: progress, log lines and questions. What changes over time reaches
+//! clients through a [`changes::Watch`].
+//!
+//! It does not know HTTP, sessions or stores; and errors leave here as [`ServiceError`], without a
+//! status or a JSON-RPC code (those are given in `transport/reply.rs`).
+//!
+//! Concurrency: a [`CallFuture`] is `Send`. It may be polled first where it arrived and later on
+//! the main runtime; it ends when dropped, and should end soon after its
+//! [`CallContext::cancel`] fires.
+
+mod call;
+pub mod changes;
+mod deadline;
+mod error;
+mod outlet;
+
+pub use call::{Call, CallContext, Client};
+pub use deadline::Deadline;
+pub use error::ServiceError;
+pub use outlet::{AskError, Outlet, Quiet};
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use crate::identity::Principal;
+use crate::protocol::capabilities::ServerCapabilities;
+use crate::protocol::client_request::ClientRequest;
+use crate::protocol::lifecycle::Implementation;
+use crate::protocol::param_headers::HeaderParams;
+use crate::protocol::raw::RawJson;
+use crate::protocol::subscription::SubscriptionFilter;
+use changes::{CatalogDigest, Watch};
+
+/// A running call.
+pub type CallFuture = Pin<Box<dyn Future<Output = Result<Reply, ServiceError>> + Send>>;
+
+/// Something that answers requests.
+pub trait Service: Send + Sync + 'static {
+    /// Who it is and what it offers, to this principal.
+    fn describe(&self, principal: &Principal) -> Arc<Description>;
+
+    /// Answers one of the methods that are the service's to answer: `tools/*`, `resources/list`,
+    /// `resources/templates/list`, `resources/read`, `prompts/*`, `completion/complete`.
+    fn call(&self, call: Call) -> CallFuture;
+
+    /// Which arguments of `tool` a stateless client must repeat as headers.
+    fn header_params(&self, principal: &Principal, tool: &str) -> Option<Arc<HeaderParams>>;
+
+    /// A digest of each list as this principal sees it.
+    fn catalog_digest(&self, principal: &Principal) -> CatalogDigest;
+
+    /// Starts to watch what `filter` asks for, as far as it can be watched.
+    fn watch(
+        &self,
+        principal: &Principal,
+        filter: SubscriptionFilter,
+    ) -> BoxFuture<'static, Result<Watch, ServiceError>>;
+}
+
+/// What a service says of itself.
+#[derive(Clone, Debug)]
+pub struct Description {
+    /// Its name and version.
+    pub info: Implementation,
+    /// What it offers.
+    pub capabilities: ServerCapabilities,
+    /// How a model should use it.
+    pub instructions: Option<String>,
+}
+
+/// A result on its way to the client. Each era writes its own envelope around it.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// Whether the work is done.
+    pub kind: ReplyKind,
+    /// The members of the result but for `_meta`, an object.
+    pub members: RawJson,
+    /// The result's own `_meta`, an object.
+    pub meta: Option<RawJson>,
+    /// How long it may be kept; written on cacheable results of the stateless era.
+    pub cache: CacheHints,
+}
+
+impl Reply {
+    /// A finished result without metadata.
+    #[must_use]
+    pub fn complete(members: RawJson) -> Self {
+        Self {
+            kind: ReplyKind::Complete,
+            members,
+            meta: None,
+            cache: CacheHints::default(),
+        }
+    }
+
+    /// Questions that must be answered before the work can go on; stateless era only.
+    #[must_use]
+    pub fn input_required(
+        requests: &[(String, ClientRequest)],
+        state: Option<String>,
+    ) -> Self {
+        let mut members = serde_json::Map::new();
+        if !requests.is_empty() {
+            let requests = requests
+                .iter()
+                .map(|(key, request)| (key.clone(), request.to_value()))
+                .collect::<serde_json::Map<_, _>>();
+            members.insert("inputRequests".into(), requests.into());
+        }
+        if let Some(state) = state {
+            members.insert("requestState".into(), state.into());
+        }
+        Self {
+            kind: ReplyKind::InputRequired,
+            ..Self::complete(RawJson::of(&members))
+        }
+    }
+}
+
+/// Whether a result ends its request's work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplyKind {
+    /// It does.
+    Complete,
+    /// The client must answer questions and ask again.
+    InputRequired,
+}
+
+impl ReplyKind {
+    /// The value of `resultType`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::InputRequired => "input_required",
+        }
+    }
+}
+
+/// How long a result stays true, and for whom (2026-07-28 server/utilities/caching).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct CacheHints {
+    /// Milliseconds it may be reused; 0 = ask again.
+    pub ttl_ms: u64,
+    /// Whether everybody would have got the same.
+    pub public: bool,
+}
