@@ -86,9 +86,7 @@ pub fn classify(message: &Message, header: VersionHeader<'_>) -> Result<Era, Era
                     }
                     VersionHeader::Http(_) | VersionHeader::None => Ok(Era::Session),
                 },
-                None if header_is_stateless => {
-                    Err(MetaError::Missing(PROTOCOL_VERSION_KEY).into())
-                }
+                None if header_is_stateless => Err(MetaError::Missing(PROTOCOL_VERSION_KEY).into()),
                 None => Ok(Era::Session),
             }
         }
@@ -102,11 +100,7 @@ pub fn classify(message: &Message, header: VersionHeader<'_>) -> Result<Era, Era
 }
 
 /// Rows E1 to E5, E10 and E11: the request names a version.
-fn claimed(
-    claim: &str,
-    header: VersionHeader<'_>,
-    meta: &MetaHead<'_>,
-) -> Result<Era, EraError> {
+fn claimed(claim: &str, header: VersionHeader<'_>, meta: &MetaHead<'_>) -> Result<Era, EraError> {
     match header {
         VersionHeader::Http(Some(header)) if header != claim => {
             return Err(EraError::HeaderDiffers {

@@ -64,7 +64,10 @@ impl InputResponses {
             .map(|state| serde_json::from_str::<String>(state.get()))
             .transpose()
             .map_err(|_| InputError::State)?;
-        if state.as_ref().is_some_and(|state| state.len() > STATE_BYTES_MAX) {
+        if state
+            .as_ref()
+            .is_some_and(|state| state.len() > STATE_BYTES_MAX)
+        {
             return Err(InputError::State);
         }
         Ok(Self { answers, state })

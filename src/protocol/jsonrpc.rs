@@ -228,9 +228,7 @@ impl Body {
                     return Err(not_json_rpc(None, "a batch must not be empty").into());
                 }
                 if elements.len() > BATCH_MAX {
-                    return Err(
-                        not_json_rpc(None, "a batch holds at most 100 messages").into()
-                    );
+                    return Err(not_json_rpc(None, "a batch holds at most 100 messages").into());
                 }
                 Ok(Self::Batch(
                     elements
@@ -247,8 +245,8 @@ fn message(body: &Bytes, text: &[u8]) -> Result<Message, NotJsonRpc> {
     if text.trim_ascii_start().first() != Some(&b'{') {
         return Err(not_json_rpc(None, "a message is a JSON object"));
     }
-    let envelope: Envelope<'_> =
-        serde_json::from_slice(text).map_err(|_| not_json_rpc(None, "a message is a JSON object"))?;
+    let envelope: Envelope<'_> = serde_json::from_slice(text)
+        .map_err(|_| not_json_rpc(None, "a message is a JSON object"))?;
     let id = envelope.id.map(RequestId::parse);
     let readable_id = id.clone().flatten();
     let refuse = |reason| Err(not_json_rpc(readable_id.clone(), reason));
@@ -327,7 +325,9 @@ mod tests {
             (r#""1""#, RequestId::String("1".into())),
             (r#""\u0061""#, RequestId::String("a".into())),
         ] {
-            let body = parse(&format!(r#"{{"jsonrpc":"2.0","id":{text},"method":"ping"}}"#));
+            let body = parse(&format!(
+                r#"{{"jsonrpc":"2.0","id":{text},"method":"ping"}}"#
+            ));
             let Ok(Body::Single(Message::Request(request))) = body else {
                 panic!("{text} is an id")
             };
@@ -338,7 +338,16 @@ mod tests {
     #[test]
     fn anything_else_is_no_id() {
         let long = format!("{:?}", "x".repeat(ID_BYTES_MAX + 1));
-        for id in ["null", "1.5", "1e3", "9007199254740992", "true", "{}", "[1]", &long] {
+        for id in [
+            "null",
+            "1.5",
+            "1e3",
+            "9007199254740992",
+            "true",
+            "{}",
+            "[1]",
+            &long,
+        ] {
             let text = refused(&format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#));
             assert!(text.starts_with("`id` must be"), "{id}: {text}");
         }
@@ -366,7 +375,8 @@ mod tests {
 
     #[test]
     fn a_refusal_names_the_id_it_could_read() {
-        let Err(ParseError::NotJsonRpc(error)) = parse(r#"{"jsonrpc":"1.0","id":"x","method":"a"}"#)
+        let Err(ParseError::NotJsonRpc(error)) =
+            parse(r#"{"jsonrpc":"1.0","id":"x","method":"a"}"#)
         else {
             panic!("refused")
         };
@@ -375,7 +385,8 @@ mod tests {
 
     #[test]
     fn params_are_the_very_bytes_that_came() {
-        let text = r#"{"jsonrpc":"2.0","id":1,"method":"a","params":{ "n": 18446744073709551616 }}"#;
+        let text =
+            r#"{"jsonrpc":"2.0","id":1,"method":"a","params":{ "n": 18446744073709551616 }}"#;
         let Ok(Body::Single(Message::Request(request))) = parse(text) else {
             panic!("a request")
         };

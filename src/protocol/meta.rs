@@ -56,7 +56,12 @@ pub struct MetaHead<'a> {
         deserialize_with = "present"
     )]
     log_level: Option<&'a RawValue>,
-    #[serde(borrow, default, rename = "progressToken", deserialize_with = "present")]
+    #[serde(
+        borrow,
+        default,
+        rename = "progressToken",
+        deserialize_with = "present"
+    )]
     progress_token: Option<&'a RawValue>,
 }
 
@@ -134,9 +139,7 @@ impl<'a> MetaHead<'a> {
     ///
     /// # Errors
     /// [`MetaError`] naming the key. An absent `clientInfo` is fine.
-    pub fn client(
-        &self,
-    ) -> Result<(ClientCapabilities, Option<Implementation>), MetaError> {
+    pub fn client(&self) -> Result<(ClientCapabilities, Option<Implementation>), MetaError> {
         let declared = self
             .client_capabilities
             .ok_or(MetaError::Missing(CLIENT_CAPABILITIES_KEY))?;
@@ -148,9 +151,7 @@ impl<'a> MetaHead<'a> {
         };
         let info = self
             .client_info
-            .map(|raw| {
-                raw::decode(raw.get()).map_err(|_| MetaError::Malformed(CLIENT_INFO_KEY))
-            })
+            .map(|raw| raw::decode(raw.get()).map_err(|_| MetaError::Malformed(CLIENT_INFO_KEY)))
             .transpose()?;
         Ok((capabilities, info))
     }

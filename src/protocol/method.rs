@@ -160,7 +160,10 @@ impl Method {
     /// Whether it may be answered with `input_required` (2026-07-28 basic/patterns/mrtr).
     #[must_use]
     pub const fn may_require_input(&self) -> bool {
-        matches!(self, Self::ToolsCall | Self::PromptsGet | Self::ResourcesRead)
+        matches!(
+            self,
+            Self::ToolsCall | Self::PromptsGet | Self::ResourcesRead
+        )
     }
 }
 
@@ -179,7 +182,10 @@ mod tests {
         for method in Method::KNOWN {
             assert_eq!(Method::parse(method.as_str()), method);
         }
-        assert_eq!(Method::parse("Tools/Call"), Method::Other("Tools/Call".into()));
+        assert_eq!(
+            Method::parse("Tools/Call"),
+            Method::Other("Tools/Call".into())
+        );
     }
 
     #[test]

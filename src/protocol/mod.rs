@@ -13,6 +13,7 @@
 pub mod capabilities;
 pub mod client_request;
 pub mod content;
+pub mod encode;
 pub mod era;
 pub mod error_code;
 pub mod headers;

@@ -138,8 +138,7 @@ impl fmt::Debug for RawJson {
 
 impl Serialize for RawJson {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let value: &RawValue =
-            serde_json::from_str(&self.0).map_err(serde::ser::Error::custom)?;
+        let value: &RawValue = serde_json::from_str(&self.0).map_err(serde::ser::Error::custom)?;
         value.serialize(serializer)
     }
 }
@@ -147,7 +146,9 @@ impl Serialize for RawJson {
 impl<'de> Deserialize<'de> for RawJson {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = Box::<RawValue>::deserialize(deserializer)?;
-        Ok(Self(ByteString::from(String::from(Box::<str>::from(value)))))
+        Ok(Self(ByteString::from(String::from(Box::<str>::from(
+            value,
+        )))))
     }
 }
 
@@ -169,7 +170,10 @@ mod tests {
 
     #[test]
     fn members_come_without_braces() {
-        assert_eq!(RawJson::from_valid(r#" { "a":1 } "#).members(), Some(r#""a":1"#));
+        assert_eq!(
+            RawJson::from_valid(r#" { "a":1 } "#).members(),
+            Some(r#""a":1"#)
+        );
         assert_eq!(RawJson::empty_object().members(), None);
     }
 

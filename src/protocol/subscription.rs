@@ -57,7 +57,9 @@ impl SubscriptionFilter {
         let params: ListenParams<'_> = params.decode()?;
         let filter: Self = raw::decode(params.notifications.get())?;
         if filter.resource_subscriptions.len() > FILTER_URIS_MAX {
-            return Err(ShapeError::new("at most 1000 `resourceSubscriptions` are taken"));
+            return Err(ShapeError::new(
+                "at most 1000 `resourceSubscriptions` are taken",
+            ));
         }
         Ok(filter)
     }

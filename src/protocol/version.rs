@@ -172,7 +172,11 @@ mod tests {
             ("1999-01-01", ProtocolVersion::V2025_11_25),
             ("", ProtocolVersion::V2025_11_25),
         ] {
-            assert_eq!(ProtocolVersion::negotiate(requested), answered, "{requested}");
+            assert_eq!(
+                ProtocolVersion::negotiate(requested),
+                answered,
+                "{requested}"
+            );
         }
     }
 

@@ -4,6 +4,7 @@
 
 pub mod arbiters;
 pub mod clock;
+pub mod queue;
 pub mod seal;
 pub mod shutdown;
 pub mod tasks;

@@ -239,7 +239,10 @@ mod tests {
     fn a_seal_opens_only_with_its_context_and_label() {
         let keys = ClusterKeys::generate();
         let token = keys.seal("a").seal(b"for alice", b"secret");
-        assert_eq!(keys.seal("a").open(b"for alice", &token).unwrap(), b"secret");
+        assert_eq!(
+            keys.seal("a").open(b"for alice", &token).unwrap(),
+            b"secret"
+        );
         assert_eq!(keys.seal("a").open(b"for bob", &token), Err(Forged));
         assert_eq!(keys.seal("b").open(b"for alice", &token), Err(Forged));
     }
@@ -277,8 +280,17 @@ mod tests {
 
     #[test]
     fn unusable_keys_are_refused() {
-        assert_eq!(ClusterKeys::from_hex::<&str>(&[]).unwrap_err(), KeyError::None);
-        assert_eq!(ClusterKeys::from_hex(&["abc"]).unwrap_err(), KeyError::NotHex);
-        assert_eq!(ClusterKeys::from_hex(&["00".repeat(32)]).unwrap_err(), KeyError::Weak);
+        assert_eq!(
+            ClusterKeys::from_hex::<&str>(&[]).unwrap_err(),
+            KeyError::None
+        );
+        assert_eq!(
+            ClusterKeys::from_hex(&["abc"]).unwrap_err(),
+            KeyError::NotHex
+        );
+        assert_eq!(
+            ClusterKeys::from_hex(&["00".repeat(32)]).unwrap_err(),
+            KeyError::Weak
+        );
     }
 }

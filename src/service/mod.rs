@@ -16,6 +16,7 @@ mod call;
 pub mod changes;
 mod deadline;
 mod error;
+pub mod event;
 mod outlet;
 
 pub use call::{Call, CallContext, Client};
@@ -102,10 +103,7 @@ impl Reply {
 
     /// Questions that must be answered before the work can go on; stateless era only.
     #[must_use]
-    pub fn input_required(
-        requests: &[(String, ClientRequest)],
-        state: Option<String>,
-    ) -> Self {
+    pub fn input_required(requests: &[(String, ClientRequest)], state: Option<String>) -> Self {
         let mut members = serde_json::Map::new();
         if !requests.is_empty() {
             let requests = requests

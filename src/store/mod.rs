@@ -91,6 +91,8 @@ pub struct Ownership {
     pub owner: Incarnation,
     /// What the first owner noted about the thing; kept over takeovers.
     pub note: Bytes,
+    /// The number of the last entry in its log; 0 when there is none.
+    pub last_seq: u64,
 }
 
 /// How claiming a single thing ended.

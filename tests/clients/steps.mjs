@@ -79,14 +79,17 @@ export async function run({ client, connect, negotiatedVersion, callTool, close 
   await step('call', () => echo(callTool));
 
   await step('progress', async () => {
+    // Five steps for three notifications: SDK 1.x handles an answer before the notification that came
+    // with it, so the last one may be lost in the client.
     const seen = [];
     const result = await callTool(
-      { name: 'countdown', arguments: { from: 3, interval_ms: 20 } },
+      { name: 'countdown', arguments: { from: 5, interval_ms: 20 } },
       { onprogress: ({ progress }) => seen.push(progress) },
     );
+    const text = textOf(result);
     check(seen.length >= 3, `only ${seen.length} progress notifications`);
     check(seen.every((value, i) => i === 0 || value > seen[i - 1]), `not increasing: ${seen}`);
-    return { progress: seen, text: textOf(result) };
+    return { progress: seen, text };
   });
 
   await step('elicit', async () => {

@@ -1,0 +1,124 @@
+//! JSON-RPC messages as text, written around parts that are JSON already.
+
+use serde::Serialize;
+
+use super::client_request::ClientRequest;
+use super::error_code::ErrorCode;
+use super::jsonrpc::RequestId;
+use super::notification::ServerNotification;
+use super::raw::RawJson;
+
+/// A notification.
+#[must_use]
+pub fn notification(notification: &ServerNotification) -> String {
+    let params = notification.params.as_str();
+    let mut text = String::with_capacity(params.len() + notification.method.len() + 48);
+    text.push_str(r#"{"jsonrpc":"2.0","method":""#);
+    // Our method names need no escaping.
+    text.push_str(notification.method);
+    text.push_str(r#"","params":"#);
+    text.push_str(params);
+    text.push('}');
+    text
+}
+
+/// A request to a client of the session era.
+#[must_use]
+pub fn request(id: &RequestId, request: &ClientRequest) -> String {
+    let mut text = String::from(r#"{"jsonrpc":"2.0","id":"#);
+    push(&mut text, id);
+    text.push_str(r#","method":""#);
+    text.push_str(request.kind.method());
+    text.push_str(r#"","params":"#);
+    text.push_str(request.params.as_str());
+    text.push('}');
+    text
+}
+
+/// A result made of members: texts like `"a":1,"b":2` without braces, empty ones left out.
+#[must_use]
+pub fn result(id: &RequestId, members: &[&str]) -> String {
+    let length = members.iter().map(|part| part.len() + 1).sum::<usize>();
+    let mut text = String::with_capacity(length + 48);
+    text.push_str(r#"{"jsonrpc":"2.0","id":"#);
+    push(&mut text, id);
+    text.push_str(r#","result":{"#);
+    let mut first = true;
+    for part in members.iter().filter(|part| !part.is_empty()) {
+        if !first {
+            text.push(',');
+        }
+        first = false;
+        text.push_str(part);
+    }
+    text.push_str("}}");
+    text
+}
+
+/// An error; without an id when that could not be read.
+#[must_use]
+pub fn error(
+    id: Option<&RequestId>,
+    code: ErrorCode,
+    message: &str,
+    data: Option<&RawJson>,
+) -> String {
+    let mut text = String::from(r#"{"jsonrpc":"2.0","#);
+    if let Some(id) = id {
+        text.push_str(r#""id":"#);
+        push(&mut text, id);
+        text.push(',');
+    }
+    text.push_str(r#""error":{"code":"#);
+    push(&mut text, &code.0);
+    text.push_str(r#","message":"#);
+    push(&mut text, message);
+    if let Some(data) = data {
+        text.push_str(r#","data":"#);
+        text.push_str(data.as_str());
+    }
+    text.push_str("}}");
+    text
+}
+
+/// Appends the JSON text of `value`.
+pub fn push<T: Serialize + ?Sized>(text: &mut String, value: &T) {
+    text.push_str(&serde_json::to_string(value).expect("invariant: our values serialize"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::client_request::ClientRequestKind;
+
+    #[test]
+    fn messages_are_what_json_rpc_says() {
+        let id = RequestId::String("a\"b".into());
+        assert_eq!(
+            result(&id, &[r#""x":1"#, "", r#""y":2"#]),
+            r#"{"jsonrpc":"2.0","id":"a\"b","result":{"x":1,"y":2}}"#
+        );
+        assert_eq!(
+            error(None, ErrorCode::PARSE_ERROR, "no", None),
+            r#"{"jsonrpc":"2.0","error":{"code":-32700,"message":"no"}}"#
+        );
+        let data = RawJson::of(&serde_json::json!({"uri": "x"}));
+        assert_eq!(
+            error(
+                Some(&RequestId::Number(1)),
+                ErrorCode::RESOURCE_NOT_FOUND,
+                "no",
+                Some(&data)
+            ),
+            r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32002,"message":"no","data":{"uri":"x"}}}"#
+        );
+        let roots = ClientRequest {
+            kind: ClientRequestKind::ListRoots,
+            params: RawJson::empty_object(),
+        };
+        assert_eq!(
+            request(&id, &roots),
+            r#"{"jsonrpc":"2.0","id":"a\"b","method":"roots/list","params":{}}"#
+        );
+    }
+}

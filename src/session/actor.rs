@@ -1,0 +1,388 @@
+//! The session actor: translates messages into the state machine's inputs, and its effects into
+//! work.
+//!
+//! It holds what cannot be a plain value: connections waiting for their epoch, those who wait for
+//! answers and writes, the task of the standing stream. Nothing waits in a handler: store work is
+//! spawned on the main runtime and comes back as a message.
+//!
+//! A panic in here kills the actor (actix restarts nothing after one). Its [`DeathNotice`] then
+//! tells the registry, which builds a new one from the checkpoint.
+
+use std::collections::HashMap;
+
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, MessageResult};
+use bytes::Bytes;
+use tokio::sync::oneshot;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::checkpoint;
+use super::event_log::{EventId, LogWriter, StreamName};
+use super::handle::SessionHandle;
+use super::messages::{
+    Answer, AnswerQuestion, Attach, Claimed, Died, End, GiveUpQuestion, MakeChange, OpenQuestion,
+    StreamEnded, Written,
+};
+use super::record::Changing;
+use super::standing_stream::StandingStream;
+use super::state::{Attempt, Effect, QuestionNumber, State, Ticket};
+use crate::runtime::tasks::TaskKind;
+use crate::service::changes::Watch;
+use crate::service::event::EventSender;
+use crate::store::{CasOutcome, ClaimOutcome, Epoch, Ownership, StoreError, Version};
+
+/// Messages that may wait for one session. Its calls do not pass here, so what queues is a few
+/// questions and changes; 64 is far above what one client does at once.
+const MAILBOX: usize = 64;
+
+/// See the module docs.
+pub struct Session {
+    handle: SessionHandle,
+    state: State,
+    version: Version,
+    /// Connections that wait for their epoch.
+    attaching: HashMap<Attempt, Attaching>,
+    /// Ends the task of the standing stream when replaced or dropped.
+    standing: Option<DropGuard>,
+    /// What changed while no standing stream is open.
+    watch: Option<Watch>,
+    questions: HashMap<QuestionNumber, oneshot::Sender<Answer>>,
+    changes: HashMap<Ticket, oneshot::Sender<Result<(), StoreError>>>,
+    notice: DeathNotice,
+}
+
+/// A connection on its way to being the standing stream.
+struct Attaching {
+    connection: EventSender,
+    after: Option<EventId>,
+    /// Where the stream's log stands; known once the epoch is raised.
+    last_seq: u64,
+}
+
+/// Tells the registry when its actor is dropped without having been told to end.
+struct DeathNotice {
+    handle: SessionHandle,
+    ended: bool,
+}
+
+impl Drop for DeathNotice {
+    fn drop(&mut self) {
+        if !self.ended {
+            let id = self.handle.id().clone();
+            self.handle.inner().shared.tell_registry_of_death(Died(id));
+        }
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session")
+            .field("handle", &self.handle)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    /// Starts the actor of a session on its arbiter and makes it the one the handle finds.
+    pub(super) fn start(handle: &SessionHandle, changing: Changing, version: Version) {
+        let arbiter = handle.inner().shared.arbiters.place(handle.id());
+        let session = handle.clone();
+        let addr = Self::start_in_arbiter(&arbiter, move |ctx: &mut Context<Self>| {
+            ctx.set_mailbox_capacity(MAILBOX);
+            Self {
+                notice: DeathNotice {
+                    handle: session.clone(),
+                    ended: false,
+                },
+                handle: session,
+                state: State::new(changing),
+                version,
+                attaching: HashMap::new(),
+                standing: None,
+                watch: None,
+                questions: HashMap::new(),
+                changes: HashMap::new(),
+            }
+        });
+        handle.inner().slot.fill(addr);
+    }
+
+    fn perform(&mut self, effects: impl IntoIterator<Item = Effect>, ctx: &mut Context<Self>) {
+        for effect in effects {
+            match effect {
+                Effect::Claim(attempt) => self.claim(attempt, ctx),
+                Effect::StopStanding => self.standing = None,
+                Effect::StartStanding(attempt, epoch) => self.start_standing(attempt, epoch, ctx),
+                Effect::Discard(attempt) => {
+                    self.attaching.remove(&attempt);
+                }
+                Effect::Write(changing) => self.write(&changing, ctx),
+                Effect::Settled(tickets) => self.settle(tickets, &Ok(())),
+            }
+        }
+    }
+
+    fn claim(&self, attempt: Attempt, ctx: &Context<Self>) {
+        let shared = self.handle.inner().shared.clone();
+        let scope = self.handle.id().scope();
+        let me = ctx.address();
+        if self.handle.is_piped() {
+            // Nobody else can hold the stream of a session that lives with one connection.
+            let outcome = Ok(ClaimOutcome::Claimed(Ownership {
+                epoch: Epoch(attempt.0),
+                owner: shared.incarnation,
+                note: Bytes::new(),
+                last_seq: 0,
+            }));
+            drop(me.try_send(Claimed { attempt, outcome }));
+            return;
+        }
+        let tasks = shared.tasks.clone();
+        tasks.spawn(TaskKind::Store, async move {
+            let thing = StreamName::standing().thing();
+            let outcome = shared
+                .store
+                .claim(&scope, &thing, shared.incarnation, None, Bytes::new())
+                .await;
+            // Closed: the session ended meanwhile, and with it the connection that waits.
+            let _closed = me.send(Claimed { attempt, outcome }).await;
+        });
+    }
+
+    fn start_standing(&mut self, attempt: Attempt, epoch: Epoch, ctx: &Context<Self>) {
+        let Some(Attaching {
+            connection,
+            after,
+            last_seq,
+        }) = self.attaching.remove(&attempt)
+        else {
+            return;
+        };
+        let Some(held) = self.handle.hold() else {
+            return;
+        };
+        let shared = &self.handle.inner().shared;
+        let log = (!self.handle.is_piped()).then(|| {
+            LogWriter::carry_on(
+                shared.store.clone(),
+                self.handle.id().scope(),
+                &StreamName::standing(),
+                epoch,
+                last_seq,
+            )
+        });
+        let stop = CancellationToken::new();
+        self.standing = Some(stop.clone().drop_guard());
+        let stream = StandingStream {
+            handle: self.handle.clone(),
+            log,
+            connection,
+            after,
+            watch: self.watch.take(),
+            stop,
+        };
+        let me = ctx.address();
+        shared.tasks.spawn(TaskKind::Stream, async move {
+            let watch = stream.run().await;
+            drop(held);
+            // Closed: the session ended, and its watch with it.
+            let _closed = me.send(StreamEnded { epoch, watch }).await;
+        });
+    }
+
+    fn write(&self, changing: &Changing, ctx: &Context<Self>) {
+        let me = ctx.address();
+        if self.handle.is_piped() {
+            let outcome = Ok(CasOutcome::Written(self.version));
+            drop(me.try_send(Written { outcome }));
+            return;
+        }
+        let value = checkpoint::encode(self.handle.negotiated(), changing);
+        let shared = self.handle.inner().shared.clone();
+        let scope = self.handle.id().scope();
+        let expected = self.version;
+        let tasks = shared.tasks.clone();
+        tasks.spawn(TaskKind::Store, async move {
+            let outcome = shared.store.compare_and_set(&scope, expected, value).await;
+            let _closed = me.send(Written { outcome }).await;
+        });
+    }
+
+    fn settle(&mut self, tickets: Vec<Ticket>, outcome: &Result<(), StoreError>) {
+        for ticket in tickets {
+            if let Some(waiting) = self.changes.remove(&ticket) {
+                // Whoever made the change may have gone.
+                drop(waiting.send(outcome.clone()));
+            }
+        }
+    }
+
+    fn end(&mut self, ctx: &mut Context<Self>) {
+        self.notice.ended = true;
+        self.state.close();
+        self.standing = None;
+        self.attaching.clear();
+        self.questions.clear();
+        self.changes.clear();
+        ctx.stop();
+    }
+}
+
+impl Actor for Session {
+    type Context = Context<Self>;
+}
+
+impl Handler<Attach> for Session {
+    type Result = ();
+
+    fn handle(&mut self, message: Attach, ctx: &mut Context<Self>) {
+        let (attempt, effect) = self.state.attach();
+        self.attaching.insert(
+            attempt,
+            Attaching {
+                connection: message.connection,
+                after: message.after,
+                last_seq: 0,
+            },
+        );
+        self.perform([effect], ctx);
+    }
+}
+
+impl Handler<Claimed> for Session {
+    type Result = ();
+
+    fn handle(&mut self, message: Claimed, ctx: &mut Context<Self>) {
+        match message.outcome {
+            Ok(ClaimOutcome::Claimed(ownership)) => {
+                if let Some(attaching) = self.attaching.get_mut(&message.attempt) {
+                    attaching.last_seq = ownership.last_seq;
+                }
+                let effects = self.state.claimed(message.attempt, ownership.epoch);
+                self.perform(effects, ctx);
+            }
+            // Dropping the connection ends its stream; the client finds out why when it returns.
+            Ok(ClaimOutcome::Lost | ClaimOutcome::Gone) => {
+                self.attaching.remove(&message.attempt);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a standing stream could not be attached");
+                self.attaching.remove(&message.attempt);
+            }
+        }
+    }
+}
+
+impl Handler<StreamEnded> for Session {
+    type Result = ();
+
+    fn handle(&mut self, message: StreamEnded, _: &mut Context<Self>) {
+        self.state.stream_ended(message.epoch);
+        if self.watch.is_none() && !self.state.changing().subscriptions.is_empty() {
+            self.watch = message.watch;
+        }
+    }
+}
+
+impl Handler<OpenQuestion> for Session {
+    type Result = MessageResult<OpenQuestion>;
+
+    fn handle(&mut self, _: OpenQuestion, _: &mut Context<Self>) -> Self::Result {
+        MessageResult(self.state.ask().map(|number| {
+            let (tx, rx) = oneshot::channel();
+            self.questions.insert(number, tx);
+            (number, rx)
+        }))
+    }
+}
+
+impl Handler<GiveUpQuestion> for Session {
+    type Result = ();
+
+    fn handle(&mut self, GiveUpQuestion(number): GiveUpQuestion, _: &mut Context<Self>) {
+        self.state.settle_question(number);
+        self.questions.remove(&number);
+    }
+}
+
+impl Handler<AnswerQuestion> for Session {
+    type Result = bool;
+
+    fn handle(&mut self, message: AnswerQuestion, _: &mut Context<Self>) -> bool {
+        self.state.settle_question(message.number)
+            && self
+                .questions
+                .remove(&message.number)
+                .is_some_and(|waiting| waiting.send(message.answer).is_ok())
+    }
+}
+
+impl Handler<MakeChange> for Session {
+    type Result = MessageResult<MakeChange>;
+
+    fn handle(&mut self, MakeChange(change): MakeChange, ctx: &mut Context<Self>) -> Self::Result {
+        let Some((ticket, effect)) = self.state.change(change) else {
+            return MessageResult(None);
+        };
+        let (tx, rx) = oneshot::channel();
+        self.changes.insert(ticket, tx);
+        self.perform(effect, ctx);
+        MessageResult(Some(rx))
+    }
+}
+
+impl Handler<Written> for Session {
+    type Result = ();
+
+    fn handle(&mut self, message: Written, ctx: &mut Context<Self>) {
+        let effects = match message.outcome {
+            Ok(CasOutcome::Written(version)) => {
+                self.version = version;
+                let effects = self.state.written();
+                self.handle.set_changing(self.state.changing().clone());
+                effects
+            }
+            Ok(CasOutcome::Lost(record)) => match checkpoint::decode(&record.value) {
+                Ok((_, theirs)) => {
+                    self.version = record.version;
+                    self.state.lost(theirs).into_iter().collect()
+                }
+                Err(error) => {
+                    tracing::error!(%error, "a session checkpoint cannot be read");
+                    self.fail(&StoreError::Damaged(error.to_string()))
+                }
+            },
+            Ok(CasOutcome::Gone) => self.fail(&StoreError::Unavailable("the session ended".into())),
+            Err(error) => {
+                tracing::warn!(%error, "a session's change could not be written");
+                self.fail(&error)
+            }
+        };
+        self.perform(effects, ctx);
+    }
+}
+
+impl Session {
+    fn fail(&mut self, error: &StoreError) -> Vec<Effect> {
+        let (tickets, effect) = self.state.failed();
+        self.settle(tickets, &Err(error.clone()));
+        effect.into_iter().collect()
+    }
+}
+
+impl Handler<End> for Session {
+    type Result = ();
+
+    fn handle(&mut self, _: End, ctx: &mut Context<Self>) {
+        self.end(ctx);
+    }
+}
+
+#[cfg(test)]
+impl Handler<super::messages::Panic> for Session {
+    type Result = ();
+
+    fn handle(&mut self, _: super::messages::Panic, _: &mut Context<Self>) {
+        panic!("a bug in a session actor");
+    }
+}

@@ -1,0 +1,242 @@
+//! The event log of one stream, seen from the node that writes it: numbers, epoch, output gate.
+//!
+//! [`LogWriter::append`] numbers a message and starts to store it; the message may leave only when
+//! that is done. Once one append fails, every later message leaves without an id: a log with a
+//! hole would let a client resume past something it never got.
+//!
+//! Spec: basic/transports, resumability and redelivery (2025-03-26 to 2025-11-25).
+
+use std::fmt;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use bytestring::ByteString;
+
+use crate::runtime::seal;
+use crate::store::{
+    AppendOutcome, ClaimOutcome, Epoch, Incarnation, LogEntry, Scope, Store, StoreError,
+    StoreFuture, Thing,
+};
+
+/// The name of a stream within its session.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct StreamName(Arc<str>);
+
+impl StreamName {
+    /// The one stream of a session that belongs to no request: what GET opens.
+    #[must_use]
+    pub fn standing() -> Self {
+        Self("s".into())
+    }
+
+    /// A fresh name for the stream of one call. Random, because several nodes may stream calls of
+    /// one session at once.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(URL_SAFE_NO_PAD.encode(seal::random::<9>()).into())
+    }
+
+    /// Whether this is the standing stream.
+    #[must_use]
+    pub fn is_standing(&self) -> bool {
+        &*self.0 == "s"
+    }
+
+    /// The single thing this stream is.
+    #[must_use]
+    pub fn thing(&self) -> Thing {
+        Thing(self.0.clone())
+    }
+}
+
+impl fmt::Display for StreamName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A position in a stream, as `id:` and `Last-Event-ID` spell it: `<stream>_<number>`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventId {
+    /// The stream.
+    pub stream: StreamName,
+    /// The number of the event; 0 is the priming event, before all others.
+    pub seq: u64,
+}
+
+impl EventId {
+    /// Reads an event id; `None` for what we never issued.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (stream, seq) = text.rsplit_once('_')?;
+        let issued = stream == "s" || stream.len() == 12;
+        let canonical = seq == "0" || !seq.starts_with(['0', '+']);
+        if !issued || !canonical {
+            return None;
+        }
+        Some(Self {
+            stream: StreamName(stream.into()),
+            seq: seq.parse().ok()?,
+        })
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}_{}", self.stream, self.seq)
+    }
+}
+
+/// The one who may append to a stream's log, for as long as its epoch stands.
+#[derive(Debug)]
+pub struct LogWriter {
+    store: Arc<dyn Store>,
+    scope: Scope,
+    thing: Thing,
+    epoch: Epoch,
+    last_seq: u64,
+    broken: bool,
+}
+
+/// A message on its way into the log.
+pub struct Appending {
+    /// Its number, or nothing when the log is broken.
+    pub seq: Option<u64>,
+    /// Resolves when it is stored.
+    pub stored: StoreFuture<AppendOutcome>,
+}
+
+impl Appending {
+    /// A message that no log keeps: ready to leave, without an id.
+    #[must_use]
+    pub fn not_logged() -> Self {
+        Self {
+            seq: None,
+            stored: Box::pin(std::future::ready(Ok(AppendOutcome::Stored {
+                followers: Vec::new(),
+            }))),
+        }
+    }
+}
+
+impl fmt::Debug for Appending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Appending")
+            .field("seq", &self.seq)
+            .finish_non_exhaustive()
+    }
+}
+
+impl LogWriter {
+    /// Becomes the writer of a stream that nobody has written yet.
+    ///
+    /// # Errors
+    /// When the store is away; `Ok(None)` when the session is gone.
+    pub async fn begin(
+        store: Arc<dyn Store>,
+        scope: Scope,
+        stream: &StreamName,
+        owner: Incarnation,
+        note: Bytes,
+    ) -> Result<Option<Self>, StoreError> {
+        let thing = stream.thing();
+        match store.claim(&scope, &thing, owner, None, note).await? {
+            ClaimOutcome::Claimed(ownership) => Ok(Some(Self {
+                store,
+                scope,
+                thing,
+                epoch: ownership.epoch,
+                last_seq: 0,
+                broken: false,
+            })),
+            ClaimOutcome::Lost | ClaimOutcome::Gone => Ok(None),
+        }
+    }
+
+    /// Goes on with a log that already has `last_seq` events, under an epoch already claimed.
+    #[must_use]
+    pub fn carry_on(
+        store: Arc<dyn Store>,
+        scope: Scope,
+        stream: &StreamName,
+        epoch: Epoch,
+        last_seq: u64,
+    ) -> Self {
+        Self {
+            store,
+            scope,
+            thing: stream.thing(),
+            epoch,
+            last_seq,
+            broken: false,
+        }
+    }
+
+    /// The epoch under which it writes.
+    #[must_use]
+    pub const fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Numbers a message and starts to store it. Order of calls is order in the log.
+    pub fn append(&mut self, data: &ByteString, ends: bool) -> Appending {
+        if self.broken {
+            return Appending::not_logged();
+        }
+        self.last_seq += 1;
+        let entry = LogEntry {
+            seq: self.last_seq,
+            payload: data.as_bytes().clone(),
+        };
+        Appending {
+            seq: Some(self.last_seq),
+            stored: self
+                .store
+                .append(&self.scope, &self.thing, self.epoch, vec![entry], ends),
+        }
+    }
+
+    /// Closes the log without another message.
+    pub fn end(&mut self) -> StoreFuture<AppendOutcome> {
+        self.store
+            .append(&self.scope, &self.thing, self.epoch, Vec::new(), true)
+    }
+
+    /// From now on messages leave without ids.
+    pub fn give_up(&mut self) {
+        self.broken = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_id_names_its_stream_and_place() {
+        for stream in [StreamName::standing(), StreamName::random()] {
+            let id = EventId { stream, seq: 17 };
+            assert_eq!(EventId::parse(&id.to_string()), Some(id));
+        }
+    }
+
+    #[test]
+    fn what_we_never_issued_is_no_event_id() {
+        for text in [
+            "",
+            "s",
+            "s_",
+            "_1",
+            "s_-1",
+            "s_01",
+            "s_+1",
+            "s_1e3",
+            "t_1",
+            "s_99999999999999999999",
+        ] {
+            assert_eq!(EventId::parse(text), None, "{text:?}");
+        }
+    }
+}

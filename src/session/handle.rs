@@ -1,0 +1,476 @@
+//! The clonable front of a session: what calls see without asking the actor, and the questions
+//! they may ask it.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use actix::dev::ToEnvelope;
+use actix::{Actor, Addr, Handler, Message};
+use tokio::sync::{Notify, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::actor::Session;
+use super::call_stream::CallStream;
+use super::event_log::{EventId, LogWriter, StreamName};
+use super::id::SessionId;
+use super::in_flight::{InFlight, NotEntered};
+use super::messages::{Answer, AnswerQuestion, Attach, GiveUpQuestion, MakeChange, OpenQuestion};
+use super::record::{Change, Changing, Negotiated};
+use super::sessions::Shared;
+use super::state::QuestionNumber;
+use crate::protocol::client_request::ClientRequestKind;
+use crate::protocol::jsonrpc::{RequestId, Response};
+use crate::protocol::logging::LogLevel;
+use crate::protocol::raw::RawJson;
+use crate::runtime::clock::Timestamp;
+use crate::service::event::{self, Event, EventReceiver, EventSender};
+use crate::service::{AskError, Service, ServiceError};
+use crate::telemetry::events::{Event as _, StoreFailed};
+use crate::telemetry::labels::StoreOperation;
+
+/// How long a caller waits for the successor of an actor that died. Rebuilding takes one store
+/// read; if that takes longer, the store is in trouble and the caller says so.
+const SUCCESSOR_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long a client may take for an answer that no person gives.
+const MACHINE_PATIENCE: Duration = Duration::from_secs(60);
+
+/// See the module docs. Cloning is cheap; a clone keeps the session's data, not the session.
+#[derive(Clone)]
+pub struct SessionHandle(Arc<Inner>);
+
+pub(super) struct Inner {
+    pub(super) id: SessionId,
+    pub(super) negotiated: Negotiated,
+    pub(super) service: Arc<dyn Service>,
+    pub(super) shared: Arc<Shared>,
+    /// Where everything goes in a session that lives and dies with one connection (HTTP+SSE,
+    /// stdio); `None` for a session that outlives its connections.
+    pub(super) pipe: Option<EventSender>,
+    pub(super) in_flight: InFlight,
+    /// Milliseconds; moved on by every use.
+    last_used: AtomicU64,
+    /// The expiry the store knows, in milliseconds.
+    pub(super) expiry_written: AtomicU64,
+    changing: Mutex<Changing>,
+    /// Fires when `changing` has changed.
+    pub(super) changed: Notify,
+    pub(super) slot: Slot,
+    streams: Mutex<Vec<Arc<CallStream>>>,
+    /// When this session's actor died lately; the registry gives up on one that keeps dying.
+    pub(super) deaths: Mutex<Vec<Timestamp>>,
+}
+
+/// Where the present actor of the session is found.
+#[derive(Debug, Default)]
+pub(super) struct Slot {
+    addr: Mutex<Option<Addr<Session>>>,
+    filled: Notify,
+}
+
+impl Slot {
+    pub(super) fn fill(&self, addr: Addr<Session>) {
+        *self.addr.lock().unwrap_or_else(PoisonError::into_inner) = Some(addr);
+        self.filled.notify_waiters();
+    }
+
+    pub(super) fn get(&self) -> Option<Addr<Session>> {
+        self.addr
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+            .filter(Addr::connected)
+    }
+}
+
+impl fmt::Debug for SessionHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SessionHandle").field(&self.0.id).finish()
+    }
+}
+
+/// A call that has entered its session; leaving is dropping it.
+#[derive(Debug)]
+pub struct Entered {
+    session: SessionHandle,
+    id: RequestId,
+    /// Fires when the client cancels the call or the session ends.
+    pub cancel: CancellationToken,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.session.0.in_flight.exit(&self.id);
+        self.session.used();
+    }
+}
+
+/// The stream of a running call; found by those who come back for as long as this lives.
+#[derive(Debug)]
+pub struct OpenStream {
+    session: SessionHandle,
+    stream: Arc<CallStream>,
+}
+
+impl std::ops::Deref for OpenStream {
+    type Target = CallStream;
+
+    fn deref(&self) -> &CallStream {
+        &self.stream
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.session
+            .lock_streams()
+            .retain(|stream| stream.name() != self.stream.name());
+    }
+}
+
+/// Something that keeps a session in use, such as a stream; releasing is dropping it.
+#[derive(Debug)]
+pub struct Held(SessionHandle);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.0.in_flight.leave();
+        self.0.used();
+    }
+}
+
+/// An open question to the client. Dropped, the answer is no longer waited for.
+#[derive(Debug)]
+pub struct Question {
+    session: SessionHandle,
+    number: QuestionNumber,
+    answer: oneshot::Receiver<Answer>,
+    /// The id under which to ask: sealed, so that an answer finds the node that waits.
+    pub id: RequestId,
+}
+
+impl Question {
+    /// Waits for the answer.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    pub async fn answer(&mut self, patience: Duration) -> Result<RawJson, AskError> {
+        match tokio::time::timeout(patience, &mut self.answer).await {
+            Ok(Ok(Ok(result))) => Ok(result),
+            Ok(Ok(Err(error))) => Err(AskError::Refused(error)),
+            Ok(Err(_)) => Err(AskError::Impossible("the session ended")),
+            Err(_) => Err(AskError::TimedOut),
+        }
+    }
+}
+
+impl Drop for Question {
+    fn drop(&mut self) {
+        if let Some(addr) = self.session.0.slot.get() {
+            // Full only when the actor is hopelessly behind; the entry then stays until the
+            // session ends, and there are at most `QUESTIONS_MAX`.
+            drop(addr.try_send(GiveUpQuestion(self.number)));
+        }
+    }
+}
+
+impl SessionHandle {
+    pub(super) fn new(
+        id: SessionId,
+        negotiated: Negotiated,
+        changing: Changing,
+        service: Arc<dyn Service>,
+        shared: Arc<Shared>,
+        pipe: Option<EventSender>,
+        expiry_written: Timestamp,
+    ) -> Self {
+        let now = shared.clock.now();
+        Self(Arc::new(Inner {
+            in_flight: InFlight::new(shared.config.calls_per_session),
+            last_used: AtomicU64::new(now.0),
+            expiry_written: AtomicU64::new(expiry_written.0),
+            changing: Mutex::new(changing),
+            changed: Notify::new(),
+            slot: Slot::default(),
+            streams: Mutex::new(Vec::new()),
+            deaths: Mutex::new(Vec::new()),
+            id,
+            negotiated,
+            service,
+            shared,
+            pipe,
+        }))
+    }
+
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> &SessionId {
+        &self.0.id
+    }
+
+    /// What was negotiated.
+    #[must_use]
+    pub fn negotiated(&self) -> &Negotiated {
+        &self.0.negotiated
+    }
+
+    /// Who answers its requests.
+    #[must_use]
+    pub fn service(&self) -> &Arc<dyn Service> {
+        &self.0.service
+    }
+
+    /// Whether it lives and dies with one connection.
+    #[must_use]
+    pub fn is_piped(&self) -> bool {
+        self.0.pipe.is_some()
+    }
+
+    /// What may change, as it stands.
+    #[must_use]
+    pub fn changing(&self) -> Changing {
+        self.lock_changing().clone()
+    }
+
+    /// Whether the client wants log messages of this level.
+    #[must_use]
+    pub fn wants_log(&self, level: LogLevel) -> bool {
+        level >= self.lock_changing().log_level.unwrap_or(LogLevel::Info)
+    }
+
+    /// Enters a call.
+    ///
+    /// # Errors
+    /// [`NotEntered`].
+    pub fn enter(&self, id: &RequestId) -> Result<Entered, NotEntered> {
+        let cancel = self.0.in_flight.enter(id)?;
+        self.used();
+        Ok(Entered {
+            session: self.clone(),
+            id: id.clone(),
+            cancel,
+        })
+    }
+
+    /// Keeps the session in use; `None` once it is closing.
+    #[must_use]
+    pub fn hold(&self) -> Option<Held> {
+        self.0.in_flight.hold().then(|| {
+            self.used();
+            Held(self.clone())
+        })
+    }
+
+    /// Cancels a running call by the client's id for it; `false` when none runs.
+    #[must_use]
+    pub fn cancel(&self, id: &RequestId) -> bool {
+        self.0.in_flight.cancel(id)
+    }
+
+    /// Makes `connection` the standing stream, replaying what follows `after` first.
+    ///
+    /// # Errors
+    /// When the session cannot be reached.
+    pub async fn attach(
+        &self,
+        connection: EventSender,
+        after: Option<EventId>,
+    ) -> Result<(), ServiceError> {
+        self.ask_actor(|| Attach {
+            connection: connection.clone(),
+            after: after.clone(),
+        })
+        .await
+    }
+
+    /// Opens a question to the client.
+    ///
+    /// # Errors
+    /// [`AskError::Impossible`] when too many are open or the session cannot be reached.
+    pub async fn open_question(&self) -> Result<Question, AskError> {
+        let opened = self
+            .ask_actor(|| OpenQuestion)
+            .await
+            .map_err(|_| AskError::Impossible("the session cannot be reached"))?;
+        let (number, answer) = opened.ok_or(AskError::Impossible("too many questions are open"))?;
+        Ok(Question {
+            id: RequestId::String(self.0.shared.seal_question(&self.0.id, number).into()),
+            session: self.clone(),
+            number,
+            answer,
+        })
+    }
+
+    /// Takes the client's answer to a question. `false`: nobody waits for it, it is dropped.
+    pub async fn answer(&self, response: Response) -> bool {
+        let Some(RequestId::String(id)) = response.id else {
+            return false;
+        };
+        let Some(number) = self.0.shared.open_question_id(&self.0.id, &id) else {
+            return false;
+        };
+        self.ask_actor(|| AnswerQuestion {
+            number,
+            answer: response.outcome.clone(),
+        })
+        .await
+        .unwrap_or(false)
+    }
+
+    /// Changes state; returns when the change is in the store.
+    ///
+    /// # Errors
+    /// [`ServiceError::Overloaded`] when the store is away or too many changes wait.
+    pub async fn change(&self, change: Change) -> Result<(), ServiceError> {
+        let waiting = self.ask_actor(|| MakeChange(change.clone())).await?;
+        let overloaded = |what| ServiceError::Overloaded {
+            what,
+            retry_after: Duration::from_secs(1),
+        };
+        let waiting = waiting.ok_or_else(|| overloaded("too many changes wait in this session"))?;
+        match waiting.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(overloaded("the session store is unavailable")),
+            Err(_) => Err(ServiceError::Internal),
+        }
+    }
+
+    /// The stream of a call that runs here, by name.
+    #[must_use]
+    pub fn stream(&self, name: &StreamName) -> Option<Arc<CallStream>> {
+        self.lock_streams()
+            .iter()
+            .find(|stream| stream.name() == name)
+            .cloned()
+    }
+
+    /// Turns the answer to `requests` into a stream: durable if the store takes it, otherwise one
+    /// that cannot be resumed. A session that is gone gets a stream that says nothing.
+    pub async fn begin_stream(&self, requests: &[RequestId]) -> (OpenStream, EventReceiver) {
+        let shared = &self.0.shared;
+        let name = StreamName::random();
+        let note = serde_json::to_vec(requests).unwrap_or_default();
+        let begun = LogWriter::begin(
+            shared.store.clone(),
+            self.0.id.scope(),
+            &name,
+            shared.incarnation,
+            note.into(),
+        )
+        .await;
+        let (connection, reader) = event::connection();
+        let log = match begun {
+            Ok(log) => log,
+            Err(error) => {
+                let operation = StoreOperation::Claim;
+                StoreFailed { operation, error }.emit(&shared.metrics);
+                None
+            }
+        };
+        let stream = Arc::new(CallStream::new(
+            name,
+            log,
+            connection,
+            shared.config.unacknowledged,
+        ));
+        if stream.is_durable() && self.0.negotiated.version.has_priming_events() {
+            let retry = shared.config.retry;
+            stream.send_control(Event::Priming { retry }).await;
+        }
+        self.lock_streams().push(stream.clone());
+        let open = OpenStream {
+            session: self.clone(),
+            stream,
+        };
+        (open, reader)
+    }
+
+    /// How long a client should wait before it comes back.
+    #[must_use]
+    pub fn retry(&self) -> Duration {
+        self.0.shared.config.retry
+    }
+
+    /// How long a question of this kind may stay open.
+    #[must_use]
+    pub fn patience(&self, kind: ClientRequestKind) -> Duration {
+        if kind.is_human_paced() {
+            self.0.shared.config.question_timeout
+        } else {
+            MACHINE_PATIENCE.min(self.0.shared.config.question_timeout)
+        }
+    }
+
+    pub(super) fn inner(&self) -> &Inner {
+        &self.0
+    }
+
+    pub(super) fn set_changing(&self, changing: Changing) {
+        *self.lock_changing() = changing;
+        self.0.changed.notify_waiters();
+    }
+
+    pub(super) fn used(&self) {
+        self.0
+            .last_used
+            .fetch_max(self.0.shared.clock.now().0, Ordering::AcqRel);
+    }
+
+    pub(super) fn last_used(&self) -> Timestamp {
+        Timestamp(self.0.last_used.load(Ordering::Acquire))
+    }
+
+    /// When the session ends if it is not used again.
+    pub(super) fn expires(&self) -> Timestamp {
+        let config = &self.0.shared.config;
+        self.last_used()
+            .after(config.idle_ttl)
+            .min(self.0.negotiated.created.after(config.absolute_ttl))
+    }
+
+    /// Asks the actor, or its successor if it died just now.
+    async fn ask_actor<M>(&self, message: impl Fn() -> M) -> Result<M::Result, ServiceError>
+    where
+        M: Message + Send + 'static,
+        M::Result: Send,
+        Session: Actor + Handler<M>,
+        <Session as Actor>::Context: ToEnvelope<Session, M>,
+    {
+        for _ in 0..2 {
+            let filled = self.0.slot.filled.notified();
+            tokio::pin!(filled);
+            filled.as_mut().enable();
+            if let Some(addr) = self.0.slot.get()
+                && let Ok(answer) = addr.send(message()).await
+            {
+                return Ok(answer);
+            }
+            if tokio::time::timeout(SUCCESSOR_PATIENCE, filled)
+                .await
+                .is_err()
+            {
+                break;
+            }
+        }
+        Err(ServiceError::Overloaded {
+            what: "the session cannot be reached",
+            retry_after: Duration::from_secs(1),
+        })
+    }
+
+    fn lock_changing(&self) -> MutexGuard<'_, Changing> {
+        self.0
+            .changing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_streams(&self) -> MutexGuard<'_, Vec<Arc<CallStream>>> {
+        self.0
+            .streams
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}

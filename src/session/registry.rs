@@ -1,0 +1,388 @@
+//! The registry: birth, restoration, passivation and death of this node's sessions.
+//!
+//! An actor, so that each of these happens once per session however many ask at the same time. It
+//! is on no ordinary request's way. The index it keeps ([`super::sessions::Shared`]) outlives it:
+//! after a bug in here a new registry carries on with the sessions that live.
+//!
+//! It sweeps several times a minute: ends what expired, passivates what is unused, moves expiries
+//! in the store on, in batches.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use actix::{Actor, AsyncContext, Context, Handler, MessageResult};
+use tokio::sync::oneshot;
+
+use super::actor::Session;
+use super::checkpoint;
+use super::handle::SessionHandle;
+use super::id::SessionId;
+use super::messages::{Adopt, Close, Died, End, RecordRead, Restore};
+use super::record::{Changing, Negotiated};
+use super::sessions::{Place, Shared};
+use crate::runtime::tasks::TaskKind;
+use crate::store::{StoreError, StoreResult, Version};
+use crate::telemetry::events::{
+    Event as _, SessionClosed, SessionPanicked, SessionRestored, StoreFailed,
+};
+use crate::telemetry::labels::{CloseReason, StoreOperation};
+
+/// Births and restores that may wait; senders beyond it wait their turn.
+const MAILBOX: usize = 1_024;
+/// An actor that dies more often than this within [`DEATHS_WINDOW`] is not built again: whatever
+/// kills it will do so again.
+const DEATHS_MAX: usize = 5;
+const DEATHS_WINDOW: Duration = Duration::from_secs(60);
+/// The store is told of use at most this often per session.
+const TOUCH_INTERVAL: Duration = Duration::from_secs(60);
+/// Expiries written at once.
+const TOUCH_BATCH: usize = 200;
+
+type Waiting = oneshot::Sender<Result<Option<SessionHandle>, StoreError>>;
+
+/// See the module docs.
+#[derive(Debug)]
+pub struct Registry {
+    shared: Arc<Shared>,
+    /// Who waits for a session that is being read from the store.
+    restoring: HashMap<SessionId, Vec<Waiting>>,
+}
+
+impl Registry {
+    pub(super) fn start(shared: &Arc<Shared>) {
+        let arbiter = shared.arbiters.place(&"registry");
+        let of_actor = shared.clone();
+        let addr = Self::start_in_arbiter(&arbiter, move |ctx: &mut Context<Self>| {
+            ctx.set_mailbox_capacity(MAILBOX);
+            Self {
+                shared: of_actor,
+                restoring: HashMap::new(),
+            }
+        });
+        shared.set_registry(addr);
+    }
+
+    /// Makes a session live here.
+    fn bring_to_life(
+        &self,
+        handle: SessionHandle,
+        place: Place,
+        changing: Changing,
+        version: Version,
+    ) {
+        Session::start(&handle, changing, version);
+        self.shared.remember(handle, place);
+    }
+
+    /// Reads a session's record; the answer comes back as [`RecordRead`].
+    fn read(&self, id: SessionId, ctx: &Context<Self>) {
+        let me = ctx.address();
+        let shared = self.shared.clone();
+        let tasks = shared.tasks.clone();
+        tasks.spawn(TaskKind::Store, async move {
+            let outcome = match shared.store.read(&id.scope()).await {
+                Ok(record) => Ok(record.map(|record| (record.value, record.version))),
+                Err(error) => {
+                    StoreFailed {
+                        operation: StoreOperation::Read,
+                        error: &error,
+                    }
+                    .emit(&shared.metrics);
+                    Err(error)
+                }
+            };
+            // Closed: the registry died, and those who waited are told by their dropped channel.
+            let _closed = me.send(RecordRead { id, outcome }).await;
+        });
+    }
+
+    /// A live handle for what was read.
+    fn restored(
+        &self,
+        id: &SessionId,
+        negotiated: Negotiated,
+        changing: &Changing,
+        version: Version,
+    ) -> Result<Option<SessionHandle>, StoreError> {
+        let Some(service) = self.shared.services.get(&negotiated.endpoint).cloned() else {
+            return Ok(None);
+        };
+        let principal = negotiated.principal.clone();
+        let place = Shared::take_place(&self.shared, &principal)
+            .map_err(|_| StoreError::Full("this node has as many sessions as it may"))?;
+        let handle = SessionHandle::new(
+            id.clone(),
+            negotiated,
+            changing.clone(),
+            service,
+            self.shared.clone(),
+            None,
+            self.shared.clock.now(),
+        );
+        self.bring_to_life(handle.clone(), place, changing.clone(), version);
+        SessionRestored {
+            session: id.log_name(),
+        }
+        .emit(&self.shared.metrics);
+        Ok(Some(handle))
+    }
+
+    /// Ends a session that is in the index: cancels, stops its actor, counts.
+    fn end(&self, id: &SessionId, reason: CloseReason) {
+        let Some(handle) = self.shared.forget(id) else {
+            return;
+        };
+        handle.inner().in_flight.close();
+        stop_actor(&handle);
+        SessionClosed {
+            session: id.log_name(),
+            reason,
+        }
+        .emit(&self.shared.metrics);
+    }
+
+    fn sweep(&self) {
+        let now = self.shared.clock.now();
+        let config = &self.shared.config;
+        let mut expired = Vec::new();
+        let mut unused = Vec::new();
+        for entry in &self.shared.index {
+            let handle = &entry.value().handle;
+            if handle.inner().in_flight.uses() > 0 {
+                // A stream or a running call is use.
+                handle.used();
+            }
+            if handle.expires() <= now {
+                expired.push(handle.clone());
+            } else if !handle.is_piped() && now.since(handle.last_used()) >= config.passivate_after
+            {
+                unused.push(handle.clone());
+            }
+        }
+        for handle in expired {
+            let too_old = handle.negotiated().created.after(config.absolute_ttl) <= now;
+            let reason = if too_old {
+                CloseReason::Expired
+            } else {
+                CloseReason::Idle
+            };
+            self.end_for_good(&handle, reason);
+        }
+        for handle in unused {
+            self.passivate(&handle);
+        }
+        let shared = self.shared.clone();
+        let tasks = shared.tasks.clone();
+        tasks.spawn(TaskKind::Store, async move {
+            if let Err(error) = upkeep(&shared).await {
+                let operation = StoreOperation::Sweep;
+                StoreFailed { operation, error }.emit(&shared.metrics);
+            }
+        });
+    }
+
+    /// Ends a session and removes its record.
+    fn end_for_good(&self, handle: &SessionHandle, reason: CloseReason) {
+        self.end(handle.id(), reason);
+        if handle.is_piped() {
+            return;
+        }
+        let store = self.shared.store.clone();
+        let scope = handle.id().scope();
+        self.shared.tasks.spawn(TaskKind::Store, async move {
+            if let Err(error) = store.remove(&scope).await {
+                // Its own expiry in the store ends it instead.
+                tracing::warn!(%error, "the record of an ended session could not be removed");
+            }
+        });
+    }
+
+    /// Lets an unused session go; it lives on in the store.
+    fn passivate(&self, handle: &SessionHandle) {
+        if !handle.inner().in_flight.close_if_unused() {
+            return;
+        }
+        self.shared.forget(handle.id());
+        stop_actor(handle);
+        let store = self.shared.store.clone();
+        let touch = vec![(handle.id().scope(), handle.expires())];
+        self.shared.tasks.spawn(TaskKind::Store, async move {
+            if let Err(error) = store.touch(touch).await {
+                tracing::warn!(%error, "a passivated session's expiry could not be written");
+            }
+        });
+    }
+}
+
+/// Tells an actor to end; it ends after what is queued before.
+fn stop_actor(handle: &SessionHandle) {
+    if let Some(addr) = handle.inner().slot.get() {
+        let session = handle.clone();
+        let tasks = handle.inner().shared.tasks.clone();
+        tasks.spawn(TaskKind::Store, async move {
+            // Closed: it is dead already.
+            let _closed = addr.send(End).await;
+            drop(session);
+        });
+    }
+}
+
+async fn upkeep(shared: &Arc<Shared>) -> StoreResult<()> {
+    flush_touches(shared, TOUCH_INTERVAL.min(shared.config.idle_ttl / 4)).await?;
+    shared.store.sweep().await.map(drop)
+}
+
+/// Writes every expiry that moved on by at least `by`.
+pub(super) async fn flush_touches(shared: &Arc<Shared>, by: Duration) -> StoreResult<()> {
+    let mut touches = Vec::new();
+    for entry in &shared.index {
+        let handle = &entry.value().handle;
+        let expires = handle.expires();
+        let written = handle.inner().expiry_written.load(Ordering::Acquire);
+        let moved = expires.0.saturating_sub(written);
+        if !handle.is_piped() && moved > 0 && u128::from(moved) >= by.as_millis() {
+            touches.push((handle.clone(), expires));
+        }
+    }
+    for batch in touches.chunks(TOUCH_BATCH) {
+        let scopes = batch
+            .iter()
+            .map(|(handle, expires)| (handle.id().scope(), *expires))
+            .collect();
+        shared.store.touch(scopes).await?;
+        for (handle, expires) in batch {
+            handle
+                .inner()
+                .expiry_written
+                .store(expires.0, Ordering::Release);
+        }
+    }
+    Ok(())
+}
+
+impl Actor for Registry {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.run_interval(self.shared.config.sweep_interval(), |registry, _| {
+            registry.sweep();
+        });
+    }
+}
+
+impl Handler<Adopt> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, adopt: Adopt, _: &mut Context<Self>) {
+        self.bring_to_life(adopt.handle, adopt.place, adopt.changing, adopt.version);
+    }
+}
+
+impl Handler<Restore> for Registry {
+    type Result = MessageResult<Restore>;
+
+    fn handle(&mut self, Restore(id): Restore, ctx: &mut Context<Self>) -> Self::Result {
+        let (tx, rx) = oneshot::channel();
+        let live = self.shared.live_handle(id.as_str());
+        if let Some(handle) = live {
+            drop(tx.send(Ok(Some(handle))));
+            return MessageResult(rx);
+        }
+        let waiting = self.restoring.entry(id.clone()).or_default();
+        waiting.push(tx);
+        if waiting.len() == 1 {
+            self.read(id, ctx);
+        }
+        MessageResult(rx)
+    }
+}
+
+impl Handler<RecordRead> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, RecordRead { id, outcome }: RecordRead, _: &mut Context<Self>) {
+        let live = self.shared.live_handle(id.as_str());
+        let answer = match (outcome, live) {
+            // A dead actor is built again under the handle its callers already hold.
+            (Ok(Some((value, version))), Some(handle)) => match checkpoint::decode(&value) {
+                Ok((_, changing)) => {
+                    Session::start(&handle, changing, version);
+                    Ok(Some(handle))
+                }
+                Err(error) => {
+                    tracing::error!(%error, "a session checkpoint cannot be read");
+                    self.end(&id, CloseReason::Failed);
+                    Ok(None)
+                }
+            },
+            (Ok(Some((value, version))), None) => match checkpoint::decode(&value) {
+                Ok((negotiated, changing)) => self.restored(&id, negotiated, &changing, version),
+                Err(error) => {
+                    tracing::error!(%error, "a session checkpoint cannot be read");
+                    Ok(None)
+                }
+            },
+            (Ok(None), live) => {
+                if live.is_some() {
+                    self.end(&id, CloseReason::Lost);
+                }
+                Ok(None)
+            }
+            (Err(error), _) => Err(error),
+        };
+        for waiting in self.restoring.remove(&id).unwrap_or_default() {
+            drop(waiting.send(answer.clone()));
+        }
+    }
+}
+
+impl Handler<Close> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, Close(id, reason): Close, _: &mut Context<Self>) {
+        self.end(&id, reason);
+    }
+}
+
+impl Handler<Died> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, Died(id): Died, ctx: &mut Context<Self>) {
+        let Some(handle) = self.shared.live_handle(id.as_str()) else {
+            return;
+        };
+        SessionPanicked {
+            session: id.log_name(),
+        }
+        .emit(&self.shared.metrics);
+        let now = self.shared.clock.now();
+        let deaths = {
+            let mut deaths = handle
+                .inner()
+                .deaths
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            deaths.retain(|at| now.since(*at) < DEATHS_WINDOW);
+            deaths.push(now);
+            deaths.len()
+        };
+        if handle.is_piped() || deaths > DEATHS_MAX {
+            tracing::error!(
+                session = id.log_name(),
+                deaths,
+                "session actor died and is given up"
+            );
+            self.end_for_good(&handle, CloseReason::Failed);
+        } else {
+            tracing::error!(
+                session = id.log_name(),
+                deaths,
+                "session actor died and is rebuilt"
+            );
+            self.restoring.entry(id.clone()).or_default();
+            self.read(id, ctx);
+        }
+    }
+}

@@ -1,0 +1,518 @@
+//! The front of all sessions of this node: open, find, close.
+//!
+//! [`Sessions::find`] is on every request's way and asks nobody when the session lives here: one
+//! look into the index, which compares principal and endpoint. Only what is not there is checked
+//! by its MAC and then asked of the registry.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use actix::Addr;
+use dashmap::DashMap;
+
+use super::checkpoint;
+use super::config::Config;
+use super::handle::SessionHandle;
+use super::id::{IdMint, SessionId};
+use super::messages::{Adopt, Close, Died, Restore};
+use super::record::{Changing, Negotiated};
+use super::registry::Registry;
+use super::state::QuestionNumber;
+use crate::identity::Principal;
+use crate::protocol::version::ProtocolVersion;
+use crate::runtime::arbiters::Arbiters;
+use crate::runtime::clock::Clock;
+use crate::runtime::seal::{ClusterKeys, Seal};
+use crate::runtime::shutdown::{Phase, Shutdown};
+use crate::runtime::tasks::Tasks;
+use crate::service::event::EventSender;
+use crate::service::{Client, Service};
+use crate::store::{Incarnation, Store, StoreError, Version};
+use crate::telemetry::events::{Event as _, SessionOpened, StoreFailed};
+use crate::telemetry::labels::{CloseReason, StoreOperation};
+use crate::telemetry::metrics::{Gauged, Metrics};
+
+/// What sessions need of the rest of the process.
+pub struct Parts {
+    /// Who answers, by endpoint name.
+    pub services: HashMap<Arc<str>, Arc<dyn Service>>,
+    /// Where sessions outlive the process.
+    pub store: Arc<dyn Store>,
+    /// What ids are made with.
+    pub keys: ClusterKeys,
+    /// Time.
+    pub clock: Clock,
+    /// The main runtime.
+    pub tasks: Tasks,
+    /// Where session actors live.
+    pub arbiters: Arbiters,
+    /// How far the process is on its way out.
+    pub shutdown: Shutdown,
+    /// This run of this node.
+    pub incarnation: Incarnation,
+    /// Where to count.
+    pub metrics: Metrics,
+    /// Bounds and times.
+    pub config: Config,
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts").finish_non_exhaustive()
+    }
+}
+
+/// The sessions of this node. Cloning shares them.
+#[derive(Clone, Debug)]
+pub struct Sessions(Arc<Shared>);
+
+/// What the registry, the actors and the handles share. Outlives all of them.
+pub(super) struct Shared {
+    pub(super) services: HashMap<Arc<str>, Arc<dyn Service>>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) clock: Clock,
+    pub(super) tasks: Tasks,
+    pub(super) arbiters: Arbiters,
+    pub(super) shutdown: Shutdown,
+    pub(super) incarnation: Incarnation,
+    pub(super) config: Config,
+    pub(super) metrics: Metrics,
+    pub(super) index: DashMap<SessionId, Live>,
+    mint: IdMint,
+    questions: Seal,
+    live: AtomicUsize,
+    live_by_principal: DashMap<Principal, usize>,
+    registry: Mutex<Option<Addr<Registry>>>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared")
+            .field("live", &self.live)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What `initialize` settled, before it has an id.
+#[derive(Debug)]
+pub struct NewSession {
+    /// The revision spoken.
+    pub version: ProtocolVersion,
+    /// The other side.
+    pub client: Client,
+    /// Whose it is.
+    pub principal: Principal,
+    /// Where it came in.
+    pub endpoint: Arc<str>,
+}
+
+/// Why a session was not opened.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// As many sessions live here as may.
+    #[error("this node has as many sessions as it may")]
+    Full,
+    /// As many sessions of this principal live here as may.
+    #[error("this principal has as many sessions as it may")]
+    FullForPrincipal,
+    /// The process is on its way out.
+    #[error("this node is draining")]
+    Draining,
+    /// It could not be written, or the registry could not be reached.
+    #[error("the session store is unavailable")]
+    Unavailable,
+}
+
+/// Why a session was not found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FindError {
+    /// There is none, or it is somebody else's: nobody can tell which.
+    #[error("session not found")]
+    NotFound,
+    /// It may exist; the store cannot say.
+    #[error("the session store is unavailable")]
+    Unavailable,
+    /// It exists, and this node has no room to carry it on.
+    #[error("this node has as many sessions as it may")]
+    Full,
+}
+
+/// A place among the live sessions; given back when dropped.
+pub(super) struct Place {
+    shared: Arc<Shared>,
+    principal: Principal,
+    _gauged: Gauged,
+}
+
+impl std::fmt::Debug for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Place")
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.shared.give_back(&self.principal);
+    }
+}
+
+/// A session that lives here.
+#[derive(Debug)]
+pub(super) struct Live {
+    pub(super) handle: SessionHandle,
+    _place: Place,
+}
+
+impl Sessions {
+    /// Starts the registry.
+    ///
+    /// # Panics
+    /// Outside an actix system.
+    #[must_use]
+    pub fn start(parts: Parts) -> Self {
+        let shared = Arc::new(Shared {
+            mint: IdMint::new(&parts.keys),
+            questions: parts.keys.seal("client-request"),
+            services: parts.services,
+            store: parts.store,
+            clock: parts.clock,
+            tasks: parts.tasks,
+            arbiters: parts.arbiters,
+            shutdown: parts.shutdown,
+            incarnation: parts.incarnation,
+            config: parts.config,
+            metrics: parts.metrics,
+            index: DashMap::new(),
+            live: AtomicUsize::new(0),
+            live_by_principal: DashMap::new(),
+            registry: Mutex::new(None),
+        });
+        Registry::start(&shared);
+        Self(shared)
+    }
+
+    /// Rebuilds the registry if it died; the index and all sessions are still there.
+    pub fn revive_registry(&self) {
+        if self.0.registry().is_none() {
+            tracing::error!("the session registry died and is started again");
+            Registry::start(&self.0);
+        }
+    }
+
+    /// Opens a session that outlives its connections. Its record is in the store when this
+    /// returns.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open(&self, new: NewSession) -> Result<SessionHandle, OpenError> {
+        self.begin(new, None).await
+    }
+
+    /// Opens a session that lives and dies with one connection, to which everything goes.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open_piped(
+        &self,
+        new: NewSession,
+        pipe: EventSender,
+    ) -> Result<SessionHandle, OpenError> {
+        self.begin(new, Some(pipe)).await
+    }
+
+    async fn begin(
+        &self,
+        new: NewSession,
+        pipe: Option<EventSender>,
+    ) -> Result<SessionHandle, OpenError> {
+        let shared = &self.0;
+        if shared.shutdown.phase() > Phase::Running {
+            return Err(OpenError::Draining);
+        }
+        let place = Shared::take_place(shared, &new.principal)?;
+        let service = shared
+            .services
+            .get(&new.endpoint)
+            .ok_or(OpenError::Unavailable)?
+            .clone();
+        let id = shared.mint.mint(&new.principal, &new.endpoint);
+        let changing = Changing {
+            seen: service.catalog_digest(&new.principal),
+            ..Changing::default()
+        };
+        let now = shared.clock.now();
+        let negotiated = Negotiated {
+            version: new.version,
+            client: Arc::new(new.client),
+            principal: new.principal.clone(),
+            endpoint: new.endpoint,
+            created: now,
+        };
+        let expires = now
+            .after(shared.config.idle_ttl)
+            .min(now.after(shared.config.absolute_ttl));
+        if pipe.is_none() {
+            let value = checkpoint::encode(&negotiated, &changing);
+            match shared.store.create(&id.scope(), value, expires).await {
+                Ok(true) => {}
+                // 128 random bits do not repeat; if they seem to, trust nothing.
+                Ok(false) => return Err(OpenError::Unavailable),
+                Err(error) => {
+                    let operation = StoreOperation::Create;
+                    StoreFailed { operation, error }.emit(&shared.metrics);
+                    return Err(OpenError::Unavailable);
+                }
+            }
+        }
+        let handle = SessionHandle::new(
+            id,
+            negotiated,
+            changing.clone(),
+            service,
+            shared.clone(),
+            pipe,
+            expires,
+        );
+        let registry = shared.registry().ok_or(OpenError::Unavailable)?;
+        registry
+            .send(Adopt {
+                handle: handle.clone(),
+                place,
+                changing,
+                version: Version(1),
+            })
+            .await
+            .map_err(|_| OpenError::Unavailable)?;
+        let negotiated = handle.negotiated();
+        SessionOpened {
+            session: handle.id().log_name(),
+            version: negotiated.version,
+            client: negotiated
+                .client
+                .info
+                .as_ref()
+                .map_or("", |info| &info.name),
+        }
+        .emit(&shared.metrics);
+        Ok(handle)
+    }
+
+    /// Finds a live session, or brings it back from the store.
+    ///
+    /// # Errors
+    /// [`FindError`].
+    pub async fn find(
+        &self,
+        id: &str,
+        principal: &Principal,
+        endpoint: &str,
+    ) -> Result<SessionHandle, FindError> {
+        let live = self.0.live_handle(id);
+        if let Some(handle) = live {
+            let negotiated = handle.negotiated();
+            return if negotiated.principal == *principal && *negotiated.endpoint == *endpoint {
+                Ok(handle)
+            } else {
+                Err(FindError::NotFound)
+            };
+        }
+        let id = self
+            .0
+            .mint
+            .verify(id, principal, endpoint)
+            .ok_or(FindError::NotFound)?;
+        self.restore(&id).await
+    }
+
+    /// Finds a session again that was being passivated when a request met it.
+    ///
+    /// # Errors
+    /// [`FindError`].
+    pub async fn restore(&self, id: &SessionId) -> Result<SessionHandle, FindError> {
+        let registry = self.0.registry().ok_or(FindError::Unavailable)?;
+        let found = registry
+            .send(Restore(id.clone()))
+            .await
+            .map_err(|_| FindError::Unavailable)?;
+        match found.await {
+            Ok(Ok(Some(handle))) => Ok(handle),
+            Ok(Ok(None)) => Err(FindError::NotFound),
+            Ok(Err(StoreError::Full(_))) => Err(FindError::Full),
+            Ok(Err(_)) | Err(_) => Err(FindError::Unavailable),
+        }
+    }
+
+    /// Ends a session for good: its record is gone when this returns.
+    ///
+    /// # Errors
+    /// [`FindError`], also when it did not exist.
+    pub async fn close(
+        &self,
+        id: &str,
+        principal: &Principal,
+        endpoint: &str,
+        reason: CloseReason,
+    ) -> Result<(), FindError> {
+        let id = self
+            .0
+            .mint
+            .verify(id, principal, endpoint)
+            .ok_or(FindError::NotFound)?;
+        let piped = self
+            .0
+            .live_handle(id.as_str())
+            .is_some_and(|handle| handle.is_piped());
+        let existed = if piped {
+            true
+        } else {
+            self.0.store.remove(&id.scope()).await.map_err(|error| {
+                let operation = StoreOperation::Remove;
+                StoreFailed { operation, error }.emit(&self.0.metrics);
+                FindError::Unavailable
+            })?
+        };
+        let registry = self.0.registry().ok_or(FindError::Unavailable)?;
+        registry
+            .send(Close(id, reason))
+            .await
+            .map_err(|_| FindError::Unavailable)?;
+        if existed {
+            Ok(())
+        } else {
+            Err(FindError::NotFound)
+        }
+    }
+
+    /// Number of live sessions.
+    #[must_use]
+    pub fn live(&self) -> usize {
+        self.0.live.load(Ordering::Acquire)
+    }
+
+    /// The time between two sweeps of the registry.
+    #[must_use]
+    pub fn sweep_interval(&self) -> Duration {
+        self.0.config.sweep_interval()
+    }
+
+    /// Writes out what sessions and their logs still have in memory.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn flush(&self) -> Result<(), StoreError> {
+        super::registry::flush_touches(&self.0, Duration::ZERO).await?;
+        self.0.store.flush().await
+    }
+}
+
+impl Shared {
+    pub(super) fn registry(&self) -> Option<Addr<Registry>> {
+        self.registry
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+            .filter(Addr::connected)
+    }
+
+    pub(super) fn set_registry(&self, addr: Addr<Registry>) {
+        *self.registry.lock().unwrap_or_else(PoisonError::into_inner) = Some(addr);
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "once per life of an actor, from a drop that cannot wait; the bound is the number of sessions"
+    )]
+    pub(super) fn tell_registry_of_death(&self, died: Died) {
+        if let Some(registry) = self.registry() {
+            registry.do_send(died);
+        }
+    }
+
+    /// Takes a place among the live sessions.
+    pub(super) fn take_place(
+        shared: &Arc<Self>,
+        principal: &Principal,
+    ) -> Result<Place, OpenError> {
+        let taken = shared
+            .live
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |live| {
+                (live < shared.config.max).then_some(live + 1)
+            });
+        if taken.is_err() {
+            return Err(OpenError::Full);
+        }
+        let mut count = shared
+            .live_by_principal
+            .entry(principal.clone())
+            .or_insert(0);
+        *count += 1;
+        let too_many = *count > shared.config.max_per_principal;
+        drop(count);
+        let place = Place {
+            shared: shared.clone(),
+            principal: principal.clone(),
+            _gauged: shared.metrics.active_session(),
+        };
+        // Dropping the place gives both counts back.
+        if too_many {
+            Err(OpenError::FullForPrincipal)
+        } else {
+            Ok(place)
+        }
+    }
+
+    /// The session of that id, if it lives here. No guard of the index outlives this call.
+    pub(super) fn live_handle(&self, id: &str) -> Option<SessionHandle> {
+        self.index.get(id).map(|live| live.handle.clone())
+    }
+
+    fn give_back(&self, principal: &Principal) {
+        self.live.fetch_sub(1, Ordering::AcqRel);
+        let dashmap::Entry::Occupied(mut entry) = self.live_by_principal.entry(principal.clone())
+        else {
+            return;
+        };
+        if *entry.get() > 1 {
+            *entry.get_mut() -= 1;
+        } else {
+            entry.remove();
+        }
+    }
+
+    /// Makes a handle the one that is found.
+    pub(super) fn remember(&self, handle: SessionHandle, place: Place) {
+        let id = handle.id().clone();
+        self.index.insert(
+            id,
+            Live {
+                handle,
+                _place: place,
+            },
+        );
+    }
+
+    /// Takes a handle out of the index and gives its place back.
+    pub(super) fn forget(&self, id: &SessionId) -> Option<SessionHandle> {
+        let (_, live) = self.index.remove(id)?;
+        Some(live.handle)
+    }
+
+    /// The id under which a question is asked: it names this run of this node, sealed.
+    pub(super) fn seal_question(&self, session: &SessionId, number: QuestionNumber) -> String {
+        let mut contents = [0; 16];
+        contents[..8].copy_from_slice(&self.incarnation.0.to_be_bytes());
+        contents[8..].copy_from_slice(&number.0.to_be_bytes());
+        self.questions.seal(session.as_str().as_bytes(), &contents)
+    }
+
+    /// The question an answer is for, if this run of this node asked it in this session.
+    pub(super) fn open_question_id(&self, session: &SessionId, id: &str) -> Option<QuestionNumber> {
+        let contents = self.questions.open(session.as_str().as_bytes(), id).ok()?;
+        let (incarnation, number) = contents.split_at_checked(8)?;
+        let incarnation = u64::from_be_bytes(incarnation.try_into().ok()?);
+        let number = u64::from_be_bytes(number.try_into().ok()?);
+        (incarnation == self.incarnation.0).then_some(QuestionNumber(number))
+    }
+}

@@ -1,0 +1,203 @@
+//! The standing stream: what a session hears that belongs to none of its requests.
+//!
+//! It opens with a priming event (2025-11-25), replays what a returning client missed, says which
+//! lists changed since the client last heard of them, and then tells changes as they come. It ends
+//! when its client goes, when a newer one takes its place, or when the process drains.
+//!
+//! Spec: 2025-11-25 basic/transports, listening for messages from the server.
+
+use bytestring::ByteString;
+use tokio_util::sync::CancellationToken;
+
+use super::event_log::{EventId, LogWriter, StreamName};
+use super::handle::SessionHandle;
+use super::messages::MakeChange;
+use super::record::Change as StateChange;
+use super::replay::{self, ReadTo};
+use crate::protocol::encode;
+use crate::protocol::subscription::{Change, SubscriptionFilter};
+use crate::runtime::shutdown::Phase;
+use crate::service::changes::{CatalogDigest, Watch};
+use crate::service::event::{Event, EventSender};
+use crate::store::AppendOutcome;
+
+pub(super) struct StandingStream {
+    pub(super) handle: SessionHandle,
+    /// Absent in a session that lives with one connection.
+    pub(super) log: Option<LogWriter>,
+    pub(super) connection: EventSender,
+    pub(super) after: Option<EventId>,
+    /// Changes gathered since the last standing stream ended.
+    pub(super) watch: Option<Watch>,
+    pub(super) stop: CancellationToken,
+}
+
+/// Nobody reads this stream any more, or somebody else writes it.
+struct Ended;
+
+impl StandingStream {
+    /// Runs until the stream ends; gives back the watch.
+    pub(super) async fn run(mut self) -> Option<Watch> {
+        let mut watch = self.watch.take();
+        let stop = self.stop.clone();
+        let connection = self.connection.clone();
+        let shutdown = self.handle.inner().shared.shutdown.clone();
+        let retry = self.handle.inner().shared.config.retry;
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = connection.closed() => {}
+            () = shutdown.reached(Phase::Draining), if self.log.is_some() => {
+                // The client comes back, to another node or to our successor.
+                let _gone = connection.send(Event::Retry { retry }).await;
+            }
+            _ended = self.speak(&mut watch) => {}
+        }
+        watch
+    }
+
+    async fn speak(&mut self, watch: &mut Option<Watch>) -> Result<(), Ended> {
+        let negotiated = self.handle.negotiated();
+        let retry = self.handle.inner().shared.config.retry;
+        if self.log.is_some() && negotiated.version.has_priming_events() && self.after.is_none() {
+            self.control(Event::Priming { retry }).await?;
+        }
+        self.replay().await?;
+        let handle = self.handle.clone();
+        loop {
+            let changed = handle.inner().changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            // The new watch is made before the old one goes, so that nothing falls between them.
+            let fresh = self.watch_all().await;
+            if let Some(old) = watch.take() {
+                self.drain(old).await?;
+            }
+            *watch = fresh;
+            self.tell_catalog_changes().await?;
+            let Some(watching) = watch.as_ref() else {
+                changed.await;
+                continue;
+            };
+            loop {
+                tokio::select! {
+                    () = &mut changed => break,
+                    changes = watching.changed() => {
+                        for change in changes {
+                            self.tell(&change).await?;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Everything this session may hear of: list changes, and what it subscribed to.
+    async fn watch_all(&self) -> Option<Watch> {
+        let filter = SubscriptionFilter {
+            tools_list_changed: true,
+            prompts_list_changed: true,
+            resources_list_changed: true,
+            resource_subscriptions: self.handle.changing().subscriptions,
+        };
+        let principal = &self.handle.negotiated().principal;
+        match self.handle.service().watch(principal, filter).await {
+            Ok(watch) => Some(watch),
+            Err(error) => {
+                tracing::warn!(%error, "changes cannot be watched for a session");
+                None
+            }
+        }
+    }
+
+    /// Tells what an old watch has gathered.
+    async fn drain(&mut self, old: Watch) -> Result<(), Ended> {
+        use futures_util::FutureExt as _;
+        if let Some(changes) = old.changed().now_or_never() {
+            for change in changes {
+                self.tell(&change).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Levels, not edges: whatever differs from what the client last heard of is told.
+    async fn tell_catalog_changes(&mut self) -> Result<(), Ended> {
+        let now = self.digest();
+        let seen = self.handle.changing().seen;
+        let changes = now.changes_since(&seen).collect::<Vec<_>>();
+        if changes.is_empty() {
+            return Ok(());
+        }
+        for change in changes {
+            self.say(&change).await?;
+        }
+        self.remember(now);
+        Ok(())
+    }
+
+    async fn tell(&mut self, change: &Change) -> Result<(), Ended> {
+        self.say(change).await?;
+        match change {
+            Change::Tools | Change::Prompts | Change::Resources => {
+                let now = self.digest();
+                if now != self.handle.changing().seen {
+                    self.remember(now);
+                }
+            }
+            Change::Resource(_) => {}
+        }
+        Ok(())
+    }
+
+    fn digest(&self) -> CatalogDigest {
+        let principal = &self.handle.negotiated().principal;
+        self.handle.service().catalog_digest(principal)
+    }
+
+    /// Lost, the client hears of the same change once more: harmless, so nobody waits for it.
+    fn remember(&self, seen: CatalogDigest) {
+        if let Some(addr) = self.handle.inner().slot.get() {
+            drop(addr.try_send(MakeChange(StateChange::Seen(seen))));
+        }
+    }
+
+    async fn say(&mut self, change: &Change) -> Result<(), Ended> {
+        let data = ByteString::from(encode::notification(&change.notification()));
+        let mut seq = None;
+        if let Some(log) = &mut self.log {
+            let appending = log.append(&data, false);
+            match appending.stored.await {
+                Ok(AppendOutcome::Stored { .. }) => seq = appending.seq,
+                Ok(AppendOutcome::Stale | AppendOutcome::Gone) => return Err(Ended),
+                Err(error) => {
+                    tracing::warn!(%error, "an event could not be stored and leaves without an id");
+                    log.give_up();
+                }
+            }
+        }
+        self.control(Event::Message { seq, data }).await
+    }
+
+    async fn control(&self, event: Event) -> Result<(), Ended> {
+        self.connection.send(event).await.map_err(|_| Ended)
+    }
+
+    /// What was said on earlier standing streams after the event the client last saw.
+    async fn replay(&mut self) -> Result<(), Ended> {
+        let Some(after) = self.after.take() else {
+            return Ok(());
+        };
+        let shared = &self.handle.inner().shared;
+        let reading = replay::Reading {
+            store: &*shared.store,
+            scope: &self.handle.id().scope(),
+            thing: &StreamName::standing().thing(),
+        };
+        match reading.send_after(after.seq, &self.connection).await {
+            Ok(ReadTo::Present(last)) if last >= after.seq => Ok(()),
+            // Part of what the client missed is gone, or it names an event we never sent: the
+            // stream says so by ending, never by skipping.
+            Ok(ReadTo::Present(_) | ReadTo::End | ReadTo::Nothing) | Err(_) => Err(Ended),
+        }
+    }
+}
