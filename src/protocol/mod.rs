@@ -12,6 +12,7 @@
 
 pub mod capabilities;
 pub mod client_request;
+pub mod completion;
 pub mod content;
 pub mod encode;
 pub mod era;

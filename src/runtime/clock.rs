@@ -33,7 +33,7 @@ pub struct Clock(Source);
 
 #[derive(Clone, Debug)]
 enum Source {
-    System { started: Instant, wall_ms: u64 },
+    System { started: Instant, wall_us: u64 },
     Manual(Arc<AtomicU64>),
 }
 
@@ -50,7 +50,7 @@ impl Clock {
             .unwrap_or_default();
         Self(Source::System {
             started: Instant::now(),
-            wall_ms: millis(wall),
+            wall_us: micros(wall),
         })
     }
 
@@ -64,8 +64,19 @@ impl Clock {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         match &self.0 {
-            Source::System { started, wall_ms } => Timestamp(wall_ms + millis(started.elapsed())),
+            Source::System { .. } => Timestamp(self.wall_micros() / 1_000),
             Source::Manual(now) => Timestamp(now.load(Ordering::Acquire)),
+        }
+    }
+
+    /// The present in microseconds since the Unix epoch, for measuring.
+    #[must_use]
+    pub fn wall_micros(&self) -> u64 {
+        match &self.0 {
+            Source::System { started, wall_us } => {
+                wall_us.saturating_add(micros(started.elapsed()))
+            }
+            Source::Manual(now) => now.load(Ordering::Acquire).saturating_mul(1_000),
         }
     }
 
@@ -85,6 +96,10 @@ impl Clock {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -33,14 +33,11 @@ pub struct Tasks {
 }
 
 impl Tasks {
-    /// Takes the current runtime as the main one.
-    ///
-    /// # Panics
-    /// Outside a Tokio runtime.
+    /// Takes a runtime as the main one.
     #[must_use]
-    pub fn on_current_runtime() -> Self {
+    pub fn on(main: Handle) -> Self {
         Self {
-            main: Handle::current(),
+            main,
             tracker: TaskTracker::new(),
         }
     }

@@ -60,6 +60,14 @@ pub enum ServiceError {
         /// Anything more.
         data: Option<RawJson>,
     },
+    /// The result is larger than a message may be.
+    #[error("the result has {bytes} bytes, more than the {max} a message may have")]
+    ResultTooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
     /// A fault of ours.
     #[error("internal error")]
     Internal,
@@ -82,6 +90,7 @@ impl ServiceError {
             Self::Overloaded { .. } => "overloaded",
             Self::OutcomeUnknown(_) => "outcome_unknown",
             Self::Application { .. } => "application",
+            Self::ResultTooLarge { .. } => "result_too_large",
             Self::Internal => "internal",
         }
     }

@@ -70,10 +70,29 @@ pub trait Service: Send + Sync + 'static {
 pub struct Description {
     /// Its name and version.
     pub info: Implementation,
+    /// The same as JSON: it stands in every result of the stateless era.
+    pub info_json: RawJson,
     /// What it offers.
     pub capabilities: ServerCapabilities,
     /// How a model should use it.
     pub instructions: Option<String>,
+}
+
+impl Description {
+    /// A description.
+    #[must_use]
+    pub fn new(
+        info: Implementation,
+        capabilities: ServerCapabilities,
+        instructions: Option<String>,
+    ) -> Self {
+        Self {
+            info_json: RawJson::of(&info),
+            info,
+            capabilities,
+            instructions,
+        }
+    }
 }
 
 /// A result on its way to the client. Each era writes its own envelope around it.
@@ -87,6 +106,8 @@ pub struct Reply {
     pub meta: Option<RawJson>,
     /// How long it may be kept; written on cacheable results of the stateless era.
     pub cache: CacheHints,
+    /// Whether it is the result of a tool that failed (`isError`), for whoever counts.
+    pub is_tool_error: bool,
 }
 
 impl Reply {
@@ -98,6 +119,7 @@ impl Reply {
             members,
             meta: None,
             cache: CacheHints::default(),
+            is_tool_error: false,
         }
     }
 

@@ -28,7 +28,7 @@ use super::state::{Attempt, Effect, QuestionNumber, State, Ticket};
 use crate::runtime::tasks::TaskKind;
 use crate::service::changes::Watch;
 use crate::service::event::EventSender;
-use crate::store::{CasOutcome, ClaimOutcome, Epoch, Ownership, StoreError, Version};
+use crate::store::{self, CasOutcome, ClaimOutcome, Epoch, Ownership, StoreError, Version};
 
 /// Messages that may wait for one session. Its calls do not pass here, so what queues is a few
 /// questions and changes; 64 is far above what one client does at once.
@@ -128,10 +128,12 @@ impl Session {
         let me = ctx.address();
         if self.handle.is_piped() {
             // Nobody else can hold the stream of a session that lives with one connection.
-            let outcome = Ok(ClaimOutcome::Claimed(Ownership {
-                epoch: Epoch(attempt.0),
-                owner: shared.incarnation,
-                note: Bytes::new(),
+            let outcome = Ok(ClaimOutcome::Claimed(store::Claimed {
+                ownership: Ownership {
+                    epoch: Epoch(attempt.0),
+                    owner: shared.incarnation,
+                    note: Bytes::new(),
+                },
                 last_seq: 0,
             }));
             drop(me.try_send(Claimed { attempt, outcome }));
@@ -254,11 +256,12 @@ impl Handler<Claimed> for Session {
 
     fn handle(&mut self, message: Claimed, ctx: &mut Context<Self>) {
         match message.outcome {
-            Ok(ClaimOutcome::Claimed(ownership)) => {
+            Ok(ClaimOutcome::Claimed(claimed)) => {
                 if let Some(attaching) = self.attaching.get_mut(&message.attempt) {
-                    attaching.last_seq = ownership.last_seq;
+                    attaching.last_seq = claimed.last_seq;
                 }
-                let effects = self.state.claimed(message.attempt, ownership.epoch);
+                let epoch = claimed.ownership.epoch;
+                let effects = self.state.claimed(message.attempt, epoch);
                 self.perform(effects, ctx);
             }
             // Dropping the connection ends its stream; the client finds out why when it returns.

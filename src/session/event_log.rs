@@ -143,11 +143,11 @@ impl LogWriter {
     ) -> Result<Option<Self>, StoreError> {
         let thing = stream.thing();
         match store.claim(&scope, &thing, owner, None, note).await? {
-            ClaimOutcome::Claimed(ownership) => Ok(Some(Self {
+            ClaimOutcome::Claimed(claimed) => Ok(Some(Self {
                 store,
                 scope,
                 thing,
-                epoch: ownership.epoch,
+                epoch: claimed.ownership.epoch,
                 last_seq: 0,
                 broken: false,
             })),

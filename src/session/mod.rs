@@ -33,7 +33,7 @@ mod checkpoint;
 mod config;
 pub mod dispatch;
 pub mod event_log;
-mod handle;
+pub mod handle;
 mod id;
 pub mod in_flight;
 pub mod messages;

@@ -211,7 +211,7 @@ async fn end_honestly(
             ownership.note,
         )
         .await?;
-    let ClaimOutcome::Claimed(ownership) = claimed else {
+    let ClaimOutcome::Claimed(claimed) = claimed else {
         // Another reader of the same stream was first; the client comes back and reads its end.
         return Ok(());
     };
@@ -219,8 +219,8 @@ async fn end_honestly(
         shared.store.clone(),
         scope,
         &from.stream,
-        ownership.epoch,
-        ownership.last_seq,
+        claimed.ownership.epoch,
+        claimed.last_seq,
     );
     for (place, request) in requests.iter().enumerate() {
         let data = honest_end(request);

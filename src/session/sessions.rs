@@ -391,10 +391,10 @@ impl Sessions {
         self.0.live.load(Ordering::Acquire)
     }
 
-    /// The time between two sweeps of the registry.
+    /// Whether this node has room for another session.
     #[must_use]
-    pub fn sweep_interval(&self) -> Duration {
-        self.0.config.sweep_interval()
+    pub fn can_be_opened(&self) -> bool {
+        self.live() < self.0.config.max
     }
 
     /// Writes out what sessions and their logs still have in memory.

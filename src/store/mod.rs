@@ -91,6 +91,13 @@ pub struct Ownership {
     pub owner: Incarnation,
     /// What the first owner noted about the thing; kept over takeovers.
     pub note: Bytes,
+}
+
+/// A single thing in the hands of its new owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claimed {
+    /// Who owns it now, and under which epoch.
+    pub ownership: Ownership,
     /// The number of the last entry in its log; 0 when there is none.
     pub last_seq: u64,
 }
@@ -99,7 +106,7 @@ pub struct Ownership {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClaimOutcome {
     /// The thing is the claimer's, under this epoch.
-    Claimed(Ownership),
+    Claimed(Claimed),
     /// Somebody claimed since: the epoch the claimer wanted to end no longer stands.
     Lost,
     /// Its scope is gone.
@@ -140,9 +147,10 @@ pub enum LogPage {
         /// No entry will ever follow the last of these.
         ended: bool,
     },
-    /// Some of what was asked for has been dropped (count, bytes or age).
+    /// Some of what was asked for has been dropped (count, bytes or age), or the log never came to
+    /// the asked-for number: its reader saw what a power cut took from the store.
     Dropped,
-    /// There is no such log.
+    /// There is no such log (any more): nobody claimed the thing, or it ended long ago.
     Missing,
 }
 
@@ -176,11 +184,11 @@ pub enum StoreError {
 pub struct Bounds {
     /// Entries per log.
     pub log_entries: usize,
-    /// Bytes of payload per log.
+    /// Bytes of payload per log; its newest entry stays even if it alone is larger.
     pub log_bytes: usize,
-    /// Bytes of payload per scope.
+    /// Bytes per scope: payload, and what keeping each entry and thing costs.
     pub scope_bytes: usize,
-    /// Bytes of payload in all logs; the oldest ended logs go first.
+    /// Bytes in all logs, counted like `scope_bytes`; the oldest ended logs go first.
     pub total_bytes: usize,
     /// How long a log is kept after it ended.
     pub ended_log_age: Duration,

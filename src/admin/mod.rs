@@ -1,0 +1,70 @@
+//! Whether the process lives, whether it may take traffic, and what it has counted.
+//!
+//! On the main listener unless the configuration gives them one of their own. They tell nothing
+//! about clients or sessions beyond numbers.
+
+use actix_web::http::header;
+use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::{HttpResponse, Responder};
+use serde_json::json;
+
+use crate::runtime::shutdown::{Phase, Shutdown};
+use crate::session::Sessions;
+use crate::telemetry::metrics::Metrics;
+
+/// What the answers are made of.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// How far the process is on its way out.
+    pub shutdown: Shutdown,
+    /// The sessions of this node.
+    pub sessions: Sessions,
+    /// What was counted.
+    pub metrics: Metrics,
+}
+
+/// Adds `/health`, `/ready` and `/metrics`.
+pub fn routes(app: &mut ServiceConfig, admin: &Admin) {
+    app.app_data(Data::new(admin.clone()))
+        .route("/health", web::get().to(health))
+        .route("/ready", web::get().to(ready))
+        .route("/metrics", web::get().to(metrics));
+}
+
+/// Live: answering is the proof.
+async fn health() -> impl Responder {
+    not_cached(HttpResponse::Ok().json(json!({"status": "ok"})))
+}
+
+/// May take traffic, or the reasons why not.
+async fn ready(admin: Data<Admin>) -> HttpResponse {
+    let mut reasons = Vec::new();
+    if admin.shutdown.phase() > Phase::Running {
+        reasons.push("draining");
+    }
+    if !admin.sessions.can_be_opened() {
+        reasons.push("sessions: as many live here as may");
+    }
+    let response = if reasons.is_empty() {
+        HttpResponse::Ok().json(json!({"status": "ready"}))
+    } else {
+        HttpResponse::ServiceUnavailable().json(json!({"status": "not ready", "reasons": reasons}))
+    };
+    not_cached(response)
+}
+
+async fn metrics(admin: Data<Admin>) -> HttpResponse {
+    not_cached(
+        HttpResponse::Ok()
+            .content_type("text/plain; version=0.0.4; charset=utf-8")
+            .body(admin.metrics.render()),
+    )
+}
+
+fn not_cached(mut response: HttpResponse) -> HttpResponse {
+    response.headers_mut().insert(
+        header::CACHE_CONTROL,
+        header::HeaderValue::from_static("no-store"),
+    );
+    response
+}

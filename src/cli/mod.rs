@@ -1,0 +1,231 @@
+//! The command line: what was asked for, and with which exit code it ended.
+//!
+//! One file per subcommand. Each loads the configuration, does one thing through the library and
+//! says how it went. Exit codes: 0 ok, 1 failed, 2 bad usage or configuration.
+//!
+//! It holds no logic of the server; `app.rs` does.
+
+mod check;
+mod schema;
+mod serve;
+mod stdio;
+
+use std::fmt::Display;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::config::{self, Builtin, Complaints, Environment, Overrides, Settings, Source};
+
+/// Ended well.
+const OK: u8 = 0;
+/// Could not do it.
+const FAILED: u8 = 1;
+/// Bad usage or configuration; clap's own complaints end with the same.
+const USAGE: u8 = 2;
+
+/// A production server and gateway for the Model Context Protocol.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub struct Cli {
+    /// The configuration file [default: ./switchboard.toml, if it exists]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+    // Without a subcommand, `serve` is meant.
+    #[command(flatten)]
+    serve: serve::Args,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve over HTTP (the default)
+    Serve(serve::Args),
+    /// Serve on standard input and output
+    Stdio(stdio::Args),
+    /// Check the configuration: every complaint at once, with key and line
+    Check(check::Args),
+    /// Print the JSON Schema of the configuration, for editors
+    Schema,
+}
+
+/// A set of built-in tools, as an option.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum BuiltinChoice {
+    /// The demonstration tools
+    Demo,
+    /// What the conformance suite asks for
+    Conformance,
+    /// Nothing
+    None,
+}
+
+impl From<BuiltinChoice> for Builtin {
+    fn from(choice: BuiltinChoice) -> Self {
+        match choice {
+            BuiltinChoice::Demo => Self::Demo,
+            BuiltinChoice::Conformance => Self::Conformance,
+            BuiltinChoice::None => Self::None,
+        }
+    }
+}
+
+/// Does what the command line asks for.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse().and_then(Cli::checked) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    ExitCode::from(cli.run())
+}
+
+impl Cli {
+    /// Options of `serve` before another subcommand would be silently without effect.
+    fn checked(self) -> Result<Self, clap::Error> {
+        if self.command.is_some() && !self.serve.is_empty() {
+            let mut command = <Self as clap::CommandFactory>::command();
+            let problem = "options of `serve` belong after `serve`";
+            return Err(command.error(clap::error::ErrorKind::ArgumentConflict, problem));
+        }
+        Ok(self)
+    }
+
+    fn run(&self) -> u8 {
+        let config = self.config.as_deref();
+        match &self.command {
+            None => serve::run(config, &self.serve),
+            Some(Command::Serve(args)) => serve::run(config, args),
+            Some(Command::Stdio(args)) => stdio::run(config, args),
+            Some(Command::Check(args)) => check::run(config, args),
+            Some(Command::Schema) => schema::run(),
+        }
+    }
+}
+
+fn load(config: Option<&Path>, overrides: &Overrides) -> Result<Settings, Complaints> {
+    let source = Source::read(config)?;
+    config::load(source.as_ref(), &Environment::of_process(), overrides)
+}
+
+/// Loads the configuration and runs `serve` with it.
+fn with_settings<E: std::error::Error>(
+    config: Option<&Path>,
+    overrides: &Overrides,
+    serve: impl FnOnce(Settings) -> Result<(), E>,
+) -> u8 {
+    let settings = match load(config, overrides) {
+        Ok(settings) => settings,
+        Err(complaints) => {
+            complain(&complaints);
+            return USAGE;
+        }
+    };
+    match serve(settings) {
+        Ok(()) => OK,
+        Err(error) => {
+            complain(&Chain(&error));
+            FAILED
+        }
+    }
+}
+
+/// Says something to whoever started us. Nobody there is no reason to fail.
+fn complain(what: &impl Display) {
+    let _gone = writeln!(io::stderr(), "{what}");
+}
+
+/// Answers on standard output.
+fn answer(what: &impl Display) -> u8 {
+    let mut out = io::stdout().lock();
+    match writeln!(out, "{what}").and_then(|()| out.flush()) {
+        // A reader that has seen enough (`| head`) is no failure.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => FAILED,
+        Ok(()) | Err(_) => OK,
+    }
+}
+
+/// An error with everything behind it, on one line.
+struct Chain<'a>(&'a dyn std::error::Error);
+
+impl Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut source = self.0.source();
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, ErrorKind> {
+        let words = std::iter::once("switchboard").chain(line.split_whitespace());
+        Cli::try_parse_from(words)
+            .and_then(Cli::checked)
+            .map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn serve_is_meant_without_a_subcommand() {
+        let bare = parse("--listen 127.0.0.1:0 --builtin none").unwrap();
+        assert!(bare.command.is_none());
+        let named = parse("serve --listen 127.0.0.1:0 --builtin none").unwrap();
+        let Some(Command::Serve(args)) = named.command else {
+            panic!("not serve")
+        };
+        assert_eq!(args.overrides(), bare.serve.overrides());
+        assert_eq!(args.overrides().builtin, Some(Builtin::None));
+    }
+
+    #[test]
+    fn the_configuration_file_can_be_named_anywhere() {
+        for line in [
+            "--config a.toml check",
+            "check --config a.toml",
+            "--config a.toml",
+        ] {
+            let cli = parse(line).unwrap();
+            assert_eq!(cli.config, Some(PathBuf::from("a.toml")), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for (line, kind) in [
+            ("--listen 127.0.0.1:0 check", ErrorKind::ArgumentConflict),
+            ("sevre", ErrorKind::InvalidSubcommand),
+            ("--lisen 127.0.0.1:0", ErrorKind::UnknownArgument),
+            ("--builtin all", ErrorKind::InvalidValue),
+            ("stdio --listen 127.0.0.1:0", ErrorKind::UnknownArgument),
+        ] {
+            assert_eq!(parse(line).unwrap_err(), kind, "{line}");
+        }
+    }
+
+    #[test]
+    fn exit_codes_tell_a_wrong_configuration_from_a_right_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("switchboard.toml");
+        let line = format!("check --store memory: --config {}", path.display());
+        assert_eq!(parse(&line).unwrap().run(), USAGE, "there is no such file");
+        for (text, code) in [
+            ("", OK),
+            ("[log]\nformat = \"json\"", OK),
+            ("lisen = 1", USAGE),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(parse(&line).unwrap().run(), code, "{text}");
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! `switchboard serve`: over HTTP, until told to stop.
+
+use std::path::Path;
+
+use super::BuiltinChoice;
+use crate::config::Overrides;
+
+/// What `serve` takes.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(super) struct Args {
+    /// The address and port to listen on [default: 127.0.0.1:8000]
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// Where to keep state: embedded:DIRECTORY or memory: [default: embedded:./switchboard-data]
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+    /// What /mcp serves when no endpoint is configured [default: demo]
+    #[arg(long, value_enum, hide_default_value = true)]
+    builtin: Option<BuiltinChoice>,
+    /// A listener of its own for /health, /ready and /metrics
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<String>,
+}
+
+impl Args {
+    pub(super) fn is_empty(&self) -> bool {
+        self.overrides() == Overrides::default()
+    }
+
+    pub(super) fn overrides(&self) -> Overrides {
+        Overrides {
+            listen: self.listen.clone(),
+            store: self.store.clone(),
+            admin: self.admin.clone(),
+            builtin: self.builtin.map(Into::into),
+        }
+    }
+}
+
+pub(super) fn run(config: Option<&Path>, args: &Args) -> u8 {
+    super::with_settings(config, &args.overrides(), crate::app::serve)
+}

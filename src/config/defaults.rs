@@ -1,0 +1,120 @@
+//! What holds when nothing is said, each bound followed by what it can cost.
+
+use super::values::{ByteSize, Period};
+
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+
+/// Loopback: nobody else can reach a process without authentication.
+pub const LISTEN: &str = "127.0.0.1:8000";
+/// Beside the working directory, so that a restart finds its sessions again.
+pub const STORE: &str = "embedded:./switchboard-data";
+/// The path of an endpoint that names none.
+pub const ENDPOINT_PATH: &str = "/mcp";
+/// The name of the endpoint that exists when none is configured.
+pub const ENDPOINT_NAME: &str = "main";
+/// HTTP+SSE: where its stream is opened.
+pub const SSE_PATH: &str = "/sse";
+/// HTTP+SSE: where its messages are posted.
+pub const MESSAGES_PATH: &str = "/messages";
+/// Log lines an operator can act on.
+pub const LOG_FILTER: &str = "info";
+
+/// One request held whole in memory. 256 at once on one session: 1 GiB at the very worst, and
+/// `BODY_TOTAL` ends it.
+pub const BODY: ByteSize = ByteSize::new(4 * MIB);
+/// All headers of one request together.
+pub const HEADER_BLOCK: ByteSize = ByteSize::new(16 * KIB);
+/// One header field: a large token fits.
+pub const HEADER_FIELD: ByteSize = ByteSize::new(8 * KIB);
+/// Header fields of one request.
+pub const HEADER_COUNT: usize = 64;
+/// The most header fields the HTTP parser below us has room for.
+pub const HEADER_COUNT_MAX: usize = 96;
+/// The most the HTTP parser below us buffers of a request's head.
+pub const HEADER_BLOCK_MAX: usize = 128 * KIB;
+/// The request target.
+pub const URI: ByteSize = ByteSize::new(8 * KIB);
+/// Nesting of a message. A level costs a stack frame in every decoder behind us.
+pub const JSON_DEPTH: usize = 64;
+/// The most our JSON decoder goes into.
+pub const JSON_DEPTH_MAX: usize = 127;
+/// Members of all objects and arrays of a message: 200,000 x about 100 bytes as decoded values
+/// = 20 MB.
+pub const JSON_MEMBERS: usize = 200_000;
+/// Connections from one address, loopback not counted: 1,000 x about 10 KiB = 10 MiB.
+pub const CONNECTIONS_PER_ADDRESS: usize = 1_000;
+/// One event of a stream, one result.
+pub const EVENT: ByteSize = ByteSize::new(10 * MIB);
+/// One line on standard input or output.
+pub const LINE: ByteSize = ByteSize::new(10 * MIB);
+/// The least room for an event or line: our own longest error answers fit.
+pub const EVENT_MIN: usize = 4 * KIB;
+
+/// From the first byte of a request to the end of its headers.
+pub const HEADER_READ: Period = Period::from_secs(5);
+/// Between two pieces of a body.
+pub const BODY_IDLE: Period = Period::from_secs(10);
+/// For a whole body.
+pub const BODY_TOTAL: Period = Period::from_secs(30);
+/// How long a client may leave what we write unread.
+pub const WRITE_STALL: Period = Period::from_secs(30);
+/// Between two requests of a connection.
+pub const KEEP_ALIVE: Period = Period::from_secs(75);
+/// For what runs, when the process is told to stop.
+pub const DRAIN: Period = Period::from_secs(30);
+
+/// Sessions whose home is this node: 20,000 x 14 KiB with a standing stream = 280 MiB.
+pub const SESSIONS: usize = 20_000;
+/// Sessions of one principal over all nodes: 100,000 x 2 KiB in the store = 200 MiB.
+pub const SESSIONS_PER_PRINCIPAL: usize = 100_000;
+/// Since the last use; an open stream and a running call are use.
+pub const IDLE_TTL: Period = Period::from_secs(3_600);
+/// Since the handshake.
+pub const ABSOLUTE_TTL: Period = Period::from_secs(86_400);
+/// Without a socket or a call, until only the store remembers it.
+pub const PASSIVATE_AFTER: Period = Period::from_secs(60);
+/// Running calls of one session: 256 x about 2 KiB = 512 KiB.
+pub const CALLS_PER_SESSION: usize = 256;
+
+/// How long a call may take and still be answered as a plain JSON object.
+pub const GRACE: Period = Period::from_millis(250);
+/// For a call, the waiting for its client's answers not counted.
+pub const DEADLINE: Period = Period::from_secs(600);
+/// For a client's answer to one question.
+pub const QUESTION: Period = Period::from_secs(600);
+/// For a list.
+pub const LIST_DEADLINE: Period = Period::from_secs(10);
+
+/// Open streams: as many as sessions, 20,000 x 12 KiB = 240 MiB (within the sessions' 280).
+pub const STREAMS: usize = 20_000;
+/// Comment lines on a silent stream, so that proxies keep it.
+pub const HEARTBEAT: Period = Period::from_secs(15);
+/// The same while a stateless call runs: only writing shows that its client is gone, and that
+/// cancels the call.
+pub const STATELESS_HEARTBEAT: Period = Period::from_millis(500);
+/// What a stream tells its client about when to come back.
+pub const RETRY: Period = Period::from_secs(1);
+/// Events appended and not yet stored, before progress waits: 64 x about 1 KiB = 64 KiB a stream.
+pub const UNACKNOWLEDGED: usize = 64;
+/// Events a stream can replay.
+pub const LOG_ENTRIES: usize = 1_000;
+/// Bytes a stream can replay.
+pub const LOG_BYTES: ByteSize = ByteSize::new(MIB);
+/// Bytes all streams of a session can replay.
+pub const SESSION_LOG_BYTES: ByteSize = ByteSize::new(4 * MIB);
+/// Bytes all streams of a node can replay; the whole cost of event logs.
+pub const NODE_LOG_BYTES: ByteSize = ByteSize::new(256 * MIB);
+/// How long a stream can be replayed after it ended.
+pub const ENDED_LOG_AGE: Period = Period::from_secs(600);
+
+// The defaults keep the rules that `resolve` holds a file to.
+const _: () = {
+    assert!(HEADER_FIELD.get() <= HEADER_BLOCK.get() && URI.get() <= HEADER_BLOCK.get());
+    assert!(HEADER_COUNT <= HEADER_COUNT_MAX && HEADER_BLOCK.get() <= HEADER_BLOCK_MAX);
+    assert!(JSON_DEPTH <= JSON_DEPTH_MAX);
+    assert!(LOG_BYTES.get() <= SESSION_LOG_BYTES.get());
+    assert!(SESSION_LOG_BYTES.get() <= NODE_LOG_BYTES.get());
+    assert!(UNACKNOWLEDGED <= LOG_ENTRIES);
+    assert!(EVENT.get() >= EVENT_MIN && LINE.get() >= EVENT_MIN);
+};

@@ -1,0 +1,167 @@
+//! Every environment variable, and the only place that reads them.
+//!
+//! The rule: [`PREFIX`] and the path of a key in capitals, with `_` for each dot. So the list of
+//! variables is the list of keys ([`all`]), and [`CLUSTER_KEY`] besides, which stands for all of
+//! `[cluster] keys`. In the path of an endpoint its name stands in capitals, with `_` for `-`. A
+//! variable that is set to nothing counts as not set. Lists are separated by commas.
+//!
+//! Other variables are read only where the configuration refers to them (`env:NAME`). Variables
+//! with our prefix that are none of ours are no complaint: platforms make up such names from the
+//! name of a service.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+
+use super::keys::{self, Kind};
+
+/// What every variable begins with.
+pub const PREFIX: &str = "SWITCHBOARD_";
+/// The cluster key, in place of all of `[cluster] keys`.
+pub const CLUSTER_KEY: &str = "SWITCHBOARD_CLUSTER_KEY";
+
+/// The environment as it was when asked for. Never shown: it holds other programs' secrets.
+#[derive(Clone, Default)]
+pub struct Environment(BTreeMap<String, OsString>);
+
+/// The value of a variable is not text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the value is not UTF-8 text")]
+pub struct NotText;
+
+/// A variable that sets a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variable {
+    /// Its name.
+    pub name: String,
+    /// The key's path; `*` stands for an endpoint's name.
+    pub path: Vec<String>,
+    /// What kind of value the key holds.
+    pub kind: Kind,
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Environment({} variables)", self.0.len())
+    }
+}
+
+impl Environment {
+    /// The environment of this process.
+    #[must_use]
+    pub fn of_process() -> Self {
+        let variables = std::env::vars_os();
+        Self(
+            variables
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
+                .collect(),
+        )
+    }
+
+    /// An environment of these variables, for tests and embedding.
+    #[must_use]
+    pub fn of(variables: &[(&str, &str)]) -> Self {
+        let variables = variables
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.into()));
+        Self(variables.collect())
+    }
+
+    /// The value of a variable, if it is set to something.
+    ///
+    /// # Errors
+    /// When the value is not text.
+    pub fn get(&self, name: &str) -> Result<Option<&str>, NotText> {
+        match self.0.get(name) {
+            None => Ok(None),
+            Some(value) if value.is_empty() => Ok(None),
+            Some(value) => value.to_str().map(Some).ok_or(NotText),
+        }
+    }
+
+    /// The variables that are set and set a key. `endpoints` are the names that are known already.
+    pub(super) fn set<'a>(&self, endpoints: impl Iterator<Item = &'a str>) -> Vec<Variable> {
+        let known: BTreeMap<String, &str> =
+            endpoints.map(|name| (in_capitals(name), name)).collect();
+        let mut set = Vec::new();
+        for variable in all() {
+            match variable.name.split_once('*') {
+                None => set.push(variable),
+                Some((start, end)) => {
+                    let names = self.0.keys().filter_map(|name| {
+                        let middle = name.strip_prefix(start)?.strip_suffix(end)?;
+                        (!middle.is_empty()).then_some((name, middle))
+                    });
+                    set.extend(names.map(|(name, middle)| {
+                        let lower = middle.to_ascii_lowercase();
+                        let endpoint = known.get(middle).copied().unwrap_or(&lower);
+                        let path = variable.path.iter();
+                        Variable {
+                            name: name.clone(),
+                            path: path.map(|key| key.replace('*', endpoint)).collect(),
+                            kind: variable.kind,
+                        }
+                    }));
+                }
+            }
+        }
+        set.push(Variable {
+            name: CLUSTER_KEY.to_owned(),
+            path: vec!["cluster".to_owned(), "keys".to_owned()],
+            kind: Kind::Texts,
+        });
+        set.retain(|variable| !matches!(self.get(&variable.name), Ok(None)));
+        set
+    }
+}
+
+/// Every variable that follows from a key.
+#[must_use]
+pub fn all() -> Vec<Variable> {
+    let leaves = keys::leaves().into_iter();
+    leaves
+        .map(|(path, kind)| Variable {
+            name: format!("{PREFIX}{}", in_capitals(&path.join("."))),
+            path: path.into_iter().map(str::to_owned).collect(),
+            kind,
+        })
+        .collect()
+}
+
+/// A key's path or an endpoint's name as it stands in a variable's name.
+#[must_use]
+pub(super) fn in_capitals(text: &str) -> String {
+    text.to_ascii_uppercase().replace(['.', '-'], "_")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_key_has_a_variable_of_its_own() {
+        let names: Vec<_> = all().into_iter().map(|variable| variable.name).collect();
+        let distinct: BTreeSet<_> = names.iter().collect();
+        assert_eq!(distinct.len(), names.len());
+        assert!(distinct.contains(&format!("{PREFIX}SERVER_LIMITS_HEADER_BLOCK")));
+        assert!(distinct.contains(&format!("{PREFIX}ENDPOINTS_*_PATH")));
+        assert!(!distinct.contains(&CLUSTER_KEY.to_owned()));
+    }
+
+    #[test]
+    fn endpoints_are_found_by_their_names_in_capitals() {
+        let name = |rest: &str| format!("{PREFIX}{rest}");
+        let environment = Environment::of(&[
+            (&name("ENDPOINTS_TEAM_A_PATH"), "/a"),
+            (&name("ENDPOINTS_TEAM_B_PATH"), "/b"),
+            (&name("ENDPOINTS__PATH"), "/none"),
+            (&name("SERVICE_HOST"), "10.0.0.1"),
+            (&name("SERVER_LISTEN"), ""),
+        ]);
+        let set = environment.set(["team-a"].into_iter());
+        let paths: Vec<_> = set.iter().map(|variable| variable.path.join(".")).collect();
+        assert_eq!(paths, ["endpoints.team-a.path", "endpoints.team_b.path"]);
+    }
+}

@@ -1,0 +1,286 @@
+//! From what was written to what the parts need, with the checks that concern several keys.
+//!
+//! Each step takes what it can and complains about the rest, so that one run names everything
+//! that is wrong. The result counts only if nothing was complained about.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::thread;
+
+use super::callers::Callers;
+use super::env::Environment;
+use super::layers::Ground;
+use super::raw::{self, Raw};
+use super::settings::{
+    CallSettings, LimitSettings, LogSettings, ServerSettings, SessionSettings, Settings, StoreKind,
+    StoreSettings, StreamSettings, TimeoutSettings,
+};
+use super::{defaults, endpoints, secrets};
+use crate::store::Bounds;
+use crate::telemetry::tracing::{Filter, LogFormat};
+
+/// Resolves `raw`. Incomplete if `ground` has complaints afterwards.
+pub(super) fn resolve(
+    raw: &Raw,
+    builtin: Option<raw::Builtin>,
+    environment: &Environment,
+    ground: &mut Ground,
+) -> Settings {
+    let listen = address("server.listen", &raw.server.listen, ground);
+    let admin_listen = raw
+        .admin
+        .listen
+        .as_deref()
+        .map(|text| address("admin.listen", text, ground));
+    if admin_listen.is_some_and(|admin| admin == listen && admin.port() != 0) {
+        let problem = "is also the address of `server.listen`; leave it out to serve both there";
+        ground.complain(&["admin.listen", "server.listen"], problem);
+    }
+    let endpoints = endpoints::resolve(raw, builtin, ground);
+    let http_sse = endpoints::http_sse(raw, &endpoints, ground);
+    let callers = Callers::resolve(&raw.server, listen, ground);
+    Settings {
+        server: ServerSettings {
+            listen,
+            public_url: callers.public_url,
+            hosts: callers.hosts,
+            origins: callers.origins,
+            cors: callers.cors,
+            http_sse,
+            workers: raw.server.workers.map_or_else(cores, NonZeroUsize::get),
+            limits: limits(&raw.server.limits, ground),
+            timeouts: timeouts(&raw.server.timeouts, ground),
+        },
+        sessions: sessions(&raw.sessions, ground),
+        calls: calls(&raw.calls, ground),
+        streams: streams(&raw.streams),
+        store: StoreSettings {
+            kind: store(&raw.store, ground),
+            bounds: bounds(&raw.streams, ground),
+        },
+        cluster_keys: secrets::cluster_keys(&raw.cluster.keys, environment, ground),
+        endpoints,
+        admin_listen,
+        log: log(&raw.log, ground),
+        cautions: callers.cautions,
+    }
+}
+
+/// An address to listen on. `localhost` is taken for its IPv4 address.
+fn address(key: &str, text: &str, ground: &mut Ground) -> SocketAddr {
+    let written = match text.strip_prefix("localhost:") {
+        Some(port) => format!("{}:{port}", Ipv4Addr::LOCALHOST),
+        None => text.to_owned(),
+    };
+    written.parse().unwrap_or_else(|_| {
+        let problem = format!(
+            "{text:?} is not an address and a port, as in \"127.0.0.1:8000\", \"0.0.0.0:8000\" \
+             or \"[::1]:8000\""
+        );
+        ground.refuse(key, problem);
+        SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
+    })
+}
+
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+fn limits(raw: &raw::Limits, ground: &mut Ground) -> LimitSettings {
+    let at_most = |ground: &mut Ground, key: &str, value: usize, most: usize| {
+        if value > most {
+            ground.complain(&[key], format!("must be at most {most}"));
+        }
+    };
+    at_most(
+        ground,
+        "server.limits.header_block",
+        raw.header_block.get(),
+        defaults::HEADER_BLOCK_MAX,
+    );
+    at_most(
+        ground,
+        "server.limits.header_count",
+        raw.header_count.get(),
+        defaults::HEADER_COUNT_MAX,
+    );
+    at_most(
+        ground,
+        "server.limits.json_depth",
+        raw.json_depth.get(),
+        defaults::JSON_DEPTH_MAX,
+    );
+    ordered(
+        ground,
+        ("server.limits.header_field", raw.header_field),
+        ("server.limits.header_block", raw.header_block),
+    );
+    ordered(
+        ground,
+        ("server.limits.uri", raw.uri),
+        ("server.limits.header_block", raw.header_block),
+    );
+    for (key, size) in [
+        ("server.limits.event", raw.event),
+        ("server.limits.line", raw.line),
+    ] {
+        if size.get() < defaults::EVENT_MIN {
+            ground.complain(&[key], "must be at least 4KiB, so that our own errors fit");
+        }
+    }
+    LimitSettings {
+        body: raw.body.get(),
+        header_block: raw.header_block.get(),
+        header_field: raw.header_field.get(),
+        header_count: raw.header_count.get(),
+        uri: raw.uri.get(),
+        json_depth: raw.json_depth.get(),
+        json_members: raw.json_members.get(),
+        connections_per_address: raw.connections_per_address.get(),
+        event: raw.event.get(),
+        line: raw.line.get(),
+    }
+}
+
+fn timeouts(raw: &raw::Timeouts, ground: &mut Ground) -> TimeoutSettings {
+    ordered(
+        ground,
+        ("server.timeouts.body_idle", raw.body_idle),
+        ("server.timeouts.body_total", raw.body_total),
+    );
+    TimeoutSettings {
+        header_read: raw.header_read.get(),
+        body_idle: raw.body_idle.get(),
+        body_total: raw.body_total.get(),
+        write_stall: raw.write_stall.get(),
+        keep_alive: raw.keep_alive.get(),
+        drain: raw.drain.get(),
+    }
+}
+
+fn sessions(raw: &raw::Sessions, ground: &mut Ground) -> SessionSettings {
+    let idle = ("sessions.idle_ttl", raw.idle_ttl);
+    below(
+        ground,
+        ("sessions.passivate_after", raw.passivate_after),
+        idle,
+    );
+    ordered(ground, idle, ("sessions.absolute_ttl", raw.absolute_ttl));
+    SessionSettings {
+        max: raw.max.get(),
+        max_per_principal: raw.max_per_principal.get(),
+        idle_ttl: raw.idle_ttl.get(),
+        absolute_ttl: raw.absolute_ttl.get(),
+        passivate_after: raw.passivate_after.get(),
+        calls_per_session: raw.calls_per_session.get(),
+    }
+}
+
+fn calls(raw: &raw::Calls, ground: &mut Ground) -> CallSettings {
+    below(
+        ground,
+        ("calls.grace", raw.grace),
+        ("calls.deadline", raw.deadline),
+    );
+    CallSettings {
+        grace: raw.grace.get(),
+        deadline: raw.deadline.get(),
+        question: raw.question.get(),
+        list_deadline: raw.list_deadline.get(),
+    }
+}
+
+fn streams(raw: &raw::Streams) -> StreamSettings {
+    StreamSettings {
+        max: raw.max.get(),
+        heartbeat: raw.heartbeat.get(),
+        stateless_heartbeat: raw.stateless_heartbeat.get(),
+        retry: raw.retry.get(),
+        unacknowledged: raw.unacknowledged.get(),
+    }
+}
+
+fn bounds(raw: &raw::Streams, ground: &mut Ground) -> Bounds {
+    let session = ("streams.session_log_bytes", raw.session_log_bytes);
+    ordered(ground, ("streams.log_bytes", raw.log_bytes), session);
+    ordered(
+        ground,
+        session,
+        ("streams.node_log_bytes", raw.node_log_bytes),
+    );
+    ordered(
+        ground,
+        ("streams.unacknowledged", raw.unacknowledged),
+        ("streams.log_entries", raw.log_entries),
+    );
+    Bounds {
+        log_entries: raw.log_entries.get(),
+        log_bytes: raw.log_bytes.get(),
+        scope_bytes: raw.session_log_bytes.get(),
+        total_bytes: raw.node_log_bytes.get(),
+        ended_log_age: raw.ended_log_age.get(),
+        ..Bounds::default()
+    }
+}
+
+fn store(raw: &raw::Store, ground: &mut Ground) -> StoreKind {
+    let accepted = "write \"embedded:DIRECTORY\" or \"memory:\"";
+    // No more than the scheme is repeated: what follows may hold a password.
+    let problem = match raw.url.split_once(':') {
+        Some(("memory", "")) => return StoreKind::Memory,
+        Some(("embedded", directory)) if !directory.is_empty() => {
+            return StoreKind::Embedded {
+                directory: PathBuf::from(directory),
+            };
+        }
+        Some(("embedded", _)) => format!("names no directory; {accepted}"),
+        Some(("memory", _)) => format!("\"memory:\" takes nothing after the colon; {accepted}"),
+        Some((scheme, _)) => format!("there is no store {scheme:?}; {accepted}"),
+        None => format!("is not a store; {accepted}"),
+    };
+    ground.refuse("store.url", problem);
+    StoreKind::Memory
+}
+
+fn log(raw: &raw::Log, ground: &mut Ground) -> LogSettings {
+    let format = match raw.format {
+        raw::LogFormat::Text => LogFormat::Text,
+        raw::LogFormat::Json => LogFormat::Json,
+    };
+    let filter = raw.filter.parse().unwrap_or_else(|error| {
+        ground.refuse("log.filter", format!("{error}"));
+        Filter::default()
+    });
+    LogSettings { format, filter }
+}
+
+/// Complains unless `low` is at most `high`.
+fn ordered<T: Ord + std::fmt::Display>(ground: &mut Ground, low: (&str, T), high: (&str, T)) {
+    if low.1 > high.1 {
+        say_order(ground, low, high, "at most");
+    }
+}
+
+/// Complains unless `low` is below `high`.
+fn below<T: Ord + std::fmt::Display>(ground: &mut Ground, low: (&str, T), high: (&str, T)) {
+    if low.1 >= high.1 {
+        say_order(ground, low, high, "less than");
+    }
+}
+
+/// Says it from the side of the key that was written; if both were, of the lower one.
+fn say_order<T: std::fmt::Display>(
+    ground: &mut Ground,
+    (low, low_value): (&str, T),
+    (high, high_value): (&str, T),
+    must_be: &str,
+) {
+    if ground.is_set(low) || !ground.is_set(high) {
+        let problem = format!("{low_value} must be {must_be} `{high}` ({high_value})");
+        ground.complain(&[low, high], problem);
+    } else {
+        let problem = format!("`{low}` ({low_value}) must be {must_be} {high_value}");
+        ground.complain(&[high, low], problem);
+    }
+}

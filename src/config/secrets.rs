@@ -1,0 +1,80 @@
+//! Secrets by reference: `env:NAME`, `file:PATH`, or the secret itself.
+//!
+//! No message here repeats a secret or what might be one.
+
+use std::fs::{self, File};
+use std::io::Read as _;
+
+use super::env::Environment;
+use super::layers::Ground;
+use super::raw::SecretText;
+use crate::runtime::seal::{ClusterKeys, KeyError};
+
+const KEY: &str = "cluster.keys";
+
+/// A key in hexadecimal and a line end fit many times over.
+const FILE_BYTES_MAX: u64 = 4096;
+
+/// The cluster keys, if any are configured.
+pub(super) fn cluster_keys(
+    entries: &[SecretText],
+    environment: &Environment,
+    ground: &mut Ground,
+) -> Option<ClusterKeys> {
+    let mut keys = Vec::new();
+    for (at, SecretText(entry)) in entries.iter().enumerate() {
+        let key = reveal(entry, environment).and_then(|text| {
+            ClusterKeys::from_hex(&[&text])
+                .map(|_| text)
+                .map_err(|error| match error {
+                    KeyError::NotHex => format!("{error}, or `env:NAME`, or `file:PATH`"),
+                    KeyError::Weak | KeyError::None => error.to_string(),
+                })
+        });
+        match key {
+            Ok(key) => keys.push(key),
+            Err(problem) => ground.complain(&[KEY], format!("entry {}: {problem}", at + 1)),
+        }
+    }
+    ClusterKeys::from_hex(&keys).ok()
+}
+
+fn reveal(entry: &str, environment: &Environment) -> Result<String, String> {
+    if let Some(name) = entry.strip_prefix("env:") {
+        return match environment.get(name) {
+            Ok(Some(text)) => Ok(text.to_owned()),
+            Ok(None) => Err(format!("the environment variable {name} is not set")),
+            Err(error) => Err(format!("the environment variable {name}: {error}")),
+        };
+    }
+    match entry.strip_prefix("file:") {
+        Some(path) => read(path).map_err(|problem| format!("the file {path} {problem}")),
+        None => Ok(entry.to_owned()),
+    }
+}
+
+fn read(path: &str) -> Result<String, String> {
+    let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
+    if open_to_everyone(&fs::metadata(path).map_err(unreadable)?) {
+        return Err(
+            "can be read or changed by every user: take that away with `chmod o=`".to_owned(),
+        );
+    }
+    let mut text = String::new();
+    let file = File::open(path).map_err(unreadable)?;
+    file.take(FILE_BYTES_MAX)
+        .read_to_string(&mut text)
+        .map_err(unreadable)?;
+    Ok(text.trim().to_owned())
+}
+
+#[cfg(unix)]
+fn open_to_everyone(metadata: &fs::Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    metadata.permissions().mode() & 0o006 != 0
+}
+
+#[cfg(not(unix))]
+fn open_to_everyone(_metadata: &fs::Metadata) -> bool {
+    false
+}

@@ -1,0 +1,221 @@
+//! What the parts need: plain values that are right by themselves and fit together.
+//!
+//! `app.rs` turns these into each part's own `Config`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::policy::origin::{HostPolicy, OriginPolicy};
+use crate::runtime::seal::ClusterKeys;
+use crate::store::Bounds;
+use crate::telemetry::tracing::{Filter, LogFormat};
+
+/// A whole configuration, resolved.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where to listen, whom to answer, and what a request may cost.
+    pub server: ServerSettings,
+    /// The life and the number of sessions.
+    pub sessions: SessionSettings,
+    /// How long calls may take.
+    pub calls: CallSettings,
+    /// Event streams.
+    pub streams: StreamSettings,
+    /// Where state is kept, and how much of it.
+    pub store: StoreSettings,
+    /// The configured keys; without, the store's directory keeps one, or the process makes one.
+    pub cluster_keys: Option<ClusterKeys>,
+    /// The served paths, in the order of their names; at least one.
+    pub endpoints: Vec<EndpointSettings>,
+    /// A listener of its own for `/health`, `/ready` and `/metrics`.
+    pub admin_listen: Option<SocketAddr>,
+    /// Log lines.
+    pub log: LogSettings,
+    /// What is allowed but should be said loudly at start.
+    pub cautions: Vec<String>,
+}
+
+/// See [`Settings::server`].
+#[derive(Clone, Debug)]
+pub struct ServerSettings {
+    /// The listening address.
+    pub listen: SocketAddr,
+    /// The URL clients use, without a trailing slash.
+    pub public_url: Option<String>,
+    /// Which `Host` may pass.
+    pub hosts: HostPolicy,
+    /// Which `Origin` may pass.
+    pub origins: OriginPolicy,
+    /// Which origins may read answers; `None`: no CORS headers at all.
+    pub cors: Option<OriginPolicy>,
+    /// HTTP+SSE, if it is served.
+    pub http_sse: Option<HttpSseSettings>,
+    /// Threads that serve requests.
+    pub workers: usize,
+    /// What a request, an answer or an address may cost.
+    pub limits: LimitSettings,
+    /// How long a client may keep us waiting.
+    pub timeouts: TimeoutSettings,
+}
+
+/// Where HTTP+SSE is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpSseSettings {
+    /// Where its stream is opened.
+    pub path: String,
+    /// Where its messages are posted.
+    pub messages_path: String,
+    /// The place in [`Settings::endpoints`] of the endpoint it serves.
+    pub endpoint: usize,
+}
+
+/// What a request, an answer or an address may cost; sizes in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LimitSettings {
+    /// The body of a request.
+    pub body: usize,
+    /// All header fields of a request together.
+    pub header_block: usize,
+    /// One header field.
+    pub header_field: usize,
+    /// Header fields of a request.
+    pub header_count: usize,
+    /// The request target.
+    pub uri: usize,
+    /// Nesting of a JSON message.
+    pub json_depth: usize,
+    /// Members of all objects and arrays of a JSON message.
+    pub json_members: usize,
+    /// Connections from one address other than loopback.
+    pub connections_per_address: usize,
+    /// One event of a stream, one result.
+    pub event: usize,
+    /// One line on standard input or output.
+    pub line: usize,
+}
+
+/// How long a client may keep us waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeoutSettings {
+    /// From the first byte of a request to the end of its headers.
+    pub header_read: Duration,
+    /// Between two pieces of a body.
+    pub body_idle: Duration,
+    /// For a whole body.
+    pub body_total: Duration,
+    /// How long a client may leave what we write unread.
+    pub write_stall: Duration,
+    /// Between two requests of a connection.
+    pub keep_alive: Duration,
+    /// For what still runs, when the process is told to stop.
+    pub drain: Duration,
+}
+
+/// See [`Settings::sessions`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionSettings {
+    /// Sessions whose home is this node.
+    pub max: usize,
+    /// Sessions of one principal, on all nodes.
+    pub max_per_principal: usize,
+    /// How long an unused session is kept.
+    pub idle_ttl: Duration,
+    /// How long any session is kept.
+    pub absolute_ttl: Duration,
+    /// How long a session without a socket or a call stays in memory.
+    pub passivate_after: Duration,
+    /// Calls running in one session at a time.
+    pub calls_per_session: usize,
+}
+
+/// See [`Settings::calls`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallSettings {
+    /// How long a call may take before its answer becomes a stream.
+    pub grace: Duration,
+    /// For a call, without the time spent waiting for its client's answers.
+    pub deadline: Duration,
+    /// For a client's answer to one question.
+    pub question: Duration,
+    /// For a list.
+    pub list_deadline: Duration,
+}
+
+/// See [`Settings::streams`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamSettings {
+    /// Open streams on this node.
+    pub max: usize,
+    /// How often a silent stream shows that it lives.
+    pub heartbeat: Duration,
+    /// The same for stateless streams while a call runs.
+    pub stateless_heartbeat: Duration,
+    /// How soon a client whose stream broke should come back.
+    pub retry: Duration,
+    /// Events on their way to the store before progress waits.
+    pub unacknowledged: usize,
+}
+
+/// See [`Settings::store`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreSettings {
+    /// Which store.
+    pub kind: StoreKind,
+    /// Bounds of its event logs and inboxes.
+    pub bounds: Bounds,
+}
+
+/// A store, and where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreKind {
+    /// In this process; ends with it.
+    Memory,
+    /// In a directory.
+    Embedded {
+        /// Which, relative to the working directory.
+        directory: PathBuf,
+    },
+}
+
+/// A served path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointSettings {
+    /// Its name.
+    pub name: String,
+    /// Its canonical path.
+    pub path: String,
+    /// The built-in tools it serves; `None`: nothing.
+    pub builtin: Option<BuiltinSet>,
+}
+
+/// A set of built-in tools.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BuiltinSet {
+    /// The demonstration tools.
+    Demo,
+    /// What the conformance suite asks for.
+    Conformance,
+}
+
+/// See [`Settings::log`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    /// How a line is written.
+    pub format: LogFormat,
+    /// Which lines are written.
+    pub filter: Filter,
+}
+
+impl Settings {
+    /// The endpoint for a transport that has no paths: `main`, or else the only one, or else the
+    /// first.
+    #[must_use]
+    pub fn main_endpoint(&self) -> Option<&EndpointSettings> {
+        let named = self
+            .endpoints
+            .iter()
+            .find(|endpoint| endpoint.name == super::defaults::ENDPOINT_NAME);
+        named.or(self.endpoints.first())
+    }
+}

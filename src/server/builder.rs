@@ -1,0 +1,171 @@
+//! Putting a server together.
+
+use std::sync::{Arc, Mutex, RwLock};
+
+use super::Server;
+use super::catalog::Catalog;
+use super::error::RegistrationError;
+use super::handle::{Handle, Offer, Shared};
+use super::pages::Pages;
+use super::prompt::Prompt;
+use super::replay::Rounds;
+use super::resource::Resource;
+use super::template::ResourceTemplate;
+use super::tool::Tool;
+use crate::protocol::lifecycle::Implementation;
+use crate::runtime::clock::Clock;
+use crate::runtime::seal::ClusterKeys;
+use crate::service::CacheHints;
+use crate::service::changes::Changes;
+
+/// Entries on a page of a list. Most servers have fewer, so that most lists are one answer.
+const PAGE_SIZE_DEFAULT: usize = 100;
+
+/// A server being put together. Lists keep the order of registration.
+#[derive(Debug)]
+#[must_use]
+pub struct ServerBuilder {
+    info: Implementation,
+    instructions: Option<String>,
+    logging: bool,
+    page_size: usize,
+    list_cache: CacheHints,
+    clock: Clock,
+    tools: Vec<Tool>,
+    prompts: Vec<Prompt>,
+    resources: Vec<Resource>,
+    templates: Vec<ResourceTemplate>,
+}
+
+impl ServerBuilder {
+    pub(super) fn new(name: String, version: String) -> Self {
+        Self {
+            info: Implementation {
+                name,
+                version,
+                title: None,
+                description: None,
+                website_url: None,
+            },
+            instructions: None,
+            logging: true,
+            page_size: PAGE_SIZE_DEFAULT,
+            list_cache: CacheHints::default(),
+            clock: Clock::system(),
+            tools: Vec::new(),
+            prompts: Vec::new(),
+            resources: Vec::new(),
+            templates: Vec::new(),
+        }
+    }
+
+    /// A name for people.
+    pub fn title(mut self, title: impl Into<String>) -> Self {
+        self.info.title = Some(title.into());
+        self
+    }
+
+    /// One or two sentences about it.
+    pub fn description(mut self, description: impl Into<String>) -> Self {
+        self.info.description = Some(description.into());
+        self
+    }
+
+    /// How a model should use it.
+    pub fn instructions(mut self, instructions: impl Into<String>) -> Self {
+        self.instructions = Some(instructions.into());
+        self
+    }
+
+    /// Offers a tool.
+    pub fn tool(mut self, tool: Tool) -> Self {
+        self.tools.push(tool);
+        self
+    }
+
+    /// Offers a prompt.
+    pub fn prompt(mut self, prompt: Prompt) -> Self {
+        self.prompts.push(prompt);
+        self
+    }
+
+    /// Offers a resource.
+    pub fn resource(mut self, resource: Resource) -> Self {
+        self.resources.push(resource);
+        self
+    }
+
+    /// Offers a family of resources.
+    pub fn resource_template(mut self, template: ResourceTemplate) -> Self {
+        self.templates.push(template);
+        self
+    }
+
+    /// Entries on a page of a list; at least one.
+    pub fn page_size(mut self, entries: usize) -> Self {
+        self.page_size = entries.max(1);
+        self
+    }
+
+    /// How long lists may be kept, and whether everybody sees the same.
+    pub const fn list_cache(mut self, cache: CacheHints) -> Self {
+        self.list_cache = cache;
+        self
+    }
+
+    /// Declares that no handler sends log lines.
+    pub const fn without_logging(mut self) -> Self {
+        self.logging = false;
+        self
+    }
+
+    /// The clock by which sealed states expire.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Compiles everything into a server. The keys seal what clients carry for it: all nodes that
+    /// may answer a retry or a next page need the same.
+    ///
+    /// # Errors
+    /// [`RegistrationError`] naming the first thing that cannot be offered.
+    pub fn build(self, keys: &ClusterKeys) -> Result<Server, RegistrationError> {
+        let mut catalog = Catalog::default();
+        for tool in self.tools {
+            catalog.tools.add(tool.register()?)?;
+        }
+        for prompt in self.prompts {
+            catalog.prompts.add(prompt.register())?;
+        }
+        for resource in self.resources {
+            catalog.resources.add(resource.register())?;
+        }
+        for template in self.templates {
+            catalog.templates.add(template.register()?)?;
+        }
+        let offer = Offer::new(
+            catalog,
+            &self.info,
+            self.instructions.as_ref(),
+            self.logging,
+        );
+        Ok(Server(Handle(Arc::new(Shared {
+            info: self.info,
+            instructions: self.instructions,
+            logging: self.logging,
+            pages: Pages {
+                seal: keys.seal("cursor"),
+                size: self.page_size,
+                cache: self.list_cache,
+            },
+            rounds: Rounds {
+                seal: keys.seal("request-state"),
+                clock: self.clock,
+            },
+            changes: Changes::default(),
+            offer: RwLock::new(offer),
+            changing: Mutex::new(()),
+        }))))
+    }
+}

@@ -1,0 +1,190 @@
+//! A server while it runs: what it offers now, and changing that.
+//!
+//! [`Handle`] is the clonable front of a server. It changes the catalog by putting a new picture in
+//! place and announces the change; calls that run keep the picture they began with.
+//!
+//! Concurrency: the lock is held to take or to swap a pointer, and while a change is prepared;
+//! never across an await.
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use super::catalog::Catalog;
+use super::error::RegistrationError;
+use super::pages::Pages;
+use super::prompt::Prompt;
+use super::replay::Rounds;
+use super::resource::Resource;
+use super::template::ResourceTemplate;
+use super::tool::Tool;
+use crate::protocol::capabilities::ServerCapabilities;
+use crate::protocol::lifecycle::Implementation;
+use crate::protocol::subscription::Change;
+use crate::service::Description;
+use crate::service::changes::Changes;
+
+/// The clonable front of a server.
+#[derive(Clone)]
+pub struct Handle(pub(super) Arc<Shared>);
+
+/// A server's parts.
+pub(super) struct Shared {
+    pub(super) info: Implementation,
+    pub(super) instructions: Option<String>,
+    pub(super) logging: bool,
+    pub(super) pages: Pages,
+    pub(super) rounds: Rounds,
+    pub(super) changes: Changes,
+    pub(super) offer: RwLock<Offer>,
+    /// One change at a time, so that none is lost between reading the catalog and replacing it.
+    pub(super) changing: Mutex<()>,
+}
+
+/// The catalog and what follows from it.
+#[derive(Clone)]
+pub(super) struct Offer {
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) description: Arc<Description>,
+}
+
+impl Offer {
+    pub(super) fn new(
+        catalog: Catalog,
+        info: &Implementation,
+        instructions: Option<&String>,
+        logging: bool,
+    ) -> Self {
+        let capabilities = ServerCapabilities {
+            tools: catalog.tools.offered(),
+            prompts: catalog.prompts.offered(),
+            resources: catalog.offers_resources(),
+            resource_subscriptions: catalog.offers_resources(),
+            logging,
+            completions: catalog.offers_completions(),
+        };
+        let description = Description::new(info.clone(), capabilities, instructions.cloned());
+        Self {
+            catalog: Arc::new(catalog),
+            description: Arc::new(description),
+        }
+    }
+}
+
+impl Handle {
+    /// Offers a tool from now on; one of the same name is replaced where it stands.
+    ///
+    /// # Errors
+    /// [`RegistrationError`] when the tool cannot be offered; nothing changes then.
+    pub fn add_tool(&self, tool: Tool) -> Result<(), RegistrationError> {
+        let tool = tool.register()?;
+        self.change(&Change::Tools, |catalog| catalog.tools.put(tool));
+        Ok(())
+    }
+
+    /// No longer offers a tool; whether it was offered.
+    pub fn remove_tool(&self, name: &str) -> bool {
+        self.take(&Change::Tools, |catalog| catalog.tools.remove(name))
+    }
+
+    /// Offers a prompt from now on; one of the same name is replaced where it stands.
+    pub fn add_prompt(&self, prompt: Prompt) {
+        let prompt = prompt.register();
+        self.change(&Change::Prompts, |catalog| catalog.prompts.put(prompt));
+    }
+
+    /// No longer offers a prompt; whether it was offered.
+    pub fn remove_prompt(&self, name: &str) -> bool {
+        self.take(&Change::Prompts, |catalog| catalog.prompts.remove(name))
+    }
+
+    /// Offers a resource from now on; one at the same URI is replaced where it stands.
+    pub fn add_resource(&self, resource: Resource) {
+        let resource = resource.register();
+        self.change(&Change::Resources, |catalog| {
+            catalog.resources.put(resource);
+        });
+    }
+
+    /// No longer offers a resource; whether it was offered.
+    pub fn remove_resource(&self, uri: &str) -> bool {
+        self.take(&Change::Resources, |catalog| catalog.resources.remove(uri))
+    }
+
+    /// Offers a family of resources from now on.
+    ///
+    /// # Errors
+    /// [`RegistrationError`] when the template cannot be matched; nothing changes then.
+    pub fn add_resource_template(
+        &self,
+        template: ResourceTemplate,
+    ) -> Result<(), RegistrationError> {
+        let template = template.register()?;
+        self.change(&Change::Resources, |catalog| {
+            catalog.templates.put(template);
+        });
+        Ok(())
+    }
+
+    /// No longer offers a family of resources; whether it was offered.
+    pub fn remove_resource_template(&self, template: &str) -> bool {
+        self.take(&Change::Resources, |catalog| {
+            catalog.templates.remove(template)
+        })
+    }
+
+    /// Tells whoever watches it that the resource at `uri` changed.
+    pub fn resource_updated(&self, uri: &str) {
+        self.0.changes.announce(&Change::Resource(uri.to_owned()));
+    }
+
+    /// Whether somebody watches the resource at `uri` now.
+    #[must_use]
+    pub fn is_watched(&self, uri: &str) -> bool {
+        self.0.changes.is_watched(uri)
+    }
+
+    pub(super) fn offer(&self) -> Offer {
+        self.0
+            .offer
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn change(&self, change: &Change, apply: impl FnOnce(&mut Catalog)) {
+        self.take(change, |catalog| {
+            apply(catalog);
+            true
+        });
+    }
+
+    /// Applies a change, and announces it if there was one.
+    fn take(&self, change: &Change, apply: impl FnOnce(&mut Catalog) -> bool) -> bool {
+        let one_at_a_time = self
+            .0
+            .changing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut catalog = Catalog::clone(&self.offer().catalog);
+        let changed = apply(&mut catalog);
+        if changed {
+            let offer = Offer::new(
+                catalog,
+                &self.0.info,
+                self.0.instructions.as_ref(),
+                self.0.logging,
+            );
+            *self.0.offer.write().unwrap_or_else(PoisonError::into_inner) = offer;
+        }
+        drop(one_at_a_time);
+        if changed {
+            self.0.changes.announce(change);
+        }
+        changed
+    }
+}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Handle({:?})", self.0.info.name)
+    }
+}

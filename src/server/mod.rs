@@ -1,0 +1,201 @@
+//! The library: a server out of async functions.
+//!
+//! A [`Server`] is built from [`Tool`]s, [`Prompt`]s, [`Resource`]s and [`ResourceTemplate`]s and is
+//! a [`Service`]: it answers every published revision of the protocol from the same handlers. A
+//! handler gets a [`Context`]: who calls, how long there is, and the way to the client.
+//!
+//! ```
+//! use serde::Deserialize;
+//! use switchboard::runtime::seal::ClusterKeys;
+//! use switchboard::server::{Field, Form, Server, Tool};
+//!
+//! #[derive(Deserialize, schemars::JsonSchema)]
+//! struct Order {
+//!     /// What to order.
+//!     item: String,
+//! }
+//!
+//! # fn main() -> Result<(), switchboard::server::RegistrationError> {
+//! let server = Server::builder("shop", "1.0.0")
+//!     .tool(Tool::new("order", |ctx, Order { item }| async move {
+//!         let form = Form::new(format!("Order {item}?")).field("sure", Field::boolean());
+//!         let answer = ctx.elicit("confirm", form).await?.accepted();
+//!         if answer.is_none_or(|answer| answer["sure"] != true) {
+//!             return Ok("nothing was ordered".to_owned());
+//!         }
+//!         // Effects come after the last question, or inside `once`.
+//!         Ok(format!("ordered: {item}"))
+//!     }))
+//!     .build(&ClusterKeys::generate())?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Questions, and running twice
+//! In the session era a question to the client is a request, and the handler waits. In the
+//! stateless era no call waits for its client: the handler is *dropped* at the question, the call
+//! ends with `input_required`, and the client calls again with the answer; the handler then runs
+//! again **from its start** and gets the answers it has already. So:
+//! - effects come after the last question, or inside [`Context::once`];
+//! - questions have keys, unique in the handler, and the same keys each time;
+//! - questions asked together (`tokio::join!`) go out together.
+//!
+//! # Errors
+//! What a tool fails with is told to the model ([`ToolError::Failed`]). What is wrong with the call
+//! itself is a [`crate::service::ServiceError`]. Invalid arguments are either, as the revision has
+//! it. A panic, or a result its own output schema does not allow, is logged here and reaches the
+//! client as an internal error without particulars: another tool's model must not act on a result
+//! that is known to be wrong.
+//!
+//! It does not know HTTP, sessions or where a call came from, and it stores nothing.
+//!
+//! Invariants:
+//! - No handler sees arguments its schema does not allow.
+//! - No client is asked what it did not declare.
+//! - A schema never causes anything to be fetched.
+//!
+//! Concurrency: what is offered is an immutable picture behind a lock that is held for the time of
+//! copying a pointer; see [`Handle`].
+
+mod ask;
+mod builder;
+mod calls;
+mod catalog;
+mod complete;
+mod context;
+mod error;
+mod form;
+mod handle;
+mod pages;
+mod prompt;
+mod replay;
+mod resource;
+mod run;
+mod sample;
+mod schema;
+mod template;
+mod tool;
+mod variables;
+
+#[cfg(test)]
+mod tests;
+
+pub use ask::{Consent, Elicited, NoAnswer, Root};
+pub use builder::ServerBuilder;
+pub use complete::{Completer, Typed};
+pub use context::Context;
+pub use error::RegistrationError;
+pub use form::{Field, Form, FormError};
+pub use handle::Handle;
+pub use prompt::{Arguments, IntoMessages, Prompt};
+pub use resource::Resource;
+pub use run::CANCEL_GRACE;
+pub use sample::{SampleRequest, Sampled, SampledBlock};
+pub use schema::SchemaError;
+pub use template::ResourceTemplate;
+pub use tool::{IntoToolResult, NoArguments, Structured, Tool, ToolError, no_arguments};
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use crate::identity::Principal;
+use crate::protocol::method::Method;
+use crate::protocol::param_headers::HeaderParams;
+use crate::protocol::subscription::SubscriptionFilter;
+use crate::service::changes::{CatalogDigest, Watch};
+use crate::service::{Call, CallFuture, Description, Service, ServiceError};
+use calls::List;
+
+/// A server of this process. Cloning shares it.
+#[derive(Clone, Debug)]
+pub struct Server(Handle);
+
+impl Server {
+    /// Begins a server of this name and version.
+    pub fn builder(name: impl Into<String>, version: impl Into<String>) -> ServerBuilder {
+        ServerBuilder::new(name.into(), version.into())
+    }
+
+    /// The front through which it can be changed while it runs.
+    #[must_use]
+    pub const fn handle(&self) -> &Handle {
+        &self.0
+    }
+}
+
+impl Service for Server {
+    fn describe(&self, _: &Principal) -> Arc<Description> {
+        self.0.offer().description
+    }
+
+    fn call(&self, call: Call) -> CallFuture {
+        let server = self.0.clone();
+        let offers = self.0.offer().description;
+        let offers = &offers.capabilities;
+        let ready = |answer| -> CallFuture { Box::pin(std::future::ready(answer)) };
+        match &call.method {
+            Method::ToolsCall if offers.tools => Box::pin(calls::call_tool(server, call)),
+            Method::ToolsList if offers.tools => ready(calls::list(&server, &call, List::Tools)),
+            Method::PromptsGet if offers.prompts => Box::pin(calls::get_prompt(server, call)),
+            Method::PromptsList if offers.prompts => {
+                ready(calls::list(&server, &call, List::Prompts))
+            }
+            Method::ResourcesRead if offers.resources => {
+                Box::pin(calls::read_resource(server, call))
+            }
+            Method::ResourcesList if offers.resources => {
+                ready(calls::list(&server, &call, List::Resources))
+            }
+            Method::ResourceTemplatesList if offers.resources => {
+                ready(calls::list(&server, &call, List::Templates))
+            }
+            Method::Complete if offers.completions => Box::pin(calls::complete(server, call)),
+            Method::ToolsCall
+            | Method::ToolsList
+            | Method::PromptsGet
+            | Method::PromptsList
+            | Method::ResourcesRead
+            | Method::ResourcesList
+            | Method::ResourceTemplatesList
+            | Method::Complete
+            | Method::Initialize
+            | Method::Ping
+            | Method::Discover
+            | Method::Listen
+            | Method::ResourcesSubscribe
+            | Method::ResourcesUnsubscribe
+            | Method::SetLevel
+            | Method::Other(_) => ready(Err(ServiceError::MethodNotFound(call.method.to_string()))),
+        }
+    }
+
+    fn header_params(&self, _: &Principal, tool: &str) -> Option<Arc<HeaderParams>> {
+        let catalog = self.0.offer().catalog;
+        catalog.tools.get(tool)?.header_params().cloned()
+    }
+
+    fn catalog_digest(&self, _: &Principal) -> CatalogDigest {
+        self.0.offer().catalog.digest()
+    }
+
+    fn watch(
+        &self,
+        _: &Principal,
+        filter: SubscriptionFilter,
+    ) -> BoxFuture<'static, Result<Watch, ServiceError>> {
+        let offer = self.0.offer();
+        let offers = &offer.description.capabilities;
+        let honoured = SubscriptionFilter {
+            tools_list_changed: filter.tools_list_changed && offers.tools,
+            prompts_list_changed: filter.prompts_list_changed && offers.prompts,
+            resources_list_changed: filter.resources_list_changed && offers.resources,
+            resource_subscriptions: filter
+                .resource_subscriptions
+                .into_iter()
+                .filter(|uri| offer.catalog.resolves(uri))
+                .collect(),
+        };
+        Box::pin(std::future::ready(Ok(self.0.0.changes.watch(honoured))))
+    }
+}

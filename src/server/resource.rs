@@ -1,0 +1,154 @@
+//! Resources: something to read at one URI.
+//!
+//! Spec: server/resources (all revisions).
+
+use std::future::Future;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use super::catalog::Entry;
+use super::context::Context;
+use crate::protocol::content::{Annotations, ResourceBody};
+use crate::protocol::raw::RawJson;
+use crate::protocol::resource::ResourceDefinition;
+use crate::protocol::version::ProtocolVersion;
+use crate::service::{CacheHints, ServiceError};
+
+type Handler =
+    Arc<dyn Fn(Context) -> BoxFuture<'static, Result<ResourceBody, ServiceError>> + Send + Sync>;
+
+/// A resource on its way to a server.
+#[must_use]
+pub struct Resource {
+    definition: ResourceDefinition,
+    cache: CacheHints,
+    handler: Handler,
+}
+
+impl Resource {
+    /// A resource that stays as it is: text, or bytes.
+    pub fn fixed(
+        uri: impl Into<String>,
+        name: impl Into<String>,
+        body: impl Into<ResourceBody>,
+    ) -> Self {
+        let body = body.into();
+        Self::of(
+            uri.into(),
+            name.into(),
+            Arc::new(move |_| Box::pin(std::future::ready(Ok(body.clone())))),
+        )
+    }
+
+    /// A resource that a function reads. It may be run again when its client is asked something.
+    pub fn dynamic<B, F, Fut>(uri: impl Into<String>, name: impl Into<String>, function: F) -> Self
+    where
+        B: Into<ResourceBody>,
+        F: Fn(Context) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<B, ServiceError>> + Send + 'static,
+    {
+        Self::of(
+            uri.into(),
+            name.into(),
+            Arc::new(move |ctx| {
+                let running = function(ctx);
+                Box::pin(async move { running.await.map(Into::into) })
+            }),
+        )
+    }
+
+    fn of(uri: String, name: String, handler: Handler) -> Self {
+        Self {
+            definition: ResourceDefinition {
+                uri,
+                name,
+                title: None,
+                description: None,
+                mime_type: None,
+                size: None,
+                annotations: None,
+            },
+            cache: CacheHints::default(),
+            handler,
+        }
+    }
+
+    /// A name for people.
+    pub fn title(mut self, title: impl Into<String>) -> Self {
+        self.definition.title = Some(title.into());
+        self
+    }
+
+    /// What it is about.
+    pub fn description(mut self, description: impl Into<String>) -> Self {
+        self.definition.description = Some(description.into());
+        self
+    }
+
+    /// What kind of thing it is.
+    pub fn mime_type(mut self, mime_type: impl Into<String>) -> Self {
+        self.definition.mime_type = Some(mime_type.into());
+        self
+    }
+
+    /// For whom it is.
+    pub fn annotations(mut self, annotations: Annotations) -> Self {
+        self.definition.annotations = Some(annotations);
+        self
+    }
+
+    /// How long a read may be kept, and whether everybody would have got the same.
+    pub const fn cache(mut self, cache: CacheHints) -> Self {
+        self.cache = cache;
+        self
+    }
+
+    pub(super) fn register(self) -> RegisteredResource {
+        RegisteredResource {
+            entry: RawJson::of(&self.definition),
+            resource: self,
+        }
+    }
+}
+
+impl std::fmt::Debug for Resource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Resource({:?})", self.definition.uri)
+    }
+}
+
+/// A resource as reads and lists use it.
+pub(super) struct RegisteredResource {
+    entry: RawJson,
+    resource: Resource,
+}
+
+impl Entry for RegisteredResource {
+    const KIND: &'static str = "resource";
+
+    fn key(&self) -> &str {
+        &self.resource.definition.uri
+    }
+
+    fn entry(&self, _: ProtocolVersion) -> &RawJson {
+        &self.entry
+    }
+}
+
+impl RegisteredResource {
+    pub(super) fn start(
+        &self,
+        ctx: Context,
+    ) -> BoxFuture<'static, Result<ResourceBody, ServiceError>> {
+        (self.resource.handler)(ctx)
+    }
+
+    pub(super) const fn cache(&self) -> CacheHints {
+        self.resource.cache
+    }
+
+    pub(super) const fn mime_type(&self) -> Option<&String> {
+        self.resource.definition.mime_type.as_ref()
+    }
+}

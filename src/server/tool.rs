@@ -1,0 +1,487 @@
+//! Tools: an async function, what it takes and what it gives.
+//!
+//! [`Tool::new`] takes a function of typed arguments and derives the schemas of both sides from
+//! the types. [`Tool::untyped`] takes a schema as it is. Registering compiles a tool once into a
+//! [`RegisteredTool`], the form calls and lists use.
+//!
+//! It does not run tools; [`super::calls`] does.
+//!
+//! Spec: server/tools (all revisions).
+
+use std::future::Future;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::ask::NoAnswer;
+use super::catalog::Entry;
+use super::context::Context;
+use super::error::RegistrationError;
+use super::schema::{self, Schema};
+use crate::protocol::capabilities::ClientCapability;
+use crate::protocol::content::Content;
+use crate::protocol::param_headers::HeaderParams;
+use crate::protocol::raw::RawJson;
+use crate::protocol::tool::{
+    ToolAnnotations, ToolDefinition, ToolResult, needs_wrapping, wrapped_output_schema,
+};
+use crate::protocol::version::{Era, ProtocolVersion};
+use crate::service::ServiceError;
+
+/// Longest tool name every client takes (server/tools, tool names).
+const NAME_BYTES_MAX: usize = 128;
+
+type Handler =
+    Arc<dyn Fn(Context, Value) -> BoxFuture<'static, Result<ToolResult, ToolError>> + Send + Sync>;
+
+/// A tool on its way to a server.
+#[must_use]
+pub struct Tool {
+    definition: ToolDefinition,
+    needs: Vec<ClientCapability>,
+    handler: Handler,
+}
+
+/// Why a tool has no result.
+#[derive(Debug, thiserror::Error)]
+pub enum ToolError {
+    /// It failed, and the model should read why.
+    #[error("the tool failed")]
+    Failed(ToolResult),
+    /// Its arguments do not fit, in a way its schema does not say.
+    #[error("invalid arguments: {0}")]
+    Arguments(String),
+    /// The call itself failed.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+}
+
+impl ToolError {
+    /// A failure, explained to the model. The text reaches the client as it is.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self::Failed(ToolResult::error(text))
+    }
+
+    /// A fault of ours: logged here, and not explained to anybody else.
+    #[must_use]
+    pub fn internal(error: &dyn std::error::Error) -> Self {
+        tracing::error!(%error, "tool met an internal error");
+        Self::Service(ServiceError::Internal)
+    }
+}
+
+impl From<String> for ToolError {
+    fn from(text: String) -> Self {
+        Self::new(text)
+    }
+}
+
+impl From<&str> for ToolError {
+    fn from(text: &str) -> Self {
+        Self::new(text)
+    }
+}
+
+impl From<NoAnswer> for ToolError {
+    fn from(error: NoAnswer) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+/// What a tool's function may give back.
+pub trait IntoToolResult {
+    /// The schema of the structured result, if there is one.
+    #[must_use]
+    fn output_schema() -> Option<Value> {
+        None
+    }
+
+    /// The result.
+    fn into_tool_result(self) -> ToolResult;
+}
+
+impl IntoToolResult for ToolResult {
+    fn into_tool_result(self) -> ToolResult {
+        self
+    }
+}
+
+impl IntoToolResult for String {
+    fn into_tool_result(self) -> ToolResult {
+        ToolResult::text(self)
+    }
+}
+
+impl IntoToolResult for &'static str {
+    fn into_tool_result(self) -> ToolResult {
+        ToolResult::text(self)
+    }
+}
+
+impl IntoToolResult for Content {
+    fn into_tool_result(self) -> ToolResult {
+        ToolResult::blocks(vec![self])
+    }
+}
+
+impl IntoToolResult for Vec<Content> {
+    fn into_tool_result(self) -> ToolResult {
+        ToolResult::blocks(self)
+    }
+}
+
+/// A structured result; its type is the tool's output schema.
+#[derive(Clone, Copy, Debug)]
+pub struct Structured<T>(pub T);
+
+impl<T: Serialize + JsonSchema> IntoToolResult for Structured<T> {
+    fn output_schema() -> Option<Value> {
+        Some(schema::of_result::<T>())
+    }
+
+    fn into_tool_result(self) -> ToolResult {
+        // A value that cannot be written leaves the result without its structured part, which the
+        // output schema then refuses.
+        serde_json::to_value(&self.0).map_or_else(
+            |error| {
+                tracing::error!(%error, "structured result cannot be written");
+                ToolResult::default()
+            },
+            ToolResult::structured,
+        )
+    }
+}
+
+/// The arguments of a tool that takes none.
+#[derive(Clone, Copy, Debug, serde::Deserialize)]
+pub struct NoArguments {}
+
+impl JsonSchema for NoArguments {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "NoArguments".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": "object", "additionalProperties": false})
+    }
+}
+
+impl Tool {
+    /// A tool of typed arguments: their schema is derived from `A`, an output schema from `R` if
+    /// it is [`Structured`].
+    ///
+    /// The function may be run again from its start when its client is asked something; see
+    /// [`super`] for what that means for effects.
+    pub fn new<A, R, F, Fut>(name: impl Into<String>, function: F) -> Self
+    where
+        A: DeserializeOwned + JsonSchema,
+        R: IntoToolResult,
+        F: Fn(Context, A) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<R, ToolError>> + Send + 'static,
+    {
+        Self::of(
+            name.into(),
+            schema::of_arguments::<A>(),
+            R::output_schema(),
+            Arc::new(
+                move |ctx, arguments| match serde_json::from_value(arguments) {
+                    Ok(arguments) => {
+                        let running = function(ctx, arguments);
+                        Box::pin(async move { running.await.map(R::into_tool_result) })
+                    }
+                    Err(error) => {
+                        let error = ToolError::Arguments(error.to_string());
+                        Box::pin(std::future::ready(Err(error)))
+                    }
+                },
+            ),
+        )
+    }
+
+    /// A tool whose arguments are described by a schema and handed on as they are.
+    pub fn untyped<R, F, Fut>(name: impl Into<String>, input_schema: Value, function: F) -> Self
+    where
+        R: IntoToolResult,
+        F: Fn(Context, Value) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<R, ToolError>> + Send + 'static,
+    {
+        Self::of(
+            name.into(),
+            input_schema,
+            R::output_schema(),
+            Arc::new(move |ctx, arguments| {
+                let running = function(ctx, arguments);
+                Box::pin(async move { running.await.map(R::into_tool_result) })
+            }),
+        )
+    }
+
+    fn of(name: String, input: Value, output: Option<Value>, handler: Handler) -> Self {
+        Self {
+            definition: ToolDefinition {
+                name,
+                title: None,
+                description: None,
+                input_schema: input,
+                output_schema: output,
+                annotations: None,
+            },
+            needs: Vec::new(),
+            handler,
+        }
+    }
+
+    /// A name for people.
+    pub fn title(mut self, title: impl Into<String>) -> Self {
+        self.definition.title = Some(title.into());
+        self
+    }
+
+    /// What it does, for the model.
+    pub fn description(mut self, description: impl Into<String>) -> Self {
+        self.definition.description = Some(description.into());
+        self
+    }
+
+    /// How it behaves.
+    pub fn annotations(mut self, annotations: ToolAnnotations) -> Self {
+        self.definition.annotations = Some(annotations);
+        self
+    }
+
+    /// It changes nothing, so calling it again does no harm.
+    pub fn read_only(self) -> Self {
+        self.annotations(ToolAnnotations {
+            read_only_hint: Some(true),
+            idempotent_hint: Some(true),
+            ..ToolAnnotations::default()
+        })
+    }
+
+    /// The schema of its structured result, where the function's type does not say it.
+    pub fn output_schema(mut self, schema: Value) -> Self {
+        self.definition.output_schema = Some(schema);
+        self
+    }
+
+    /// It cannot work without this: a client that did not declare it is told so before anything
+    /// runs.
+    pub fn needs(mut self, capability: ClientCapability) -> Self {
+        self.needs.push(capability);
+        self
+    }
+
+    /// Compiles it.
+    pub(super) fn register(self) -> Result<RegisteredTool, RegistrationError> {
+        let Self {
+            definition,
+            needs,
+            handler,
+        } = self;
+        let tool = definition.name.clone();
+        if !is_tool_name(&tool) {
+            return Err(RegistrationError::ToolName(tool));
+        }
+        let refused = |which| {
+            let tool = tool.clone();
+            move |source| RegistrationError::Schema {
+                tool,
+                which,
+                source,
+            }
+        };
+        let input =
+            Schema::compile_object(&definition.input_schema).map_err(refused("inputSchema"))?;
+        let output = definition
+            .output_schema
+            .as_ref()
+            .map(Schema::compile)
+            .transpose()
+            .map_err(refused("outputSchema"))?;
+        let header_params = HeaderParams::from_schema(&definition.input_schema)
+            .map_err(|source| RegistrationError::Header {
+                tool: tool.clone(),
+                source,
+            })?
+            .map(Arc::new);
+        let wraps = definition
+            .output_schema
+            .as_ref()
+            .is_some_and(needs_wrapping);
+        let entry = RawJson::of(&definition);
+        let session_entry = if wraps {
+            RawJson::of(&ToolDefinition {
+                output_schema: definition.output_schema.as_ref().map(wrapped_output_schema),
+                ..definition
+            })
+        } else {
+            entry.clone()
+        };
+        Ok(RegisteredTool {
+            name: tool,
+            entry,
+            session_entry,
+            input,
+            output,
+            wraps,
+            needs,
+            header_params,
+            handler,
+        })
+    }
+}
+
+fn is_tool_name(name: &str) -> bool {
+    (1..=NAME_BYTES_MAX).contains(&name.len())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
+}
+
+impl std::fmt::Debug for Tool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Tool({:?})", self.definition.name)
+    }
+}
+
+/// A tool as calls and lists use it.
+pub(super) struct RegisteredTool {
+    name: String,
+    entry: RawJson,
+    session_entry: RawJson,
+    input: Schema,
+    output: Option<Schema>,
+    wraps: bool,
+    needs: Vec<ClientCapability>,
+    header_params: Option<Arc<HeaderParams>>,
+    handler: Handler,
+}
+
+impl Entry for RegisteredTool {
+    const KIND: &'static str = "tool";
+
+    fn key(&self) -> &str {
+        &self.name
+    }
+
+    fn entry(&self, version: ProtocolVersion) -> &RawJson {
+        match version.era() {
+            Era::Session => &self.session_entry,
+            Era::Stateless => &self.entry,
+        }
+    }
+}
+
+impl RegisteredTool {
+    pub(super) fn needs(&self) -> &[ClientCapability] {
+        &self.needs
+    }
+
+    pub(super) const fn header_params(&self) -> Option<&Arc<HeaderParams>> {
+        self.header_params.as_ref()
+    }
+
+    pub(super) fn check_arguments(&self, arguments: &Value) -> Result<(), String> {
+        self.input.check(arguments)
+    }
+
+    pub(super) fn start(
+        &self,
+        ctx: Context,
+        arguments: Value,
+    ) -> BoxFuture<'static, Result<ToolResult, ToolError>> {
+        (self.handler)(ctx, arguments)
+    }
+
+    /// Writes a result for `version`; what the output schema does not allow does not leave.
+    pub(super) fn finish(
+        &self,
+        result: &ToolResult,
+        version: ProtocolVersion,
+    ) -> Result<RawJson, ServiceError> {
+        if let Some(output) = self.output.as_ref().filter(|_| !result.is_error) {
+            let checked = result.structured.as_ref().map_or_else(
+                || Err("there is no structured result".to_owned()),
+                |structured| output.check(structured),
+            );
+            if let Err(violation) = checked {
+                tracing::error!(tool = self.name, violation, "tool broke its output schema");
+                return Err(ServiceError::Internal);
+            }
+        }
+        Ok(result.to_wire(version, self.wraps))
+    }
+}
+
+/// The schema of a tool that takes no arguments.
+#[must_use]
+pub fn no_arguments() -> Value {
+    json!({"type": "object", "additionalProperties": false})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tool(name: &str, schema: Value) -> Result<RegisteredTool, RegistrationError> {
+        Tool::untyped(name, schema, |_, _| async { Ok("") }).register()
+    }
+
+    #[test]
+    fn a_refused_tool_is_named() {
+        let remote = json!({"type": "object", "$ref": "https://example.com/a.json"});
+        let header =
+            json!({"type": "object", "properties": {"a": {"type": "string", "x-mcp-header": 7}}});
+        for (name, schema) in [
+            ("no spaces", no_arguments()),
+            ("", no_arguments()),
+            ("remote", remote),
+            ("list", json!({"type": "array"})),
+            ("header", header),
+        ] {
+            let error = tool(name, schema).err().map(|error| error.to_string());
+            let error = error.unwrap_or_else(|| panic!("{name} is refused"));
+            assert!(error.starts_with(&format!("tool {name:?}")), "{error}");
+        }
+    }
+
+    #[test]
+    fn session_clients_see_an_object_around_any_other_output() {
+        let tool = Tool::new("list", |_, NoArguments {}| async {
+            Ok(Structured(vec![1_u8]))
+        })
+        .register()
+        .unwrap();
+        let modern = tool.entry(ProtocolVersion::V2026_07_28).to_value();
+        let session = tool.entry(ProtocolVersion::V2025_06_18).to_value();
+        assert_eq!(modern["outputSchema"]["type"], "array");
+        assert_eq!(session["outputSchema"]["type"], "object");
+        assert_eq!(
+            session["outputSchema"]["properties"]["result"]["type"],
+            "array"
+        );
+    }
+
+    #[test]
+    fn no_result_leaves_that_its_schema_does_not_allow() {
+        let schema = json!({"type": "object", "properties": {"n": {"type": "integer"}}});
+        let tool = Tool::untyped("t", no_arguments(), |_, _| async { Ok("") })
+            .output_schema(schema)
+            .register()
+            .unwrap();
+        let version = ProtocolVersion::V2025_11_25;
+        for (result, leaves) in [
+            (ToolResult::structured(json!({"n": 1})), true),
+            (ToolResult::structured(json!({"n": "1"})), false),
+            (ToolResult::text("no structure"), false),
+            (ToolResult::error("failed"), true),
+        ] {
+            assert_eq!(tool.finish(&result, version).is_ok(), leaves, "{result:?}");
+        }
+    }
+}

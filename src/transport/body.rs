@@ -1,0 +1,74 @@
+//! Reading a request body: never more than the limit, never longer than the times.
+//!
+//! actix-web itself waits for a body as long as its client likes. A body that is already in the
+//! buffer, which is nearly all of them, is taken without making a timer.
+
+use std::time::Duration;
+
+use actix_web::HttpRequest;
+use actix_web::http::header;
+use actix_web::web::{Bytes, BytesMut, Payload};
+use futures_util::{FutureExt, StreamExt};
+use tokio::time::Instant;
+
+use super::config::Config;
+use super::reply::Refused;
+use crate::policy::body_limit::BodyMeter;
+
+/// Begins a body: refuses one that is too large by its own account, unread.
+///
+/// # Errors
+/// [`Refused::BodySize`].
+pub fn begin(request: &HttpRequest, config: &Config) -> Result<BodyMeter, Refused> {
+    let declared = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok())
+        .and_then(|length| length.parse().ok());
+    Ok(BodyMeter::begin(config.body_max, declared)?)
+}
+
+/// Reads the whole body.
+///
+/// # Errors
+/// [`Refused`] when it is too large, too slow or broken off.
+pub async fn read(
+    mut meter: BodyMeter,
+    mut payload: Payload,
+    config: &Config,
+) -> Result<Bytes, Refused> {
+    let mut first: Option<Bytes> = None;
+    let mut body = BytesMut::new();
+    let mut deadline = None;
+    loop {
+        let chunk = match payload.next().now_or_never() {
+            Some(chunk) => chunk,
+            None => {
+                let deadline = *deadline.get_or_insert_with(|| Instant::now() + config.body_total);
+                wait(&mut payload, config.body_idle, deadline).await?
+            }
+        };
+        let Some(chunk) = chunk else { break };
+        let chunk = chunk.map_err(|_| Refused::BodyBroken)?;
+        meter.admit(chunk.len())?;
+        // A body of one piece, the usual case, is not copied.
+        if first.is_none() && body.is_empty() {
+            first = Some(chunk);
+        } else {
+            if let Some(first) = first.take() {
+                body.extend_from_slice(&first);
+            }
+            body.extend_from_slice(&chunk);
+        }
+    }
+    Ok(first.unwrap_or_else(|| body.freeze()))
+}
+
+type Chunk = Option<Result<Bytes, actix_web::error::PayloadError>>;
+
+async fn wait(payload: &mut Payload, idle: Duration, deadline: Instant) -> Result<Chunk, Refused> {
+    let until = (Instant::now() + idle).min(deadline);
+    tokio::time::timeout_at(until, payload.next())
+        .await
+        .map_err(|_| Refused::BodySlow)
+}

@@ -1,0 +1,161 @@
+//! From a running call to an HTTP answer: one JSON object if it comes fast and alone, otherwise an
+//! event stream.
+//!
+//! A call is first polled on the worker that took the request, inside the main runtime's context.
+//! If it ends within the grace without having said anything, its answer is one object and nothing
+//! was spawned, queued or stored. When it says something first, or the grace is over, its
+//! [`Line`] opens a stream: the call then moves to the main runtime and the response body reads
+//! what it says.
+
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytestring::ByteString;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use crate::protocol::method::Method;
+use crate::protocol::version::Era;
+use crate::runtime::tasks::{TaskKind, Tasks};
+use crate::service::event::EventReceiver;
+use crate::service::{CallFuture, Deadline, Reply, ReplyKind, ServiceError};
+use crate::session::event_log::StreamName;
+use crate::telemetry::labels::Outcome;
+use crate::telemetry::metrics::Metrics;
+
+/// The stream of an exchange, as the body sees it.
+#[derive(Debug)]
+pub struct Opened {
+    /// What it says.
+    pub events: EventReceiver,
+    /// Its name, where its events have ids.
+    pub name: Option<StreamName>,
+}
+
+/// The way from a call, or a batch of calls, to the one HTTP answer they share.
+pub trait Line: Send + Sync + 'static {
+    /// Opens the stream, unless it is open. Goes on by itself once begun, polled or not.
+    fn open(&self) -> BoxFuture<'_, ()>;
+
+    /// Whether the stream is open.
+    fn is_open(&self) -> bool;
+
+    /// Runs the call to its end on the open stream and says its last messages.
+    fn carry(self: Arc<Self>, call: BoxFuture<'static, Vec<ByteString>>) -> BoxFuture<'static, ()>;
+}
+
+/// What the exchange came to.
+#[derive(Debug)]
+pub enum Answered<T> {
+    /// The call ended alone and in time.
+    Alone(T),
+    /// The call goes on; its answer is a stream.
+    Streaming(Opened),
+}
+
+/// Runs `call` until it has ended or become a stream.
+pub async fn run<T, L: Line>(
+    call: BoxFuture<'static, T>,
+    last_messages: impl FnOnce(T) -> Vec<ByteString> + Send + 'static,
+    line: Arc<L>,
+    mut opened: oneshot::Receiver<Opened>,
+    grace: Duration,
+    tasks: &Tasks,
+) -> Answered<T>
+where
+    T: Send + 'static,
+{
+    let mut call = Box::pin(tasks.inside(call));
+    let mut ended = None;
+    // Most calls end at once: they need no timer.
+    if let Poll::Ready(outcome) = futures_util::poll!(call.as_mut()) {
+        if !line.is_open() {
+            return Answered::Alone(outcome);
+        }
+        ended = Some(outcome);
+    }
+    let mut stream = None;
+    if ended.is_none() {
+        tokio::select! {
+            biased;
+            outcome = &mut call => {
+                if !line.is_open() {
+                    return Answered::Alone(outcome);
+                }
+                ended = Some(outcome);
+            }
+            open = &mut opened => stream = open.ok(),
+            () = tokio::time::sleep(grace) => {}
+        }
+    }
+    let rest: BoxFuture<'static, Vec<ByteString>> = match ended {
+        Some(outcome) => Box::pin(std::future::ready(last_messages(outcome))),
+        None => Box::pin(call.map(last_messages)),
+    };
+    let running = line.clone();
+    tasks.spawn(TaskKind::Call, async move {
+        // Opening never depends on the call being polled, so waiting for it first cannot lock up.
+        running.open().await;
+        running.carry(rest).await;
+    });
+    let stream = match stream {
+        Some(stream) => stream,
+        None => opened
+            .await
+            .expect("invariant: an opened line hands over its stream"),
+    };
+    Answered::Streaming(stream)
+}
+
+/// Runs one call under its cancellation and its deadline, and counts how it ended.
+pub async fn bounded(
+    call: CallFuture,
+    cancel: CancellationToken,
+    deadline: Deadline,
+    method: Method,
+    era: Era,
+    metrics: Metrics,
+) -> Result<Reply, ServiceError> {
+    let started = std::time::Instant::now();
+    let running = metrics.running_call();
+    let outcome = tokio::select! {
+        biased;
+        outcome = call => outcome,
+        () = cancel.cancelled() => Err(ServiceError::Cancelled),
+        () = deadline.passed() => Err(ServiceError::DeadlineExceeded),
+    };
+    drop(running);
+    // Tells whatever the call left behind that nobody waits any more.
+    cancel.cancel();
+    metrics.request(&method, era, label(&outcome), started.elapsed());
+    outcome
+}
+
+fn label(outcome: &Result<Reply, ServiceError>) -> Outcome {
+    match outcome {
+        Ok(reply) => match reply.kind {
+            ReplyKind::Complete if reply.is_tool_error => Outcome::ToolError,
+            ReplyKind::Complete => Outcome::Ok,
+            ReplyKind::InputRequired => Outcome::InputRequired,
+        },
+        Err(ServiceError::Cancelled) => Outcome::Cancelled,
+        Err(ServiceError::DeadlineExceeded) => Outcome::Deadline,
+        Err(ServiceError::Overloaded { .. }) => Outcome::Refused,
+        Err(
+            ServiceError::MethodNotFound(_)
+            | ServiceError::UnknownTool(_)
+            | ServiceError::UnknownPrompt(_)
+            | ServiceError::ResourceNotFound { .. }
+            | ServiceError::InvalidParams(_)
+            | ServiceError::InvalidRequestState
+            | ServiceError::MissingCapability(_)
+            | ServiceError::OutcomeUnknown(_)
+            | ServiceError::Application { .. }
+            | ServiceError::ResultTooLarge { .. }
+            | ServiceError::Internal,
+        ) => Outcome::Error,
+    }
+}

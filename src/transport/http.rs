@@ -1,0 +1,130 @@
+//! What this module gives to an actix-web app: its routes, and what happens when a client connects.
+
+use std::any::Any;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use actix_web::dev::Extensions;
+use actix_web::rt::net::TcpStream;
+use actix_web::web::{self, Data, ServiceConfig};
+use socket2::SockRef;
+
+use super::config::{Config, Context, Endpoint};
+use super::http_sse::{self, Pipes};
+use super::reply::Refused;
+use super::streamable_http::endpoint;
+use crate::telemetry::metrics::{Gauged, Metrics};
+
+/// Adds the endpoints, and HTTP+SSE beside them if it is on.
+pub fn routes(
+    app: &mut ServiceConfig,
+    context: &Context,
+    endpoints: &[Endpoint],
+    http_sse: Option<&Pipes>,
+) {
+    app.app_data(Data::new(context.clone()));
+    for endpoint in endpoints {
+        app.service(
+            web::resource(&endpoint.path)
+                .app_data(Data::new(endpoint.clone()))
+                .default_service(web::to(endpoint::serve)),
+        );
+    }
+    if let (Some(pipes), Some(paths)) = (http_sse, &context.config.http_sse) {
+        app.service(
+            web::resource(&paths.stream_path)
+                .app_data(Data::new(pipes.clone()))
+                .default_service(web::to(http_sse::open)),
+        );
+        app.service(
+            web::resource(&paths.message_path)
+                .app_data(Data::new(pipes.clone()))
+                .default_service(web::to(http_sse::message)),
+        );
+    }
+}
+
+/// What is served where nothing is served.
+pub async fn nothing_here() -> actix_web::HttpResponse {
+    Refused::Path.respond(None)
+}
+
+/// Counts connections, sets their options, and cuts those of an address that has too many.
+#[derive(Clone, Debug)]
+pub struct Doorkeeper {
+    config: Arc<Config>,
+    metrics: Metrics,
+    /// Open connections by address; loopback is not counted.
+    addresses: Arc<dashmap::DashMap<IpAddr, usize>>,
+}
+
+/// A connection; counted for as long as actix keeps it.
+#[derive(Debug)]
+struct Counted {
+    address: Option<IpAddr>,
+    addresses: Arc<dashmap::DashMap<IpAddr, usize>>,
+    _gauged: Gauged,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let Some(address) = self.address else { return };
+        if let dashmap::Entry::Occupied(mut entry) = self.addresses.entry(address) {
+            if *entry.get() > 1 {
+                *entry.get_mut() -= 1;
+            } else {
+                entry.remove();
+            }
+        }
+    }
+}
+
+impl Doorkeeper {
+    /// A doorkeeper for all workers of a listener.
+    #[must_use]
+    pub fn new(config: Arc<Config>, metrics: Metrics) -> Self {
+        Self {
+            config,
+            metrics,
+            addresses: Arc::default(),
+        }
+    }
+
+    /// Called by actix for each accepted connection.
+    pub fn connected(&self, connection: &dyn Any, extensions: &mut Extensions) {
+        let Some(stream) = connection.downcast_ref::<TcpStream>() else {
+            return;
+        };
+        let socket = SockRef::from(stream);
+        // Nagle's algorithm would hold back the second event of a stream for 40 ms.
+        let mut options = socket.set_tcp_nodelay(true);
+        // The kernel cuts a connection whose peer has taken nothing for so long, be it gone or
+        // only not reading. A timer of ours per connection could do no better.
+        #[cfg(target_os = "linux")]
+        {
+            options = options.and(socket.set_tcp_user_timeout(Some(self.config.write_stall)));
+        }
+        if let Err(error) = options {
+            tracing::debug!(%error, "socket options could not be set");
+        }
+        let address = stream
+            .peer_addr()
+            .ok()
+            .map(|peer: SocketAddr| peer.ip().to_canonical())
+            .filter(|address| !address.is_loopback());
+        if let Some(address) = address {
+            let mut open = self.addresses.entry(address).or_insert(0);
+            *open += 1;
+            if *open > self.config.connections_per_address {
+                // There is no way to answer here; a closed connection is what is left.
+                tracing::info!(%address, "a connection was cut: its address has too many");
+                let _closed = socket.shutdown(std::net::Shutdown::Both);
+            }
+        }
+        extensions.insert(Counted {
+            address,
+            addresses: self.addresses.clone(),
+            _gauged: self.metrics.connection(),
+        });
+    }
+}

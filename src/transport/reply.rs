@@ -1,0 +1,497 @@
+//! Where outcomes become answers on the wire: the one table of statuses and JSON-RPC codes.
+//!
+//! [`Refused`] is everything that is turned away before a call begins; [`ServiceError`] is why a
+//! call has no result. Both become a [`WireError`]. What a client may read stands in their display
+//! texts; nothing internal is added here.
+//!
+//! Spec: basic/transports (2025-11-25), sending messages; 2026-07-28
+//! basic/transports/streamable-http, status codes; 2026-07-28 basic/index, error codes.
+
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use actix_web::http::{StatusCode, header};
+use serde_json::json;
+
+use crate::policy::body_limit::TooLarge;
+use crate::policy::origin::Denial;
+use crate::protocol::encode;
+use crate::protocol::era::EraError;
+use crate::protocol::error_code::ErrorCode;
+use crate::protocol::jsonrpc::{NotJsonRpc, ParseError, RequestId};
+use crate::protocol::meta::SERVER_INFO_KEY;
+use crate::protocol::method::Method;
+use crate::protocol::raw::RawJson;
+use crate::protocol::version::{Era, ProtocolVersion};
+use crate::service::{Reply, ReplyKind, ServiceError};
+use crate::session::in_flight::NotEntered;
+use crate::session::{FindError, OpenError};
+use crate::telemetry::labels::Refusal;
+
+/// An error as it stands on the wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WireError {
+    /// The HTTP status, where there is HTTP and nothing was sent yet.
+    pub status: StatusCode,
+    /// The JSON-RPC code.
+    pub code: ErrorCode,
+    /// What it says.
+    pub message: String,
+    /// `data`, an object.
+    pub data: Option<RawJson>,
+    /// When to try again.
+    pub retry_after: Option<Duration>,
+    /// The value of `Allow`.
+    pub allow: Option<&'static str>,
+}
+
+impl WireError {
+    fn new(status: u16, code: ErrorCode, message: impl Into<String>) -> Self {
+        Self {
+            status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            code,
+            message: message.into(),
+            data: None,
+            retry_after: None,
+            allow: None,
+        }
+    }
+
+    fn with_data(mut self, data: &serde_json::Value) -> Self {
+        self.data = Some(RawJson::of(data));
+        self
+    }
+
+    fn retry_after(mut self, after: Duration) -> Self {
+        self.retry_after = Some(after);
+        self
+    }
+
+    /// The JSON-RPC message.
+    #[must_use]
+    pub fn text(&self, id: Option<&RequestId>) -> String {
+        encode::error(id, self.code, &self.message, self.data.as_ref())
+    }
+}
+
+/// Why something was turned away before a call began.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// `Host` is missing, repeated or not ours.
+    #[error("the Host header {0}")]
+    Host(Denial),
+    /// `Origin` is not allowed.
+    #[error("the Origin header {0}")]
+    Origin(Denial),
+    /// Too many or too long header fields.
+    #[error("the header block is too large")]
+    HeaderBlock,
+    /// The request target is too long.
+    #[error("the URI is too long")]
+    Uri,
+    /// A header that may come once came twice, or holds what it may not.
+    #[error("header `{0}` must come once and hold printable ASCII")]
+    Header(&'static str),
+    /// Nothing is served at this path.
+    #[error("nothing is served at this path")]
+    Path,
+    /// Another HTTP method is needed.
+    #[error("this HTTP method is not allowed here")]
+    HttpMethod(&'static str),
+    /// The body is over the limit.
+    #[error(transparent)]
+    BodySize(#[from] TooLarge),
+    /// A line on stdio is over the limit.
+    #[error("the line is longer than {0} bytes")]
+    Line(usize),
+    /// The body came too slowly.
+    #[error("the body did not arrive in time")]
+    BodySlow,
+    /// The body broke off.
+    #[error("the body is incomplete")]
+    BodyBroken,
+    /// A content coding.
+    #[error("request bodies with a content coding are not taken")]
+    ContentEncoding,
+    /// Not JSON by its own account.
+    #[error("the content type must be application/json")]
+    ContentType,
+    /// The client does not take what we may answer with.
+    #[error("the client must accept {0}")]
+    Accept(&'static str),
+    /// Not JSON, or not JSON-RPC.
+    #[error(transparent)]
+    Parse(#[from] ParseError),
+    /// It belongs to no era as it stands.
+    #[error(transparent)]
+    Era(#[from] EraError),
+    /// A batch where none may be.
+    #[error("batches are not accepted here")]
+    Batch,
+    /// `initialize` in a batch or in a live session.
+    #[error("{0}")]
+    Initialize(&'static str),
+    /// A stateless request whose headers do not say what its body says.
+    #[error("{0}")]
+    HeaderMismatch(String),
+    /// A method that does not exist in this revision.
+    #[error("method {0:?} not found")]
+    Method(String),
+    /// `initialize` or `_meta` cannot be read.
+    #[error("invalid params: {0}")]
+    Params(String),
+    /// The session id is missing.
+    #[error("the Mcp-Session-Id header is required")]
+    SessionMissing,
+    /// No such session, or not this caller's.
+    #[error(transparent)]
+    Session(#[from] FindError),
+    /// The version header names no revision we serve.
+    #[error("protocol version {0:?} is not supported")]
+    VersionHeader(String),
+    /// The call may not enter its session.
+    #[error("{}", not_entered(*.0))]
+    Entering(NotEntered),
+    /// No session could be opened.
+    #[error(transparent)]
+    Opening(#[from] OpenError),
+    /// As many streams are open as may be.
+    #[error("as many streams are open as may be")]
+    Streams,
+}
+
+const fn not_entered(why: NotEntered) -> &'static str {
+    match why {
+        NotEntered::Closing => "the session is closing",
+        NotEntered::Duplicate => "a request with this id is still running",
+        NotEntered::Full => "as many calls run in this session as may",
+    }
+}
+
+impl From<NotJsonRpc> for Refused {
+    fn from(error: NotJsonRpc) -> Self {
+        Self::Parse(error.into())
+    }
+}
+
+/// What `Retry-After` says where nothing better is known: long enough not to be a spin, short
+/// enough for a rolling restart.
+const SOON: Duration = Duration::from_secs(1);
+
+impl Refused {
+    /// The answer.
+    #[must_use]
+    pub fn wire(&self) -> WireError {
+        use ErrorCode as Code;
+        let text = self.to_string();
+        match self {
+            Self::Host(denial) | Self::Origin(denial) => {
+                let status = match denial {
+                    Denial::Missing | Denial::Repeated | Denial::Malformed => 400,
+                    Denial::NotListed => 403,
+                };
+                WireError::new(status, Code::INVALID_REQUEST, text)
+            }
+            Self::HeaderBlock => WireError::new(431, Code::INVALID_REQUEST, text),
+            Self::Uri => WireError::new(414, Code::INVALID_REQUEST, text),
+            Self::Path => WireError::new(404, Code::INVALID_REQUEST, text),
+            Self::HttpMethod(allow) => WireError {
+                allow: Some(allow),
+                ..WireError::new(405, Code::INVALID_REQUEST, text)
+            },
+            Self::BodySize(_) => WireError::new(413, Code::INVALID_REQUEST, text),
+            Self::BodySlow => WireError::new(408, Code::INVALID_REQUEST, text),
+            Self::ContentEncoding | Self::ContentType => {
+                WireError::new(415, Code::INVALID_REQUEST, text)
+            }
+            Self::Accept(_) => WireError::new(406, Code::INVALID_REQUEST, text),
+            Self::Line(_) => WireError::new(400, Code::PARSE_ERROR, text),
+            Self::Parse(ParseError::Json(_)) => {
+                WireError::new(400, Code::PARSE_ERROR, format!("the body {text}"))
+            }
+            Self::Header(_)
+            | Self::BodyBroken
+            | Self::Parse(ParseError::NotJsonRpc(_))
+            | Self::Batch
+            | Self::Initialize(_)
+            | Self::SessionMissing
+            | Self::VersionHeader(_)
+            | Self::Entering(NotEntered::Duplicate) => {
+                WireError::new(400, Code::INVALID_REQUEST, text)
+            }
+            Self::Era(error) => era_error(error, text),
+            Self::HeaderMismatch(_) => WireError::new(400, Code::HEADER_MISMATCH, text),
+            Self::Method(_) => WireError::new(404, Code::METHOD_NOT_FOUND, text),
+            Self::Params(_) => WireError::new(400, Code::INVALID_PARAMS, text),
+            Self::Session(FindError::NotFound) => WireError::new(404, Code::INVALID_REQUEST, text),
+            Self::Entering(NotEntered::Full) => {
+                WireError::new(429, Code::INTERNAL_ERROR, text).retry_after(SOON)
+            }
+            Self::Session(FindError::Unavailable | FindError::Full)
+            | Self::Entering(NotEntered::Closing)
+            | Self::Opening(_)
+            | Self::Streams => WireError::new(503, Code::INTERNAL_ERROR, text).retry_after(SOON),
+        }
+    }
+
+    /// The id of the refused request, when the refusal itself knows it.
+    #[must_use]
+    pub const fn id(&self) -> Option<&RequestId> {
+        match self {
+            Self::Parse(ParseError::NotJsonRpc(error)) => error.id.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Under which reason it is counted.
+    #[must_use]
+    pub const fn reason(&self) -> Refusal {
+        match self {
+            Self::Host(_) => Refusal::Host,
+            Self::Origin(_) => Refusal::Origin,
+            Self::HeaderBlock | Self::Uri => Refusal::HeaderSize,
+            Self::BodySize(_) | Self::Line(_) => Refusal::BodySize,
+            Self::BodySlow => Refusal::Slow,
+            Self::ContentEncoding | Self::ContentType | Self::Accept(_) => Refusal::MediaType,
+            Self::Header(_)
+            | Self::Path
+            | Self::HttpMethod(_)
+            | Self::BodyBroken
+            | Self::Parse(_)
+            | Self::Batch
+            | Self::Initialize(_)
+            | Self::HeaderMismatch(_)
+            | Self::Method(_)
+            | Self::Params(_)
+            | Self::SessionMissing
+            | Self::Entering(NotEntered::Duplicate) => Refusal::Malformed,
+            Self::Era(_) | Self::VersionHeader(_) => Refusal::Version,
+            Self::Session(FindError::NotFound) => Refusal::UnknownSession,
+            Self::Session(FindError::Unavailable) | Self::Opening(OpenError::Unavailable) => {
+                Refusal::Store
+            }
+            Self::Session(FindError::Full) | Self::Opening(OpenError::Full) => Refusal::Sessions,
+            Self::Opening(OpenError::FullForPrincipal) => Refusal::PrincipalSessions,
+            Self::Opening(OpenError::Draining) => Refusal::Draining,
+            Self::Entering(NotEntered::Full | NotEntered::Closing) => Refusal::Calls,
+            Self::Streams => Refusal::Streams,
+        }
+    }
+}
+
+fn era_error(error: &EraError, text: String) -> WireError {
+    use ErrorCode as Code;
+    match error {
+        EraError::HeaderDiffers { .. } | EraError::HeaderMissing => {
+            WireError::new(400, Code::HEADER_MISMATCH, text)
+        }
+        EraError::Unsupported { requested } => {
+            WireError::new(400, Code::UNSUPPORTED_PROTOCOL_VERSION, text)
+                .with_data(&json!({"supported": ProtocolVersion::ALL, "requested": requested}))
+        }
+        EraError::NeedsHandshake { requested } => {
+            // The named revision is served, but not like this: only what can be claimed is offered.
+            let stateless = ProtocolVersion::ALL
+                .into_iter()
+                .filter(|version| version.era() == Era::Stateless)
+                .collect::<Vec<_>>();
+            WireError::new(400, Code::UNSUPPORTED_PROTOCOL_VERSION, text)
+                .with_data(&json!({"supported": stateless, "requested": requested}))
+        }
+        EraError::Meta(_) => WireError::new(400, Code::INVALID_PARAMS, text),
+        EraError::NotHere(_) => WireError::new(400, Code::INVALID_REQUEST, text),
+    }
+}
+
+/// The answer to a call that has no result, in the revision it was made in.
+///
+/// In the session era an error that came out of a call is always an answer with status 200; in the
+/// stateless era a few have a status of their own, if nothing was sent before.
+#[must_use]
+pub fn service_error(error: &ServiceError, version: ProtocolVersion) -> WireError {
+    use ErrorCode as Code;
+    let text = error.to_string();
+    let stateless = version.era() == Era::Stateless;
+    let status = |code: u16| if stateless { code } else { 200 };
+    match error {
+        ServiceError::MethodNotFound(_) => {
+            WireError::new(status(404), Code::METHOD_NOT_FOUND, text)
+        }
+        ServiceError::UnknownTool(_)
+        | ServiceError::UnknownPrompt(_)
+        | ServiceError::InvalidParams(_) => WireError::new(200, Code::INVALID_PARAMS, text),
+        ServiceError::ResourceNotFound { uri } => {
+            let code = if stateless {
+                Code::INVALID_PARAMS
+            } else {
+                Code::RESOURCE_NOT_FOUND
+            };
+            WireError::new(200, code, text).with_data(&json!({"uri": uri}))
+        }
+        ServiceError::InvalidRequestState => WireError::new(200, Code::INVALID_PARAMS, text)
+            .with_data(&json!({"reason": "invalid_request_state"})),
+        ServiceError::MissingCapability(capability) => {
+            let data = json!({"requiredCapabilities": capability.declaration()});
+            if stateless {
+                WireError::new(400, Code::MISSING_CLIENT_CAPABILITY, text).with_data(&data)
+            } else {
+                WireError::new(200, Code::INVALID_PARAMS, text).with_data(&data)
+            }
+        }
+        ServiceError::Overloaded { retry_after, .. } => {
+            let data = json!({"retryAfterMs": retry_after.as_millis()});
+            WireError::new(503, Code::INTERNAL_ERROR, text)
+                .with_data(&data)
+                .retry_after(*retry_after)
+        }
+        ServiceError::OutcomeUnknown(_) => WireError::new(200, Code::INTERNAL_ERROR, text)
+            .with_data(&json!({"outcome": "unknown"})),
+        ServiceError::DeadlineExceeded => WireError::new(200, Code::INTERNAL_ERROR, text)
+            .with_data(&json!({"reason": "deadline_exceeded"})),
+        ServiceError::Application {
+            code,
+            message,
+            data,
+        } => WireError {
+            data: data.clone(),
+            ..WireError::new(200, ErrorCode(*code), message.clone())
+        },
+        ServiceError::ResultTooLarge { .. } | ServiceError::Cancelled | ServiceError::Internal => {
+            WireError::new(200, Code::INTERNAL_ERROR, text)
+        }
+    }
+}
+
+/// How results are written for one call.
+#[derive(Clone, Debug)]
+pub struct Envelope {
+    /// The revision it was made in.
+    pub version: ProtocolVersion,
+    /// The method, which decides whether caching hints are written.
+    pub method: Method,
+    /// Who we are, as JSON.
+    pub server_info: RawJson,
+    /// Most bytes a message may have.
+    pub event_max: usize,
+}
+
+impl Envelope {
+    /// The message that answers `id`, and the status it has if it is the whole HTTP answer.
+    #[must_use]
+    pub fn answer(
+        &self,
+        id: &RequestId,
+        outcome: &Result<Reply, ServiceError>,
+    ) -> (WireStatus, String) {
+        let error = match outcome {
+            Ok(reply) => {
+                let text = self.result(id, reply);
+                if text.len() <= self.event_max {
+                    return (WireStatus::OK, text);
+                }
+                &ServiceError::ResultTooLarge {
+                    bytes: text.len(),
+                    max: self.event_max,
+                }
+            }
+            Err(error) => error,
+        };
+        let wire = service_error(error, self.version);
+        let text = wire.text(Some(id));
+        (
+            WireStatus {
+                status: wire.status,
+                retry_after: wire.retry_after,
+            },
+            text,
+        )
+    }
+
+    fn result(&self, id: &RequestId, reply: &Reply) -> String {
+        let members = reply.members.members().unwrap_or("");
+        let meta = reply.meta.as_ref().and_then(RawJson::members).unwrap_or("");
+        match self.version.era() {
+            Era::Session if meta.is_empty() => encode::result(id, &[members]),
+            Era::Session => encode::result(id, &[members, &format!(r#""_meta":{{{meta}}}"#)]),
+            Era::Stateless => {
+                let kind = match reply.kind {
+                    ReplyKind::Complete => r#""resultType":"complete""#,
+                    ReplyKind::InputRequired => r#""resultType":"input_required""#,
+                };
+                let cache = if self.method.is_cacheable() && reply.kind == ReplyKind::Complete {
+                    let scope = if reply.cache.public {
+                        "public"
+                    } else {
+                        "private"
+                    };
+                    format!(r#""ttlMs":{},"cacheScope":"{scope}""#, reply.cache.ttl_ms)
+                } else {
+                    String::new()
+                };
+                let comma = if meta.is_empty() { "" } else { "," };
+                let info = self.server_info.as_str();
+                let meta = format!(r#""_meta":{{"{SERVER_INFO_KEY}":{info}{comma}{meta}}}"#);
+                encode::result(id, &[kind, members, &cache, &meta])
+            }
+        }
+    }
+}
+
+impl Refused {
+    /// The whole HTTP answer. `id` is the refused request's, where it is known.
+    #[must_use]
+    pub fn respond(&self, id: Option<&RequestId>) -> HttpResponse {
+        let wire = self.wire();
+        let mut response = HttpResponse::build(wire.status);
+        response.content_type("application/json");
+        if let Some(after) = wire.retry_after {
+            response.insert_header((header::RETRY_AFTER, seconds(after)));
+        }
+        if let Some(allow) = wire.allow {
+            response.insert_header((header::ALLOW, allow));
+        }
+        response.body(wire.text(id.or(self.id())))
+    }
+}
+
+/// Whole seconds, at least one: `Retry-After` knows no fractions.
+fn seconds(after: Duration) -> u64 {
+    after.as_secs().max(1)
+}
+
+/// The HTTP side of an answer that is one message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WireStatus {
+    /// The status.
+    pub status: StatusCode,
+    /// When to try again.
+    pub retry_after: Option<Duration>,
+}
+
+impl WireStatus {
+    /// 200.
+    pub const OK: Self = Self {
+        status: StatusCode::OK,
+        retry_after: None,
+    };
+
+    /// The HTTP answer that is this one message.
+    #[must_use]
+    pub fn respond(self, text: String) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status);
+        response.content_type("application/json");
+        if let Some(after) = self.retry_after {
+            response.insert_header((header::RETRY_AFTER, seconds(after)));
+        }
+        response.body(text)
+    }
+}
+
+/// The message for a request that was running where nobody can ask any more.
+#[must_use]
+pub fn outcome_unknown(id: &RequestId) -> bytestring::ByteString {
+    let error = ServiceError::OutcomeUnknown("the node that ran it is gone");
+    service_error(&error, ProtocolVersion::NEWEST_WITH_SESSIONS)
+        .text(Some(id))
+        .into()
+}

@@ -1,0 +1,115 @@
+//! Events as text.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use bytes::{BufMut, BytesMut};
+
+use crate::service::event::Event;
+use crate::session::event_log::StreamName;
+
+/// A comment that keeps proxies and dead connections honest.
+pub const KEEP_ALIVE: &[u8] = b": keepalive\n\n";
+
+/// Appends one event. Ids are written only on a named stream.
+pub fn encode(event: &Event, stream: Option<&StreamName>, to: &mut BytesMut) {
+    match event {
+        Event::Message { seq, data } => {
+            to.reserve(data.len() + 64);
+            to.put_slice(b"event: message\n");
+            if let (Some(seq), Some(stream)) = (seq, stream) {
+                id(stream, *seq, to);
+            }
+            to.put_slice(b"data: ");
+            put_one_line(data, to);
+            to.put_slice(b"\n\n");
+        }
+        Event::Priming { retry } => {
+            if let Some(stream) = stream {
+                id(stream, 0, to);
+            }
+            put_retry(*retry, to);
+            to.put_slice(b"data: \n\n");
+        }
+        Event::Retry { retry } => {
+            put_retry(*retry, to);
+            to.put_slice(b"\n");
+        }
+    }
+}
+
+/// Appends an event of another type, such as `endpoint` of HTTP+SSE.
+pub fn encode_named(name: &str, data: &str, to: &mut BytesMut) {
+    put(to, format_args!("event: {name}\ndata: {data}\n\n"));
+}
+
+fn id(stream: &StreamName, seq: u64, to: &mut BytesMut) {
+    put(to, format_args!("id: {stream}_{seq}\n"));
+}
+
+fn put_retry(retry: Duration, to: &mut BytesMut) {
+    put(to, format_args!("retry: {}\n", retry.as_millis()));
+}
+
+fn put(to: &mut BytesMut, text: std::fmt::Arguments<'_>) {
+    to.write_fmt(text)
+        .expect("invariant: writing to memory does not fail");
+}
+
+/// JSON may be laid out over several lines; between tokens a space means the same.
+fn put_one_line(json: &str, to: &mut BytesMut) {
+    let mut rest = json.as_bytes();
+    while let Some(at) = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
+        to.put_slice(&rest[..at]);
+        to.put_u8(b' ');
+        rest = &rest[at + 1..];
+    }
+    to.put_slice(rest);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(event: &Event, stream: Option<&StreamName>) -> String {
+        let mut to = BytesMut::new();
+        encode(event, stream, &mut to);
+        String::from_utf8(to.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_message_names_its_place_only_on_a_named_stream() {
+        let event = Event::Message {
+            seq: Some(3),
+            data: r#"{"a":1}"#.into(),
+        };
+        assert_eq!(
+            text(&event, Some(&StreamName::standing())),
+            "event: message\nid: s_3\ndata: {\"a\":1}\n\n"
+        );
+        assert_eq!(text(&event, None), "event: message\ndata: {\"a\":1}\n\n");
+    }
+
+    #[test]
+    fn a_priming_event_has_an_id_and_no_data() {
+        let event = Event::Priming {
+            retry: Duration::from_millis(1500),
+        };
+        assert_eq!(
+            text(&event, Some(&StreamName::standing())),
+            "id: s_0\nretry: 1500\ndata: \n\n"
+        );
+    }
+
+    #[test]
+    fn a_message_is_always_one_data_line() {
+        let event = Event::Message {
+            seq: None,
+            data: "{\n  \"a\": \"x\\ny\"\r\n}".into(),
+        };
+        assert_eq!(
+            text(&event, None),
+            "event: message\ndata: {   \"a\": \"x\\ny\"  }\n\n"
+        );
+    }
+}

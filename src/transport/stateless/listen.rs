@@ -1,0 +1,103 @@
+//! `subscriptions/listen`: an acknowledgement, then changes, then a closing result.
+//!
+//! Spec: 2026-07-28 basic/patterns/subscriptions. Every message names the listen request; nothing
+//! is sent that was not asked for and acknowledged; progress and log messages never travel here.
+
+use std::fmt::Write as _;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::identity::Principal;
+use crate::protocol::encode;
+use crate::protocol::jsonrpc::{Request, RequestId};
+use crate::protocol::meta::SERVER_INFO_KEY;
+use crate::protocol::raw::RawJson;
+use crate::protocol::subscription::{self, SubscriptionFilter};
+use crate::runtime::queue::Closed;
+use crate::runtime::shutdown::{Phase, Shutdown};
+use crate::service::changes::Watch;
+use crate::service::event::{Event, EventSender};
+use crate::service::{Service, ServiceError};
+
+/// An accepted listen request.
+#[derive(Debug)]
+pub struct Listening {
+    id: RequestId,
+    watch: Watch,
+    server_info: RawJson,
+}
+
+impl Listening {
+    /// Reads the request and starts to watch.
+    ///
+    /// # Errors
+    /// [`ServiceError`] when the filter cannot be read or watched.
+    pub async fn begin(
+        request: &Request,
+        service: &dyn Service,
+        principal: &Principal,
+    ) -> Result<Self, ServiceError> {
+        let filter = SubscriptionFilter::of(&request.params)
+            .map_err(|error| ServiceError::InvalidParams(error.to_string()))?;
+        Ok(Self {
+            id: request.id.clone(),
+            watch: service.watch(principal, filter).await?,
+            server_info: service.describe(principal).info_json.clone(),
+        })
+    }
+
+    /// Speaks until the client goes, cancels, or the process drains.
+    pub async fn speak(self, to: &EventSender, cancel: CancellationToken, shutdown: Shutdown) {
+        if self.acknowledge(to).await.is_err() {
+            return;
+        }
+        // A stream that will never say anything helps nobody.
+        let ends_by_itself = self.watch.honoured().is_empty();
+        let graceful = tokio::select! {
+            biased;
+            () = cancel.cancelled() => false,
+            () = to.closed() => false,
+            () = shutdown.reached(Phase::Draining) => true,
+            () = std::future::ready(()), if ends_by_itself => true,
+            _closed = self.tell_changes(to), if !ends_by_itself => false,
+        };
+        if graceful {
+            let _gone = send(to, self.closing_result()).await;
+        }
+    }
+
+    async fn acknowledge(&self, to: &EventSender) -> Result<(), Closed> {
+        let acknowledgement = subscription::acknowledgement(&self.id, self.watch.honoured());
+        send(to, encode::notification(&acknowledgement)).await
+    }
+
+    async fn tell_changes(&self, to: &EventSender) -> Result<(), Closed> {
+        loop {
+            for change in self.watch.changed().await {
+                let notification = change.notification_for(&self.id);
+                send(to, encode::notification(&notification)).await?;
+            }
+        }
+    }
+
+    fn closing_result(&self) -> String {
+        let meta = RawJson::of(&subscription::subscription_meta(&self.id));
+        let mut text = String::from(r#""_meta":{"#);
+        text.push_str(meta.members().unwrap_or(""));
+        write!(
+            text,
+            r#","{SERVER_INFO_KEY}":{}}}"#,
+            self.server_info.as_str()
+        )
+        .expect("invariant: writing to memory does not fail");
+        encode::result(&self.id, &[r#""resultType":"complete""#, &text])
+    }
+}
+
+async fn send(to: &EventSender, text: String) -> Result<(), Closed> {
+    to.send(Event::Message {
+        seq: None,
+        data: text.into(),
+    })
+    .await
+}

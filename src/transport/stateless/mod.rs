@@ -1,0 +1,139 @@
+//! The stateless era, whatever carries it: reading a request, discovery, listening.
+//!
+//! Each request is complete in itself: its `_meta` says the version, what the client can do and
+//! which log level it wants. Nothing here knows a session, and nothing may.
+//!
+//! Spec: 2026-07-28 basic/index, server/discover, basic/patterns/subscriptions.
+
+mod line;
+pub mod listen;
+
+pub use line::StatelessLine;
+
+use std::sync::Arc;
+
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::config::{Config, Endpoint};
+use super::reply::Envelope;
+use crate::identity::Principal;
+use crate::protocol::jsonrpc::{ProgressToken, Request};
+use crate::protocol::logging::LogLevel;
+use crate::protocol::meta::MetaHead;
+use crate::protocol::method::Method;
+use crate::protocol::params::ParamsHead;
+use crate::protocol::raw::RawJson;
+use crate::protocol::version::{Era, ProtocolVersion};
+use crate::service::{
+    Call, CallContext, CallFuture, Client, Deadline, Description, Outlet, Reply, ServiceError,
+};
+use crate::telemetry::metrics::Metrics;
+use crate::transport::exchange;
+
+/// What the `_meta` of a request says.
+#[derive(Debug)]
+pub struct Declared {
+    client: Arc<Client>,
+    progress_token: Option<ProgressToken>,
+    /// The level at and above which the client wants log messages; none without it.
+    pub log_level: Option<LogLevel>,
+}
+
+impl Declared {
+    /// Reads the `_meta` of a request that was classified as stateless.
+    ///
+    /// # Errors
+    /// [`ServiceError::InvalidParams`] for an optional key with a value it cannot have.
+    pub fn of(request: &Request) -> Result<Self, ServiceError> {
+        let invalid =
+            |error: &dyn std::fmt::Display| ServiceError::InvalidParams(error.to_string());
+        let params = ParamsHead::of(&request.params).map_err(|error| invalid(&error))?;
+        let meta = MetaHead::of(params.meta).map_err(|error| invalid(&error))?;
+        let (capabilities, info) = meta.client().map_err(|error| invalid(&error))?;
+        Ok(Self {
+            client: Arc::new(Client { capabilities, info }),
+            progress_token: meta.progress_token().map_err(|error| invalid(&error))?,
+            log_level: meta.log_level().map_err(|error| invalid(&error))?,
+        })
+    }
+}
+
+/// How answers to `method` are written.
+#[must_use]
+pub fn envelope(method: &Method, description: &Description, config: &Config) -> Envelope {
+    Envelope {
+        version: ProtocolVersion::NEWEST,
+        method: method.clone(),
+        server_info: description.info_json.clone(),
+        event_max: config.event_max,
+    }
+}
+
+/// Where a request came in, and for whom.
+#[derive(Debug)]
+pub struct Surroundings<'a> {
+    /// The endpoint.
+    pub endpoint: &'a Endpoint,
+    /// Whose request it is.
+    pub principal: &'a Principal,
+    /// Bounds and times.
+    pub config: &'a Config,
+    /// Where to count.
+    pub metrics: &'a Metrics,
+}
+
+impl Surroundings<'_> {
+    /// Starts to answer a request other than `subscriptions/listen`.
+    #[must_use]
+    pub fn answer(
+        &self,
+        request: Request,
+        declared: Declared,
+        outlet: Arc<dyn Outlet>,
+        cancel: CancellationToken,
+    ) -> CallFuture {
+        let deadline = Deadline::after(self.config.deadline_of(&request.method));
+        let method = request.method.clone();
+        let answering: CallFuture = if matches!(method, Method::Discover) {
+            let description = self.endpoint.service.describe(self.principal);
+            Box::pin(std::future::ready(Ok(discover(&description))))
+        } else {
+            self.endpoint.service.call(Call {
+                method: request.method,
+                params: request.params,
+                context: CallContext {
+                    principal: self.principal.clone(),
+                    endpoint: self.endpoint.name.clone(),
+                    version: ProtocolVersion::NEWEST,
+                    client: declared.client,
+                    progress_token: declared.progress_token,
+                    cancel: cancel.clone(),
+                    deadline: deadline.clone(),
+                    outlet,
+                },
+            })
+        };
+        let metrics = self.metrics.clone();
+        Box::pin(exchange::bounded(
+            answering,
+            cancel,
+            deadline,
+            method,
+            Era::Stateless,
+            metrics,
+        ))
+    }
+}
+
+/// The answer to `server/discover`: it depends on nothing that could be down.
+fn discover(description: &Description) -> Reply {
+    let mut result = json!({
+        "supportedVersions": ProtocolVersion::ALL,
+        "capabilities": description.capabilities.to_value(),
+    });
+    if let Some(instructions) = &description.instructions {
+        result["instructions"] = json!(instructions);
+    }
+    Reply::complete(RawJson::of(&result))
+}

@@ -1,0 +1,437 @@
+//! stdio: one message per line, both eras on one pair of pipes.
+//!
+//! Lines are cut by newline bytes and by nothing else: a read may hold half a message or twenty,
+//! and a message may be far larger than a pipe's buffer. The first message that only one era has
+//! pins the process to it; requests of the stateless era are still served after that, because each
+//! says by itself what it is.
+//!
+//! Standard output carries messages and nothing else; logs go to standard error.
+//!
+//! Spec: basic/transports, stdio (every revision); 2026-07-28 basic/transports/stdio;
+//! 2026-07-28 basic/versioning, serving both eras.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio_util::sync::CancellationToken;
+
+use super::config::{Context, Endpoint};
+use super::pipe::Pipe;
+use super::reply::Refused;
+use super::stateless::listen::Listening;
+use super::stateless::{self, Declared, StatelessLine, Surroundings};
+use crate::identity::Principal;
+use crate::protocol::era::{self, EraError, VersionHeader};
+use crate::protocol::jsonrpc::{Body, Message, Request, RequestId};
+use crate::protocol::meta::{MetaError, PROTOCOL_VERSION_KEY};
+use crate::protocol::method::Method;
+use crate::protocol::version::{Era, ProtocolVersion};
+use crate::runtime::tasks::TaskKind;
+use crate::service::ServiceError;
+use crate::service::event::{self, Event, EventReceiver, EventSender};
+use crate::session::dispatch;
+use crate::session::in_flight::NotEntered;
+
+/// Bytes read at once.
+const READ: usize = 64 * 1024;
+/// Stateless requests that may run at once; what one session may have in the other era.
+const RUNNING_MAX: usize = 256;
+
+/// Serves `input` and `output` until `input` ends and what runs was cancelled or has answered.
+///
+/// # Errors
+/// When reading or writing fails.
+pub async fn serve<I, O>(
+    context: Context,
+    endpoint: Endpoint,
+    input: I,
+    output: O,
+) -> io::Result<()>
+where
+    I: AsyncRead + Unpin,
+    O: AsyncWrite + Unpin + Send + 'static,
+{
+    let (out, events) = event::connection();
+    let writer = context.tasks.spawn(TaskKind::Stream, write(events, output));
+    let process = Process {
+        pipe: Pipe::new(
+            context.clone(),
+            endpoint.clone(),
+            Principal::local(),
+            out.clone(),
+        ),
+        context,
+        endpoint,
+        out,
+        pinned: Mutex::new(None),
+        running: Arc::default(),
+    };
+    let read = process.read(input).await;
+    process.end().await;
+    drop(process);
+    writer.await.map_err(io::Error::other)??;
+    read
+}
+
+/// Writes messages as lines until nobody can say anything any more.
+async fn write<O: AsyncWrite + Unpin>(mut events: EventReceiver, mut output: O) -> io::Result<()> {
+    while let Some(event) = events.next().await {
+        let mut next = Some(event);
+        while let Some(event) = next {
+            match event {
+                Event::Message { data, .. } => {
+                    output.write_all(one_line(&data).as_bytes()).await?;
+                    output.write_all(b"\n").await?;
+                }
+                // Pipes have no reconnecting, so these mean nothing here.
+                Event::Priming { .. } | Event::Retry { .. } => {}
+            }
+            next = events.try_next();
+        }
+        output.flush().await?;
+    }
+    Ok(())
+}
+
+/// JSON may be laid out over several lines; between tokens a space means the same.
+fn one_line(json: &str) -> std::borrow::Cow<'_, str> {
+    if json.contains(['\n', '\r']) {
+        json.replace(['\n', '\r'], " ").into()
+    } else {
+        json.into()
+    }
+}
+
+struct Process {
+    context: Context,
+    endpoint: Endpoint,
+    pipe: Pipe,
+    out: EventSender,
+    /// The era of the first message that only one era has.
+    pinned: Mutex<Option<Era>>,
+    /// Stateless requests that run now.
+    running: Arc<Mutex<HashMap<RequestId, CancellationToken>>>,
+}
+
+impl Process {
+    async fn read<I: AsyncRead + Unpin>(&self, mut input: I) -> io::Result<()> {
+        let mut lines = Lines::new(self.context.config.line_max);
+        let mut buffer = vec![0; READ];
+        loop {
+            let count = input.read(&mut buffer).await?;
+            if count == 0 {
+                // A last line without its newline is a line.
+                if let Some(line) = lines.rest() {
+                    self.line(line).await;
+                }
+                return Ok(());
+            }
+            lines.push(&buffer[..count]);
+            while let Some(line) = lines.next() {
+                self.line(line).await;
+            }
+        }
+    }
+
+    async fn line(&self, line: Line) {
+        let bytes = match line {
+            Line::Whole(bytes) if bytes.trim_ascii().is_empty() => return,
+            Line::Whole(bytes) => bytes,
+            Line::TooLong => {
+                let max = self.context.config.line_max;
+                let refused = Refused::Line(max);
+                return self.pipe.say(refused.wire().text(None)).await;
+            }
+        };
+        match Body::parse(&bytes, &self.context.config.json) {
+            Ok(Body::Single(message)) => self.message(message).await,
+            Ok(Body::Batch(elements)) => {
+                let stateless = self.pinned() == Some(Era::Stateless);
+                let claims = era::any_claim(elements.iter().flatten());
+                if stateless || claims || !self.pipe.accepts_batches() {
+                    return self.pipe.say(Refused::Batch.wire().text(None)).await;
+                }
+                self.pin(Era::Session);
+                self.pipe.take_batch(elements).await;
+            }
+            Err(error) => {
+                let refused = Refused::Parse(error);
+                self.pipe.say(refused.wire().text(refused.id())).await;
+            }
+        }
+    }
+
+    async fn message(&self, message: Message) {
+        match (era::classify(&message, VersionHeader::None), message) {
+            (Ok(Era::Stateless), Message::Request(request)) => {
+                // Discovery decides nothing: its client may still fall back to `initialize`.
+                if !matches!(request.method, Method::Discover) {
+                    self.pin(Era::Stateless);
+                }
+                self.stateless(request).await;
+            }
+            (Ok(Era::Session), Message::Request(request))
+                if self.pinned() == Some(Era::Stateless) =>
+            {
+                let error = if matches!(request.method, Method::Initialize) {
+                    EraError::Unsupported {
+                        requested: "initialize".into(),
+                    }
+                } else {
+                    EraError::Meta(MetaError::Missing(PROTOCOL_VERSION_KEY))
+                };
+                self.refuse(&Refused::Era(error), &request.id).await;
+            }
+            (Ok(_), Message::Notification(notification)) => {
+                // Which era it belongs to shows in the request it names.
+                if notification.method == "notifications/cancelled"
+                    && let Some(id) = dispatch::cancelled_request(&notification)
+                    && let Some(cancel) = self.lock_running().get(&id)
+                {
+                    cancel.cancel();
+                    return;
+                }
+                self.pipe.take(Message::Notification(notification)).await;
+            }
+            // Before an era is pinned nobody can have been asked anything.
+            (Ok(_), Message::Response(_)) if self.pinned().is_none() => {}
+            (Ok(_), message) => {
+                self.pin(Era::Session);
+                self.pipe.take(message).await;
+            }
+            (Err(error), Message::Request(request)) => {
+                self.refuse(&Refused::Era(error), &request.id).await;
+            }
+            (Err(error), Message::Notification(_) | Message::Response(_)) => {
+                tracing::debug!(%error, "a message was dropped");
+            }
+        }
+    }
+
+    async fn stateless(&self, request: Request) {
+        let id = request.id.clone();
+        let cancel = match self.enter(&id) {
+            Ok(cancel) => cancel,
+            Err(why) => return self.refuse(&Refused::Entering(why), &id).await,
+        };
+        let leave = Leave {
+            running: self.running.clone(),
+            id: id.clone(),
+        };
+        let service = &self.endpoint.service;
+        let principal = self.pipe.principal();
+        let description = service.describe(principal);
+        let envelope = stateless::envelope(&request.method, &description, &self.context.config);
+        let (pipe, out) = (self.pipe.clone(), self.out.clone());
+        if matches!(request.method, Method::Listen) {
+            let listening = match Listening::begin(&request, &**service, principal).await {
+                Ok(listening) => listening,
+                Err(error) => return self.pipe.say(envelope.answer(&id, &Err(error)).1).await,
+            };
+            let shutdown = self.context.shutdown.clone();
+            self.context.tasks.spawn(TaskKind::Stream, async move {
+                let _leave = leave;
+                listening.speak(&out, cancel, shutdown).await;
+            });
+            return;
+        }
+        if !request.method.exists_in(ProtocolVersion::NEWEST) {
+            let error = ServiceError::MethodNotFound(request.method.to_string());
+            return self.pipe.say(envelope.answer(&id, &Err(error)).1).await;
+        }
+        let declared = match Declared::of(&request) {
+            Ok(declared) => declared,
+            Err(error) => return self.pipe.say(envelope.answer(&id, &Err(error)).1).await,
+        };
+        let line = StatelessLine::through_pipe(declared.log_level, cancel.clone(), out);
+        let surroundings = Surroundings {
+            endpoint: &self.endpoint,
+            principal,
+            config: &self.context.config,
+            metrics: &self.context.metrics,
+        };
+        let answering = surroundings.answer(request, declared, line, cancel);
+        self.context.tasks.spawn(TaskKind::Call, async move {
+            let outcome = answering.await;
+            drop(leave);
+            match outcome {
+                Err(ServiceError::Cancelled) => {}
+                outcome => pipe.say(envelope.answer(&id, &outcome).1).await,
+            }
+        });
+    }
+
+    fn enter(&self, id: &RequestId) -> Result<CancellationToken, NotEntered> {
+        let mut running = self.lock_running();
+        if running.contains_key(id) {
+            return Err(NotEntered::Duplicate);
+        }
+        if running.len() >= RUNNING_MAX {
+            return Err(NotEntered::Full);
+        }
+        let cancel = CancellationToken::new();
+        running.insert(id.clone(), cancel.clone());
+        Ok(cancel)
+    }
+
+    async fn refuse(&self, refused: &Refused, id: &RequestId) {
+        self.pipe.say(refused.wire().text(Some(id))).await;
+    }
+
+    /// The input has ended: cancel what runs, let answers and closing results out.
+    async fn end(&self) {
+        self.context
+            .shutdown
+            .advance(crate::runtime::shutdown::Phase::Draining);
+        let running = self.lock_running().values().cloned().collect::<Vec<_>>();
+        for cancel in running {
+            cancel.cancel();
+        }
+        self.pipe.close().await;
+    }
+
+    fn pinned(&self) -> Option<Era> {
+        *self.pinned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pin(&self, era: Era) {
+        self.pinned
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert(era);
+    }
+
+    fn lock_running(&self) -> std::sync::MutexGuard<'_, HashMap<RequestId, CancellationToken>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes a request out of the running ones when dropped.
+struct Leave {
+    running: Arc<Mutex<HashMap<RequestId, CancellationToken>>>,
+    id: RequestId,
+}
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        self.running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.id);
+    }
+}
+
+/// Cuts bytes into lines, however they come.
+#[derive(Debug)]
+struct Lines {
+    buffer: BytesMut,
+    /// Bytes of the buffer that are known to hold no newline.
+    searched: usize,
+    max: usize,
+    /// Inside a line that is over the limit: dropping until its end.
+    skipping: bool,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Line {
+    Whole(Bytes),
+    TooLong,
+}
+
+impl Lines {
+    fn new(max: usize) -> Self {
+        Self {
+            buffer: BytesMut::new(),
+            searched: 0,
+            max,
+            skipping: false,
+        }
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    fn next(&mut self) -> Option<Line> {
+        loop {
+            let newline = self.buffer[self.searched..]
+                .iter()
+                .position(|byte| *byte == b'\n');
+            let Some(at) = newline else {
+                if self.buffer.len() > self.max {
+                    self.buffer.clear();
+                    self.searched = 0;
+                    // Said once per line, however long it gets.
+                    return (!std::mem::replace(&mut self.skipping, true)).then_some(Line::TooLong);
+                }
+                self.searched = self.buffer.len();
+                return None;
+            };
+            let line = self.buffer.split_to(self.searched + at + 1);
+            self.searched = 0;
+            if std::mem::take(&mut self.skipping) {
+                continue;
+            }
+            if line.len() - 1 > self.max {
+                return Some(Line::TooLong);
+            }
+            return Some(Line::Whole(line.freeze()));
+        }
+    }
+
+    /// What is left at the end of the input.
+    fn rest(&mut self) -> Option<Line> {
+        let rest = self.buffer.split();
+        (!rest.is_empty() && !self.skipping).then(|| Line::Whole(rest.freeze()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cut(input: &[u8], chunk: usize, max: usize) -> Vec<Line> {
+        let mut lines = Lines::new(max);
+        let mut found = Vec::new();
+        for piece in input.chunks(chunk) {
+            lines.push(piece);
+            while let Some(line) = lines.next() {
+                found.push(line);
+            }
+        }
+        found.extend(lines.rest());
+        found
+    }
+
+    fn whole(text: &str) -> Line {
+        Line::Whole(Bytes::from(text.to_owned()))
+    }
+
+    #[test]
+    fn lines_are_the_same_however_they_come() {
+        let input = b"one\ntwo\r\n\nfour";
+        for chunk in 1..=input.len() {
+            assert_eq!(
+                cut(input, chunk, 100),
+                [whole("one\n"), whole("two\r\n"), whole("\n"), whole("four")],
+                "in pieces of {chunk}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_line_over_the_limit_is_dropped_and_the_next_is_whole() {
+        let input = b"0123456789abcdef\nnext\n";
+        for chunk in 1..=input.len() {
+            assert_eq!(
+                cut(input, chunk, 10),
+                [Line::TooLong, whole("next\n")],
+                "in pieces of {chunk}"
+            );
+        }
+    }
+}

@@ -1,0 +1,387 @@
+//! Streamable HTTP with sessions: the handshake, calls, answers, the standing stream, resumption.
+//!
+//! Spec: basic/transports, Streamable HTTP (2025-03-26, 2025-06-18, 2025-11-25); basic/lifecycle.
+
+use actix_web::HttpResponse;
+use actix_web::http::header::HeaderValue;
+use bytestring::ByteString;
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, join_all};
+use serde_json::json;
+
+use super::endpoint::{Arrived, RefusedRequest};
+use crate::protocol::capabilities::ClientCapabilities;
+use crate::protocol::headers;
+use crate::protocol::jsonrpc::{Message, NotJsonRpc, Request, RequestId};
+use crate::protocol::lifecycle::InitializeParams;
+use crate::protocol::method::Method;
+use crate::protocol::raw::RawJson;
+use crate::protocol::version::{Era, ProtocolVersion};
+use crate::service::Client;
+use crate::service::event;
+use crate::session::event_log::{EventId, StreamName};
+use crate::session::handle::Entered;
+use crate::session::in_flight::NotEntered;
+use crate::session::replay::{self, Resumed};
+use crate::session::{FindError, NewSession, SessionHandle, dispatch};
+use crate::telemetry::labels::{CloseReason, StreamKind};
+use crate::transport::exchange::{self, Answered, Opened};
+use crate::transport::reply::{self, Refused, WireStatus};
+use crate::transport::session_call;
+use crate::transport::session_line::SessionLine;
+use crate::transport::sse::{self, EventStream, Heartbeat};
+
+/// How often a call may meet its session on the way out and find it again. Passivation needs a
+/// session to be unused, and the call makes it used, so more than once is a race lost twice.
+const ENTER_TRIES: usize = 3;
+
+/// Answers one message.
+pub(super) async fn post(
+    arrived: Arrived<'_>,
+    message: Message,
+) -> Result<HttpResponse, RefusedRequest> {
+    match message {
+        Message::Request(request) if matches!(request.method, Method::Initialize) => {
+            let id = request.id.clone();
+            initialize(arrived, request)
+                .await
+                .map_err(|refused| refused.of(&id))
+        }
+        Message::Request(request) => {
+            let id = request.id.clone();
+            let session = find(arrived).await.map_err(|refused| refused.of(&id))?;
+            let calls = vec![enter(arrived, session, request).await?];
+            answer(arrived, calls, Vec::new(), false).await
+        }
+        Message::Notification(notification) => {
+            let session = find(arrived).await?;
+            dispatch::notice(&session, &notification);
+            Ok(HttpResponse::Accepted().finish())
+        }
+        Message::Response(response) => {
+            let session = find(arrived).await?;
+            if !session.answer(response).await {
+                tracing::debug!("an answer that nobody waits for was dropped");
+            }
+            Ok(HttpResponse::Accepted().finish())
+        }
+    }
+}
+
+/// Answers a batch (2025-03-26 basic/transports, sending messages to the server).
+pub(super) async fn post_batch(
+    arrived: Arrived<'_>,
+    elements: Vec<Result<Message, NotJsonRpc>>,
+) -> Result<HttpResponse, RefusedRequest> {
+    let handshake = elements.iter().flatten().any(|message| {
+        matches!(message, Message::Request(request) if matches!(request.method, Method::Initialize))
+    });
+    if handshake {
+        return Err(Refused::Initialize("initialize must not be part of a batch").into());
+    }
+    let session = find(arrived).await?;
+    if !session.negotiated().version.accepts_batches() {
+        return Err(Refused::Batch.into());
+    }
+    let mut calls = Vec::new();
+    let mut errors = Vec::new();
+    for element in elements {
+        match element {
+            Ok(Message::Request(request)) => {
+                let id = request.id.clone();
+                match enter(arrived, session.clone(), request).await {
+                    Ok(entered) => calls.push(entered),
+                    Err(refused) => errors.push(refused.refused.wire().text(Some(&id))),
+                }
+            }
+            Ok(Message::Notification(notification)) => dispatch::notice(&session, &notification),
+            Ok(Message::Response(response)) => {
+                let _somebody_waited = session.answer(response).await;
+            }
+            Err(error) => {
+                let refused = Refused::from(error);
+                errors.push(refused.wire().text(refused.id()));
+            }
+        }
+    }
+    if calls.is_empty() && errors.is_empty() {
+        return Ok(HttpResponse::Accepted().finish());
+    }
+    answer(arrived, calls, errors, true).await
+}
+
+/// Opens a session.
+async fn initialize(arrived: Arrived<'_>, request: Request) -> Result<HttpResponse, Refused> {
+    if arrived.head().session_id()?.is_some() {
+        find(arrived).await?;
+        return Err(Refused::Initialize("this session is initialized already"));
+    }
+    let (version, client) = read_initialize(&request)?;
+    let session = arrived
+        .context
+        .sessions
+        .open(NewSession {
+            version,
+            client,
+            principal: arrived.principal.clone(),
+            endpoint: arrived.endpoint.name.clone(),
+        })
+        .await?;
+    let text = initialize_result(&session, &request.id);
+    let mut response = WireStatus::OK.respond(text);
+    let id = HeaderValue::from_str(session.id().as_str())
+        .expect("invariant: a session id is visible ASCII");
+    response.headers_mut().insert(
+        actix_web::http::header::HeaderName::from_static(headers::SESSION_ID),
+        id,
+    );
+    Ok(response)
+}
+
+/// What an `initialize` request settles.
+pub(in crate::transport) fn read_initialize(
+    request: &Request,
+) -> Result<(ProtocolVersion, Client), Refused> {
+    let invalid = |error: crate::protocol::raw::ShapeError| Refused::Params(error.to_string());
+    let params: InitializeParams = request.params.decode().map_err(invalid)?;
+    let capabilities = ClientCapabilities::parse(params.capabilities).map_err(invalid)?;
+    let client = Client {
+        capabilities,
+        info: Some(params.client_info),
+    };
+    Ok((ProtocolVersion::negotiate(&params.protocol_version), client))
+}
+
+/// The answer to `initialize`.
+pub(in crate::transport) fn initialize_result(session: &SessionHandle, id: &RequestId) -> String {
+    let negotiated = session.negotiated();
+    let description = session.service().describe(&negotiated.principal);
+    let mut result = json!({
+        "protocolVersion": negotiated.version,
+        "capabilities": description.capabilities.to_value(),
+        "serverInfo": description.info,
+    });
+    if let Some(instructions) = &description.instructions {
+        result["instructions"] = json!(instructions);
+    }
+    let result = RawJson::of(&result);
+    crate::protocol::encode::result(id, &[result.members().unwrap_or("")])
+}
+
+/// The session a request names. The session is checked before the version header.
+async fn find(arrived: Arrived<'_>) -> Result<SessionHandle, Refused> {
+    let head = arrived.head();
+    let id = head.session_id()?.ok_or(Refused::SessionMissing)?;
+    let session = arrived
+        .context
+        .sessions
+        .find(id, arrived.principal, &arrived.endpoint.name)
+        .await?;
+    if session.is_piped() {
+        // It belongs to another transport.
+        return Err(FindError::NotFound.into());
+    }
+    if let Some(version) = head.version()? {
+        let supported = ProtocolVersion::parse(version);
+        if supported.is_none_or(|version| version.era() != Era::Session) {
+            return Err(Refused::VersionHeader(version.chars().take(32).collect()));
+        }
+        if supported != Some(session.negotiated().version) {
+            tracing::debug!("a request names another version than its session negotiated");
+        }
+    }
+    Ok(session)
+}
+
+/// A request that has entered its session.
+struct EnteredCall {
+    session: SessionHandle,
+    request: Request,
+    entered: Entered,
+}
+
+/// Enters a request, finding its session again if it was on its way out.
+async fn enter(
+    arrived: Arrived<'_>,
+    mut session: SessionHandle,
+    request: Request,
+) -> Result<EnteredCall, RefusedRequest> {
+    let mut tries = ENTER_TRIES;
+    loop {
+        match session.enter(&request.id) {
+            Ok(entered) => {
+                return Ok(EnteredCall {
+                    session,
+                    request,
+                    entered,
+                });
+            }
+            Err(NotEntered::Closing) if tries > 1 => {
+                tries -= 1;
+                let found = arrived.context.sessions.restore(session.id()).await;
+                session = found.map_err(|error| Refused::Session(error).of(&request.id))?;
+            }
+            Err(why) => return Err(Refused::Entering(why).of(&request.id)),
+        }
+    }
+}
+
+/// Runs the calls and answers with one message, an array, or a stream.
+async fn answer(
+    arrived: Arrived<'_>,
+    calls: Vec<EnteredCall>,
+    errors: Vec<String>,
+    is_batch: bool,
+) -> Result<HttpResponse, RefusedRequest> {
+    let context = arrived.context;
+    let Some(session) = calls.first().map(|call| call.session.clone()) else {
+        return Ok(WireStatus::OK.respond(array(&errors)));
+    };
+    let ids = calls
+        .iter()
+        .map(|call| call.request.id.clone())
+        .collect::<Vec<_>>();
+    let (line, opened) = SessionLine::over_http(session.clone(), ids, context.tasks.clone());
+    let mut running = Vec::with_capacity(calls.len());
+    for call in calls {
+        let id = call.request.id.clone();
+        let started = session_call::start(context, &session, call.request, call.entered, &line);
+        running.push(started.map_err(|refused| refused.of(&id))?);
+    }
+    let call: BoxFuture<'static, Vec<Option<(WireStatus, String)>>> = if running.len() == 1 {
+        let only = running.remove(0);
+        Box::pin(only.map(|answer| vec![answer]))
+    } else {
+        Box::pin(join_all(running))
+    };
+    let on_stream = errors.clone();
+    let last = move |answers: Vec<Option<(WireStatus, String)>>| {
+        let texts = answers.into_iter().flatten().map(|(_, text)| text);
+        on_stream
+            .into_iter()
+            .chain(texts)
+            .map(ByteString::from)
+            .collect()
+    };
+    let grace = context.config.grace;
+    match exchange::run(call, last, line, opened, grace, &context.tasks).await {
+        Answered::Alone(answers) if is_batch => {
+            let texts = answers.into_iter().flatten().map(|(_, text)| text);
+            Ok(WireStatus::OK.respond(array(&errors.into_iter().chain(texts).collect::<Vec<_>>())))
+        }
+        Answered::Alone(mut answers) => match answers.pop().flatten() {
+            Some((status, text)) => Ok(status.respond(text)),
+            // Cancelled: there is no answer, so the stream that could carry one says nothing.
+            None => Ok(silent_stream()),
+        },
+        Answered::Streaming(opened) => Ok(stream(arrived, &session, opened, StreamKind::Call)),
+    }
+}
+
+fn array(texts: &[String]) -> String {
+    format!("[{}]", texts.join(","))
+}
+
+fn stream(
+    arrived: Arrived<'_>,
+    session: &SessionHandle,
+    opened: Opened,
+    kind: StreamKind,
+) -> HttpResponse {
+    let context = arrived.context;
+    let body = EventStream::new(
+        opened.events,
+        opened.name,
+        Heartbeat(context.config.heartbeat),
+        None,
+        context.metrics.open_stream(kind),
+    );
+    respond(session, body)
+}
+
+fn respond(session: &SessionHandle, body: EventStream) -> HttpResponse {
+    let mut response = HttpResponse::Ok();
+    response.insert_header((headers::SESSION_ID, session.id().as_str()));
+    sse::respond(response, body)
+}
+
+/// A stream that has ended before it said anything.
+fn silent_stream() -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("text/event-stream")
+        .insert_header((actix_web::http::header::CACHE_CONTROL, "no-cache"))
+        .finish()
+}
+
+/// GET: the standing stream, or a stream that broke off.
+pub(super) async fn get(arrived: Arrived<'_>) -> Result<HttpResponse, RefusedRequest> {
+    if !arrived.head().accepts().events {
+        return Err(Refused::Accept("text/event-stream").into());
+    }
+    let session = find(arrived).await?;
+    let after = match arrived.head().last_event_id()? {
+        None => None,
+        Some(text) => match EventId::parse(text) {
+            Some(id) => Some(id),
+            None => return Ok(unknown_event()),
+        },
+    };
+    let context = arrived.context;
+    let place = context
+        .streams
+        .clone()
+        .try_acquire_owned()
+        .map_err(|_| Refused::Streams)?;
+    let (events, name, kind) = match after {
+        Some(from) if !from.stream.is_standing() => {
+            let name = from.stream.clone();
+            match replay::resume(&session, from, reply::outcome_unknown).await {
+                Ok(Resumed::Following(events)) => (events, name, StreamKind::Replay),
+                // Nothing will ever follow: a client that is told to stop does not come again.
+                Ok(Resumed::NothingLeft) => return Ok(HttpResponse::NoContent().finish()),
+                Ok(Resumed::Unknown) => return Ok(unknown_event()),
+                Err(_) => return Err(FindError::Unavailable.into()),
+            }
+        }
+        after => {
+            let (tx, rx) = event::connection();
+            session.attach(tx, after).await.map_err(|error| {
+                tracing::warn!(%error, "a standing stream could not be attached");
+                FindError::Unavailable
+            })?;
+            (rx, StreamName::standing(), StreamKind::Standing)
+        }
+    };
+    let body = EventStream::new(
+        events,
+        Some(name),
+        Heartbeat(context.config.heartbeat),
+        Some(place),
+        context.metrics.open_stream(kind),
+    );
+    Ok(respond(&session, body))
+}
+
+/// The specification is silent on an unknown event id. An error would make a browser's event
+/// source try the same id for ever, so the answer is a stream that ends at once.
+fn unknown_event() -> HttpResponse {
+    tracing::info!("a client resumed after an event that is not known any more");
+    silent_stream()
+}
+
+/// DELETE: ends the session.
+pub(super) async fn delete(arrived: Arrived<'_>) -> Result<HttpResponse, RefusedRequest> {
+    let head = arrived.head();
+    let id = head.session_id()?.ok_or(Refused::SessionMissing)?;
+    arrived
+        .context
+        .sessions
+        .close(
+            id,
+            arrived.principal,
+            &arrived.endpoint.name,
+            CloseReason::Deleted,
+        )
+        .await?;
+    Ok(HttpResponse::NoContent().finish())
+}

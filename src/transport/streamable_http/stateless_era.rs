@@ -1,0 +1,230 @@
+//! Streamable HTTP without sessions (2026-07-28): one POST, one message, and headers that repeat
+//! what the body says.
+//!
+//! An intermediary may route by those headers, so a request whose headers and body differ is
+//! refused before anything acts on either. A stray `Mcp-Session-Id` or `Last-Event-ID` is ignored.
+//!
+//! Spec: 2026-07-28 basic/transports/streamable-http.
+
+use actix_web::HttpResponse;
+use bytestring::ByteString;
+use futures_util::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
+
+use super::endpoint::{Arrived, RefusedRequest};
+use super::head::Head;
+use crate::protocol::headers;
+use crate::protocol::jsonrpc::{Message, Request};
+use crate::protocol::method::Method;
+use crate::protocol::params::{ParamsHead, string_of};
+use crate::protocol::raw::RawJson;
+use crate::protocol::version::{Era, ProtocolVersion};
+use crate::runtime::tasks::TaskKind;
+use crate::service::{ServiceError, event};
+use crate::telemetry::labels::{Outcome, StreamKind};
+use crate::transport::exchange::{self, Answered};
+use crate::transport::reply::{Envelope, Refused, WireStatus};
+use crate::transport::sse::{self, EventStream, Heartbeat};
+use crate::transport::stateless::listen::Listening;
+use crate::transport::stateless::{self, Declared, StatelessLine, Surroundings};
+
+/// Answers one message.
+pub(super) async fn post(
+    arrived: Arrived<'_>,
+    message: Message,
+) -> Result<HttpResponse, RefusedRequest> {
+    match message {
+        Message::Request(request) => {
+            check_headers(arrived, &request).map_err(|refused| refused.of(&request.id))?;
+            if matches!(request.method, Method::Listen) {
+                listen(arrived, request).await
+            } else {
+                call(arrived, request).await
+            }
+        }
+        Message::Notification(notification) => {
+            // The core defines none over HTTP, so all are accepted and dropped.
+            let method = arrived.head().once(headers::METHOD);
+            match method {
+                Ok(None) => Ok(HttpResponse::Accepted().finish()),
+                Ok(Some(method)) if method == notification.method => {
+                    Ok(HttpResponse::Accepted().finish())
+                }
+                Ok(Some(_)) | Err(_) => {
+                    Err(differs(headers::METHOD, "the notification's method").into())
+                }
+            }
+        }
+        // The era table sends responses elsewhere.
+        Message::Response(_) => Ok(HttpResponse::Accepted().finish()),
+    }
+}
+
+/// Headers, then the method, then parameter headers: existence outranks validity.
+fn check_headers(arrived: Arrived<'_>, request: &Request) -> Result<(), Refused> {
+    let head = arrived.head();
+    for name in arrived.request.headers().keys() {
+        if name.as_str().starts_with("mcp-") && head.raw(name.as_str()).1 {
+            return Err(Refused::HeaderMismatch(format!(
+                "header `{name}` must come once"
+            )));
+        }
+    }
+    match head.raw(headers::METHOD).0 {
+        Some(method) if method == request.method.as_str().as_bytes() => {}
+        Some(_) => return Err(differs(headers::METHOD, "the request's method")),
+        None => return Err(missing(headers::METHOD)),
+    }
+    let params =
+        ParamsHead::of(&request.params).map_err(|error| Refused::Params(error.to_string()))?;
+    let named = match request.method {
+        Method::ToolsCall | Method::PromptsGet => string_of(params.name),
+        Method::ResourcesRead => string_of(params.uri),
+        Method::Initialize
+        | Method::Ping
+        | Method::Discover
+        | Method::Listen
+        | Method::ToolsList
+        | Method::ResourcesList
+        | Method::ResourceTemplatesList
+        | Method::ResourcesSubscribe
+        | Method::ResourcesUnsubscribe
+        | Method::PromptsList
+        | Method::Complete
+        | Method::SetLevel
+        | Method::Other(_) => None,
+    };
+    if let Some(named) = &named {
+        check_name(&head, named)?;
+    }
+    if !request.method.exists_in(ProtocolVersion::NEWEST) {
+        return Err(Refused::Method(request.method.to_string()));
+    }
+    if let (Method::ToolsCall, Some(tool)) = (&request.method, &named) {
+        let service = &arrived.endpoint.service;
+        if let Some(annotated) = service.header_params(arrived.principal, tool) {
+            let arguments = params
+                .arguments
+                .map(|raw| RawJson::from_valid(raw.get().to_owned()));
+            annotated
+                .check(arguments.as_ref(), |name| head.raw(name).0)
+                .map_err(|error| Refused::HeaderMismatch(error.to_string()))?;
+        }
+    }
+    Ok(())
+}
+
+fn check_name(head: &Head<'_>, expected: &str) -> Result<(), Refused> {
+    let raw = head
+        .raw(headers::NAME)
+        .0
+        .ok_or_else(|| missing(headers::NAME))?;
+    let name = headers::decode_value(raw)
+        .map_err(|error| Refused::HeaderMismatch(format!("header `{}` {error}", headers::NAME)))?;
+    if name == expected {
+        Ok(())
+    } else {
+        Err(differs(headers::NAME, "what the body names"))
+    }
+}
+
+fn missing(header: &str) -> Refused {
+    Refused::HeaderMismatch(format!("header `{header}` is required"))
+}
+
+fn differs(header: &str, what: &str) -> Refused {
+    Refused::HeaderMismatch(format!("header `{header}` must equal {what}"))
+}
+
+async fn call(arrived: Arrived<'_>, request: Request) -> Result<HttpResponse, RefusedRequest> {
+    let context = arrived.context;
+    let description = arrived.endpoint.service.describe(arrived.principal);
+    let envelope = stateless::envelope(&request.method, &description, &context.config);
+    let id = request.id.clone();
+    let declared = match Declared::of(&request) {
+        Ok(declared) => declared,
+        Err(error) => return Ok(in_band(&envelope, &request, error)),
+    };
+    let cancel = CancellationToken::new();
+    let (line, opened) = StatelessLine::over_http(declared.log_level, cancel.clone());
+    let surroundings = Surroundings {
+        endpoint: arrived.endpoint,
+        principal: arrived.principal,
+        config: &context.config,
+        metrics: &context.metrics,
+    };
+    let answering = surroundings.answer(request, declared, line.clone(), cancel);
+    let answer: BoxFuture<'static, Option<(WireStatus, String)>> = Box::pin(async move {
+        match answering.await {
+            Err(ServiceError::Cancelled) => None,
+            outcome => Some(envelope.answer(&id, &outcome)),
+        }
+    });
+    let last = |answer: Option<(WireStatus, String)>| {
+        answer
+            .map(|(_, text)| ByteString::from(text))
+            .into_iter()
+            .collect()
+    };
+    let grace = context.config.grace;
+    match exchange::run(answer, last, line, opened, grace, &context.tasks).await {
+        Answered::Alone(Some((status, text))) => Ok(status.respond(text)),
+        Answered::Alone(None) => Ok(HttpResponse::NoContent().finish()),
+        Answered::Streaming(opened) => {
+            let body = EventStream::new(
+                opened.events,
+                None,
+                Heartbeat(context.config.stateless_heartbeat),
+                None,
+                context.metrics.open_stream(StreamKind::Call),
+            );
+            Ok(sse::respond(HttpResponse::Ok(), body))
+        }
+    }
+}
+
+/// The answer to a request that never became a call.
+fn in_band(envelope: &Envelope, request: &Request, error: ServiceError) -> HttpResponse {
+    let (status, text) = envelope.answer(&request.id, &Err(error));
+    status.respond(text)
+}
+
+async fn listen(arrived: Arrived<'_>, request: Request) -> Result<HttpResponse, RefusedRequest> {
+    let context = arrived.context;
+    let started = std::time::Instant::now();
+    let service = &arrived.endpoint.service;
+    let description = service.describe(arrived.principal);
+    let envelope = stateless::envelope(&request.method, &description, &context.config);
+    // Refused before the acknowledgement, which promises that changes will be told.
+    let place = context
+        .streams
+        .clone()
+        .try_acquire_owned()
+        .map_err(|_| Refused::Streams.of(&request.id))?;
+    let begun = Listening::begin(&request, &**service, arrived.principal).await;
+    let outcome = if begun.is_ok() {
+        Outcome::Ok
+    } else {
+        Outcome::Error
+    };
+    let (era, took) = (Era::Stateless, started.elapsed());
+    context.metrics.request(&request.method, era, outcome, took);
+    let listening = match begun {
+        Ok(listening) => listening,
+        Err(error) => return Ok(in_band(&envelope, &request, error)),
+    };
+    let (tx, rx) = event::connection();
+    let shutdown = context.shutdown.clone();
+    let cancel = CancellationToken::new();
+    context.tasks.spawn(TaskKind::Stream, async move {
+        listening.speak(&tx, cancel, shutdown).await;
+    });
+    let body = EventStream::new(
+        rx,
+        None,
+        Heartbeat(context.config.heartbeat),
+        Some(place),
+        context.metrics.open_stream(StreamKind::Listen),
+    );
+    Ok(sse::respond(HttpResponse::Ok(), body))
+}
