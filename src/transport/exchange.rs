@@ -123,7 +123,12 @@ pub async fn bounded(
     let running = metrics.running_call();
     let outcome = tokio::select! {
         biased;
-        outcome = call => outcome,
+        // Whatever a cancelled call still says: nobody hears it (basic/utilities/cancellation).
+        outcome = call => if cancel.is_cancelled() {
+            Err(ServiceError::Cancelled)
+        } else {
+            outcome
+        },
         () = cancel.cancelled() => Err(ServiceError::Cancelled),
         () = deadline.passed() => Err(ServiceError::DeadlineExceeded),
     };

@@ -1,0 +1,18 @@
+//! Scenarios over real sockets: each a short story about what a client sees.
+//!
+//! One file per family of behaviour. [`world`] holds what the stories are told with: a server that
+//! is the shipped binary, clients that speak each era, and the patience to wait for a condition.
+
+#![expect(
+    unreachable_pub,
+    reason = "the world is written like a library, and used by one crate only"
+)]
+#![expect(
+    clippy::print_stdout,
+    reason = "a failing scenario shows the transcript of the wire"
+)]
+#![allow(dead_code, reason = "the world offers more than today's scenarios use")]
+
+mod world;
+
+mod sessions;

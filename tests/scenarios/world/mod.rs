@@ -1,0 +1,50 @@
+//! What the scenarios are told with.
+
+pub mod answer;
+pub mod client;
+pub mod events;
+pub mod server;
+
+pub use answer::Answer;
+pub use client::{Session, Stateless};
+pub use events::{Event, EventStream};
+pub use server::{Store, Switchboard};
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+/// How long a scenario waits for something that must happen: ten times and more what is promised,
+/// so that only a real fault is ever reported on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until `condition` gives something, asking again and again.
+///
+/// # Panics
+/// When it has not within [`PATIENCE`].
+pub async fn eventually<T, F>(what: &str, mut condition: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Option<T>>,
+{
+    let started = Instant::now();
+    loop {
+        if let Some(found) = condition().await {
+            return found;
+        }
+        assert!(
+            started.elapsed() < PATIENCE,
+            "not within {PATIENCE:?}: {what}"
+        );
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Waits for `future`, which must end.
+///
+/// # Panics
+/// When it has not within [`PATIENCE`].
+pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("not within {PATIENCE:?}: {what}"),
+    }
+}
