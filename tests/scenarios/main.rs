@@ -16,3 +16,4 @@
 mod world;
 
 mod sessions;
+mod store_contract;

@@ -162,6 +162,16 @@ impl Directory {
     }
 }
 
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // Closing is not enough: a child process that is being started holds a copy of the file
+        // until it runs its own program.
+        if let Err(error) = self.lock.unlock() {
+            tracing::warn!(%error, "could not unlock the data directory");
+        }
+    }
+}
+
 /// Makes the names in a directory survive a power cut.
 pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()

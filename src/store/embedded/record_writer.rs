@@ -101,6 +101,9 @@ impl RecordWriter {
         });
         match standing {
             Ok(standing) => {
+                if !self.unsure.is_empty() {
+                    tracing::info!("records can be committed again");
+                }
                 self.unsure.clear();
                 for (scope, row) in standing {
                     self.reconcile(&scope, row);

@@ -10,6 +10,8 @@
 //! Concurrency: readers see the last commit and never wait for the writer. The lock around the
 //! handle is held for writing only while the file is closed or opened.
 
+use std::io::ErrorKind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 
@@ -67,11 +69,21 @@ impl Records {
             database: RwLock::new(None),
             path,
         };
-        let made = open_database(&records.path).and_then(|database| {
-            records.put(Some(database));
+        // Pages that make no sense can make redb panic, on open or later; so all are checked here,
+        // and a panic in the course of that is one more way to say that the file is damaged.
+        let made = catch_unwind(AssertUnwindSafe(|| {
+            records.put(Some(open_checked(&records.path)?));
             records.commit(|_| Ok(()))
-        });
-        made.map_err(|error| records.cannot_open(error))?;
+        }));
+        match made {
+            Ok(made) => made.map_err(|error| records.cannot_open(error))?,
+            Err(_) => {
+                return Err(OpenError::not_ours(
+                    &records.path,
+                    "its pages make no sense",
+                ));
+            }
+        }
         Ok(records)
     }
 
@@ -115,7 +127,9 @@ impl Records {
         self.reopen()
             .and_then(|()| self.commit(work))
             .map_err(|error| {
+                // At once, so that reading goes on; if even that fails, at the next attempt.
                 self.put(None);
+                drop(self.reopen());
                 unavailable(&error)
             })
     }
@@ -151,7 +165,6 @@ impl Records {
         if closed {
             // Never makes the file: if it vanished meanwhile, its records must not seem deleted.
             let database = builder().open(&self.path)?;
-            tracing::info!(path = %self.path.display(), "opened the records again");
             self.put(Some(database));
         }
         Ok(())
@@ -166,9 +179,12 @@ impl Records {
 
     fn cannot_open(&self, error: redb::Error) -> OpenError {
         match error {
-            redb::Error::Io(source) if source.kind() != std::io::ErrorKind::InvalidData => {
-                OpenError::not_writable(&self.path)(source)
-            }
+            redb::Error::Io(source) => match source.kind() {
+                ErrorKind::InvalidData | ErrorKind::UnexpectedEof => {
+                    OpenError::not_ours(&self.path, source)
+                }
+                _ => OpenError::not_writable(&self.path)(source),
+            },
             other => OpenError::not_ours(&self.path, other),
         }
     }
@@ -211,8 +227,12 @@ impl Table<'_> {
     }
 }
 
-fn open_database(path: &Path) -> Result<Database, redb::Error> {
-    Ok(builder().create(path)?)
+fn open_checked(path: &Path) -> Result<Database, redb::Error> {
+    let mut database = builder().create(path)?;
+    if !database.check_integrity()? {
+        tracing::warn!(path = %path.display(), "repaired the records from their last whole commit");
+    }
+    Ok(database)
 }
 
 fn builder() -> redb::Builder {

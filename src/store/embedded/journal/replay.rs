@@ -123,13 +123,13 @@ impl Replay<'_> {
                 let thing = SingleThing::new(claimed, EventLog::default(), number);
                 self.put(&place, thing);
             }
-            Body::Claim(claimed) => self.follow_claim(place, claimed, number),
-            Body::Append(epoch, append) => self.follow_append(place, epoch, append, number),
+            Body::Claim(claimed) => self.follow_claim(&place, &claimed, number),
+            Body::Append(epoch, append) => self.follow_append(&place, epoch, append, number),
         }
     }
 
-    fn follow_claim(&mut self, place: Place, claimed: Ownership, number: u64) {
-        if self.begin_unknown(&place, &claimed, number) {
+    fn follow_claim(&mut self, place: &Place, claimed: &Ownership, number: u64) {
+        if self.begin_unknown(place, claimed, number) {
             self.uncertain.insert(place.clone());
         }
         self.scopes.update_thing(
@@ -142,13 +142,13 @@ impl Replay<'_> {
         );
     }
 
-    fn follow_append(&mut self, place: Place, epoch: Epoch, append: JudgedAppend, number: u64) {
+    fn follow_append(&mut self, place: &Place, epoch: Epoch, append: JudgedAppend, number: u64) {
         let claimed = Ownership {
             epoch,
             owner: Incarnation(0),
             note: Bytes::new(),
         };
-        if self.begin_unknown(&place, &claimed, number) {
+        if self.begin_unknown(place, &claimed, number) {
             self.uncertain.insert(place.clone());
         }
         let first = append.entries.first().map(|entry| entry.seq);
@@ -163,7 +163,7 @@ impl Replay<'_> {
                 }
             });
         if first.is_some() {
-            self.uncertain.remove(&place);
+            self.uncertain.remove(place);
         }
         self.scopes
             .follow_append((&place.scope, &place.thing), is_same, append);

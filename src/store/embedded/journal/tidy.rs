@@ -9,51 +9,39 @@ use std::io;
 use crate::store::embedded::journal::frame::{self, Place};
 use crate::store::embedded::journal::segments::Segments;
 use crate::store::embedded::records::Birth;
-use crate::store::memory::Scopes;
+use crate::store::memory::{Scopes, SingleThing};
 
 /// Dead bytes that are not worth any work.
 const SLACK_BYTES: u64 = 64 << 20;
 
-/// Whole things are written in pieces of about this size.
-const PIECE_BYTES: usize = 1 << 20;
+/// What one pass moves. Appends wait meanwhile, so a pass is short; there is one after every
+/// segment begun and every sweep, so moving keeps up with writing.
+const PASS_BYTES: usize = 8 << 20;
 
-/// Drops logs that have aged, and segments nobody needs.
+/// Deletes segments nobody needs, and goes some way towards needing fewer.
 ///
 /// # Errors
 /// What the operating system said; the journal is whole all the same.
 pub(super) fn tidy(scopes: &Scopes<Birth>, segments: &mut Segments) -> io::Result<()> {
-    scopes.remove_aged_logs();
-    if segments.oldest_closed().is_none() {
-        return Ok(());
-    }
-    delete_dead(scopes, segments)?;
     while let Some(oldest) = segments.oldest_closed() {
-        if segments.bytes() <= 2 * scopes.bytes() as u64 + SLACK_BYTES {
-            return Ok(());
+        let needing = needing(scopes, oldest);
+        if !needing.is_empty() {
+            let is_small = segments.bytes() <= 2 * scopes.bytes() as u64 + SLACK_BYTES;
+            if is_small || !move_out(scopes, segments, &needing)? {
+                return Ok(());
+            }
+            segments.disk().sync()?;
         }
-        move_out(scopes, segments, oldest)?;
         segments.delete_oldest()?;
     }
     Ok(())
 }
 
-fn delete_dead(scopes: &Scopes<Birth>, segments: &mut Segments) -> io::Result<()> {
-    let mut oldest_needed = u64::MAX;
-    scopes.for_each_thing(|_, _, _, thing| oldest_needed = oldest_needed.min(thing.origin));
-    while segments
-        .oldest_closed()
-        .is_some_and(|oldest| oldest < oldest_needed)
-    {
-        segments.delete_oldest()?;
-    }
-    Ok(())
-}
-
-/// Writes every thing that begins in `oldest` anew, safe from power cuts when this returns.
-fn move_out(scopes: &Scopes<Birth>, segments: &mut Segments, oldest: u64) -> io::Result<()> {
+/// The things that still need a segment.
+fn needing(scopes: &Scopes<Birth>, segment: u64) -> Vec<Place> {
     let mut places = Vec::new();
     scopes.for_each_thing(|scope, birth, thing, known| {
-        if known.origin <= oldest {
+        if known.origin <= segment {
             places.push(Place {
                 scope: scope.clone(),
                 birth: *birth,
@@ -61,29 +49,32 @@ fn move_out(scopes: &Scopes<Birth>, segments: &mut Segments, oldest: u64) -> io:
             });
         }
     });
+    places
+}
+
+/// Writes these things anew. `false`: they were too many for one pass.
+fn move_out(scopes: &Scopes<Birth>, segments: &mut Segments, places: &[Place]) -> io::Result<bool> {
     let mut frames = Vec::new();
-    let mut written = 0;
-    for (index, place) in places.iter().enumerate() {
+    let mut moved = 0;
+    for place in places {
+        if frames.len() >= PASS_BYTES {
+            break;
+        }
         on_thing(scopes, place, |thing| {
             frame::encode_whole(&mut frames, place, thing);
         });
-        if frames.len() >= PIECE_BYTES || index + 1 == places.len() {
-            segments.write(&frames)?;
-            frames.clear();
-            for place in &places[written..=index] {
-                on_thing(scopes, place, |thing| thing.origin = segments.number());
-            }
-            written = index + 1;
-        }
+        moved += 1;
     }
-    segments.disk().sync()
+    segments.write(&frames)?;
+    let number = segments.number();
+    for place in &places[..moved] {
+        on_thing(scopes, place, |thing| thing.origin = number);
+    }
+    Ok(moved == places.len())
 }
 
-fn on_thing(
-    scopes: &Scopes<Birth>,
-    place: &Place,
-    act: impl FnOnce(&mut crate::store::memory::SingleThing),
-) {
+/// A thing that went meanwhile is passed over.
+fn on_thing(scopes: &Scopes<Birth>, place: &Place, act: impl FnOnce(&mut SingleThing)) {
     let is_same = |birth: &Birth| *birth == place.birth;
     scopes.update_thing((&place.scope, &place.thing), is_same, act);
 }

@@ -89,6 +89,8 @@ pub(super) struct JournalWriter {
     /// The frames of the present batch.
     frames: Vec<u8>,
     failing: bool,
+    /// The newest segment when the journal was last tidied.
+    tidied: u64,
 }
 
 impl JournalWriter {
@@ -100,6 +102,7 @@ impl JournalWriter {
         syncer: Arc<Syncer>,
     ) -> Self {
         Self {
+            tidied: segments.number(),
             queue,
             scopes,
             segments,
@@ -121,9 +124,19 @@ impl JournalWriter {
             self.heads.clear();
             self.frames.clear();
             self.frames.shrink_to(BUFFER_BYTES_KEPT);
+            self.tidy_after_roll();
         }
         if let Err(error) = self.segments.disk().sync() {
             tracing::error!(%error, "could not sync the event journal");
+        }
+    }
+
+    fn tidy_after_roll(&mut self) {
+        if std::mem::replace(&mut self.tidied, self.segments.number()) == self.segments.number() {
+            return;
+        }
+        if let Err(error) = tidy(&self.scopes, &mut self.segments) {
+            tracing::error!(%error, "could not tidy the event journal");
         }
     }
 
@@ -239,6 +252,7 @@ impl JournalWriter {
             Judged::ClaimRefused(outcome, answer) => reply(answer, written, || Ok(outcome)),
             Judged::AppendRefused(outcome, answer) => reply(answer, written, || outcome),
             Judged::Tidy(answer) => reply(answer, written, || {
+                self.scopes.remove_aged_logs();
                 tidy(&self.scopes, &mut self.segments).map_err(unavailable)
             }),
             Judged::Flush(answer) => reply(answer, written, || {

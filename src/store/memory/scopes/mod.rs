@@ -2,9 +2,9 @@
 //!
 //! [`Scopes`] maps each scope to one entry that holds everything of it, so that removing a scope
 //! is one act and nothing of it can come back. `R` is what a store keeps of the record itself: the
-//! memory store the whole of it, the embedded store only which record it is. The methods cover
-//! both: those that decide and write at once, and those that follow what was decided and written
-//! elsewhere.
+//! memory store the whole of it, the embedded store only which record it is. Here are the records
+//! and the bounds; what is done with single things lies in [`decide`] for a store that decides and
+//! writes at once, in [`follow`] for one that writes elsewhere first.
 //!
 //! It does not keep anything beyond the process; [`crate::store::embedded`] does.
 //!
@@ -12,6 +12,9 @@
 //!
 //! Concurrency: an entry is changed under the lock of its shard, never two at a time, and nothing
 //! waits inside. The list of ended logs has its own lock, which is taken last.
+
+mod decide;
+mod follow;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,12 +25,8 @@ use dashmap::mapref::entry::Entry;
 use dashmap::mapref::one::{Ref, RefMut};
 
 use crate::runtime::clock::{Clock, Timestamp};
-use crate::store::memory::single_thing::{Head, SingleThing};
 use crate::store::memory::things::Things;
-use crate::store::{
-    AppendOutcome, Bounds, ClaimOutcome, Claimed, Epoch, Incarnation, LogEntry, LogPage, Ownership,
-    Scope, StoreResult, Thing,
-};
+use crate::store::{Bounds, Incarnation, LogEntry, Scope, Thing};
 
 /// Locks the map is cut into. A sweep holds one at a time, for the time of 1/64 of all scopes.
 const SHARDS: usize = 64;
@@ -158,80 +157,11 @@ impl<R> Scopes<R> {
     }
 }
 
-/// Single things: deciding and writing at once.
+/// Bounds.
 impl<R> Scopes<R> {
-    /// See [`crate::store::Store::claim`].
-    pub(in crate::store) fn claim(
-        &self,
-        (scope, thing): (&Scope, &Thing),
-        ending: Option<Epoch>,
-        (owner, note): (Incarnation, bytes::Bytes),
-    ) -> ClaimOutcome {
-        let Some(mut living) = self.get_mut(scope) else {
-            return ClaimOutcome::Gone;
-        };
-        let standing = living.things.get(thing).map(SingleThing::head);
-        let Some(Head { epoch, .. }) = Head::claim(standing, ending) else {
-            return ClaimOutcome::Lost;
-        };
-        let claimed = Ownership { epoch, owner, note };
-        let standing = self.counted(&mut living, |things, bounds| {
-            let standing = things.claim(thing, claimed, 0);
-            things.trim(bounds);
-            standing
-        });
-        ClaimOutcome::Claimed(standing)
-    }
-
-    /// See [`crate::store::Store::append`].
-    pub(in crate::store) fn append(
-        &self,
-        (scope, thing): (&Scope, &Thing),
-        epoch: Epoch,
-        entries: Vec<LogEntry>,
-        ends: bool,
-    ) -> StoreResult<AppendOutcome> {
-        let Some(mut living) = self.get_mut(scope) else {
-            return Ok(AppendOutcome::Gone);
-        };
-        let Some(head) = living.things.get(thing).map(SingleThing::head) else {
-            return Ok(AppendOutcome::Stale);
-        };
-        if head.append(epoch, &entries, ends)?.is_none() {
-            return Ok(AppendOutcome::Stale);
-        }
-        let ended = ends.then(|| self.clock.now());
-        let append = JudgedAppend { entries, ended };
-        let followers = self.write(scope, thing, &mut living, append);
-        drop(living);
-        self.trim(scope, thing);
-        Ok(AppendOutcome::Stored { followers })
-    }
-
-    /// See [`crate::store::Store::ownership`].
-    pub(in crate::store) fn ownership(&self, scope: &Scope, thing: &Thing) -> Option<Ownership> {
-        Some(self.get(scope)?.things.get(thing)?.ownership.clone())
-    }
-
-    /// See [`crate::store::Store::read_log`].
-    pub(in crate::store) fn read_log(
-        &self,
-        (scope, thing): (&Scope, &Thing),
-        (after, limit): (u64, usize),
-        follower: Option<Incarnation>,
-    ) -> LogPage {
-        let page = match follower {
-            None => self
-                .get(scope)
-                .and_then(|living| Some(living.things.get(thing)?.log.page(after, limit))),
-            Some(follower) => self.get_mut(scope).and_then(|mut living| {
-                living.things.update(thing, |thing| {
-                    thing.follow(follower);
-                    thing.log.page(after, limit)
-                })
-            }),
-        };
-        page.unwrap_or(LogPage::Missing)
+    /// What all things occupy.
+    pub(in crate::store) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     /// Removes logs that ended longer ago than they are kept.
@@ -250,109 +180,7 @@ impl<R> Scopes<R> {
             }
         }
     }
-}
 
-/// Single things: following what was decided and written elsewhere. `is_same` tells whether a record
-/// is still the one that was meant, not a later one of the same name.
-impl<R> Scopes<R> {
-    /// What decides about the next write to a thing.
-    pub(in crate::store) fn head(
-        &self,
-        (scope, thing): (&Scope, &Thing),
-        is_same: impl FnOnce(&R) -> bool,
-    ) -> Option<Head> {
-        let living = self.get(scope).filter(|living| is_same(&living.record))?;
-        living.things.get(thing).map(SingleThing::head)
-    }
-
-    /// Follows a claim. `None`: that scope is gone.
-    pub(in crate::store) fn follow_claim(
-        &self,
-        (scope, thing): (&Scope, &Thing),
-        is_same: impl FnOnce(&R) -> bool,
-        (claimed, origin): (Ownership, u64),
-    ) -> Option<Claimed> {
-        let mut living = self.same_mut(scope, is_same)?;
-        Some(self.counted(&mut living, |things, bounds| {
-            let standing = things.claim(thing, claimed, origin);
-            things.trim(bounds);
-            standing
-        }))
-    }
-
-    /// Follows an append. `None`: that scope is gone.
-    pub(in crate::store) fn follow_append(
-        &self,
-        (scope, thing): (&Scope, &Thing),
-        is_same: impl FnOnce(&R) -> bool,
-        append: JudgedAppend,
-    ) -> Option<Vec<Incarnation>> {
-        let mut living = self.same_mut(scope, is_same)?;
-        let followers = self.write(scope, thing, &mut living, append);
-        drop(living);
-        self.trim(scope, thing);
-        Some(followers)
-    }
-
-    /// Puts a thing in its place as it once stood.
-    pub(in crate::store) fn put_thing(
-        &self,
-        (scope, name): (&Scope, &Thing),
-        is_same: impl FnOnce(&R) -> bool,
-        thing: SingleThing,
-    ) {
-        let ended = thing.log.ended();
-        if let Some(mut living) = self.same_mut(scope, is_same) {
-            self.counted(&mut living, |things, bounds| {
-                things.put(name.clone(), thing);
-                things.trim(bounds);
-            });
-            drop(living);
-            self.list_ended(scope, name, ended);
-            self.trim(scope, name);
-        }
-    }
-
-    /// Changes a thing. `None`: it is gone.
-    pub(in crate::store) fn update_thing<T>(
-        &self,
-        (scope, thing): (&Scope, &Thing),
-        is_same: impl FnOnce(&R) -> bool,
-        change: impl FnOnce(&mut SingleThing) -> T,
-    ) -> Option<T> {
-        let mut living = self.same_mut(scope, is_same)?;
-        self.counted(&mut living, |things, _| things.update(thing, change))
-    }
-
-    /// Lets `visit` see every thing of every living scope.
-    pub(in crate::store) fn for_each_thing(
-        &self,
-        mut visit: impl FnMut(&Scope, &R, &Thing, &SingleThing),
-    ) {
-        let now = self.clock.now();
-        for living in self.map.iter().filter(|living| living.expires > now) {
-            for (name, thing) in living.things.iter() {
-                visit(living.key(), &living.record, name, thing);
-            }
-        }
-    }
-
-    /// What all things occupy.
-    pub(in crate::store) fn bytes(&self) -> usize {
-        self.bytes.load(Ordering::Relaxed)
-    }
-
-    fn same_mut(
-        &self,
-        scope: &Scope,
-        is_same: impl FnOnce(&R) -> bool,
-    ) -> Option<RefMut<'_, Scope, Living<R>>> {
-        self.get_mut(scope).filter(|living| is_same(&living.record))
-    }
-}
-
-/// Bounds.
-impl<R> Scopes<R> {
     fn write(
         &self,
         scope: &Scope,

@@ -1,0 +1,161 @@
+//! A store, a clock that moves when told, and the few acts every story needs.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use switchboard::runtime::clock::{Clock, Timestamp};
+use switchboard::store::embedded::EmbeddedStore;
+use switchboard::store::memory::MemoryStore;
+use switchboard::store::{
+    AppendOutcome, Bounds, ClaimOutcome, Epoch, Incarnation, LogEntry, LogPage, Scope, Store,
+    StoreResult, Thing,
+};
+use tempfile::TempDir;
+
+pub const HOUR: Duration = Duration::from_secs(3_600);
+pub const KIB: usize = 1_024;
+
+/// How a story opens its world.
+pub type Open = fn(Bounds) -> World;
+
+pub struct World {
+    pub store: Arc<dyn Store>,
+    pub clock: Clock,
+    /// After the store, so that it is closed before its directory goes.
+    _dir: Option<TempDir>,
+}
+
+impl World {
+    pub fn memory(bounds: Bounds) -> Self {
+        let clock = clock();
+        Self {
+            store: Arc::new(MemoryStore::new(clock.clone(), bounds)),
+            clock,
+            _dir: None,
+        }
+    }
+
+    pub fn embedded(bounds: Bounds) -> Self {
+        let dir = TempDir::new().expect("a place for files");
+        let mut world = Self::embedded_in(dir.path(), clock(), bounds);
+        world._dir = Some(dir);
+        world
+    }
+
+    /// In a directory that outlives this world.
+    pub fn embedded_in(dir: &Path, clock: Clock, bounds: Bounds) -> Self {
+        let store = EmbeddedStore::open(dir, clock.clone(), bounds).expect("the directory is good");
+        Self {
+            store: Arc::new(store),
+            clock,
+            _dir: None,
+        }
+    }
+
+    /// A session that lives for an hour.
+    pub async fn session(&self, name: &str) -> Scope {
+        let scope = scope(name);
+        let expires = self.in_an_hour();
+        let created = self.store.create(&scope, text("record"), expires).await;
+        assert_eq!(created, Ok(true));
+        scope
+    }
+
+    /// A single thing of that session, owned by [`HERE`].
+    pub async fn stream(&self, scope: &Scope, name: &str) -> (Thing, Epoch) {
+        let thing = thing(name);
+        let epoch = self.claim(scope, &thing, HERE, None).await;
+        (thing, epoch.expect("nobody else claims"))
+    }
+
+    /// Claims; the epoch if that succeeded.
+    pub async fn claim(
+        &self,
+        scope: &Scope,
+        thing: &Thing,
+        owner: Incarnation,
+        ending: Option<Epoch>,
+    ) -> Option<Epoch> {
+        let claim = self.store.claim(scope, thing, owner, ending, text("note"));
+        match claim.await.expect("the store works") {
+            ClaimOutcome::Claimed(claimed) => Some(claimed.ownership.epoch),
+            ClaimOutcome::Lost | ClaimOutcome::Gone => None,
+        }
+    }
+
+    /// Appends entries of these numbers, each of `size` bytes.
+    pub async fn append(
+        &self,
+        (scope, thing, epoch): (&Scope, &Thing, Epoch),
+        seqs: impl IntoIterator<Item = u64>,
+        size: usize,
+    ) -> StoreResult<AppendOutcome> {
+        let entries = entries(seqs, size);
+        self.store.append(scope, thing, epoch, entries, false).await
+    }
+
+    /// Ends a log without a further entry.
+    pub async fn end(&self, scope: &Scope, thing: &Thing, epoch: Epoch) {
+        let end = self.store.append(scope, thing, epoch, vec![], true).await;
+        assert_eq!(end, Ok(stored()));
+    }
+
+    /// The numbers after `after`, or how the log refused.
+    pub async fn seqs(
+        &self,
+        scope: &Scope,
+        thing: &Thing,
+        after: u64,
+    ) -> Result<Vec<u64>, LogPage> {
+        let page = self.store.read_log(scope, thing, after, usize::MAX, None);
+        match page.await.expect("the store works") {
+            LogPage::Entries { entries, .. } => Ok(entries.iter().map(|entry| entry.seq).collect()),
+            refused @ (LogPage::Dropped | LogPage::Missing) => Err(refused),
+        }
+    }
+
+    pub fn in_an_hour(&self) -> Timestamp {
+        self.clock.now().after(HOUR)
+    }
+}
+
+/// Two runs of nodes.
+pub const HERE: Incarnation = Incarnation(1);
+pub const THERE: Incarnation = Incarnation(2);
+
+/// Any point in time will do; this one is in 2026.
+pub fn clock() -> Clock {
+    Clock::manual(Timestamp(1_784_000_000_000))
+}
+
+pub fn scope(name: &str) -> Scope {
+    Scope(name.into())
+}
+
+pub fn thing(name: &str) -> Thing {
+    Thing(name.into())
+}
+
+pub fn text(text: &str) -> Bytes {
+    Bytes::copy_from_slice(text.as_bytes())
+}
+
+/// Entries of these numbers; each payload tells its number in its first bytes.
+pub fn entries(seqs: impl IntoIterator<Item = u64>, size: usize) -> Vec<LogEntry> {
+    let entry = |seq: u64| {
+        let mut payload = seq.to_be_bytes().to_vec();
+        payload.resize(size.max(8), b'.');
+        LogEntry {
+            seq,
+            payload: payload.into(),
+        }
+    };
+    seqs.into_iter().map(entry).collect()
+}
+
+/// Stored, and nobody else wants to know.
+pub fn stored() -> AppendOutcome {
+    AppendOutcome::Stored { followers: vec![] }
+}
