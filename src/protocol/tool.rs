@@ -133,9 +133,10 @@ impl ToolResult {
     /// A structured result, with its JSON as text beside it for clients that read only that.
     #[must_use]
     pub fn structured(value: Value) -> Self {
+        let text = value.to_string();
         Self {
-            structured: Some(value.clone()),
-            ..Self::text(value.to_string())
+            structured: Some(value),
+            ..Self::text(text)
         }
     }
 
@@ -207,10 +208,10 @@ fn rebase_references(schema: &mut Value) {
         Value::Object(members) => {
             for (key, value) in members {
                 match value {
-                    Value::String(target) if key == "$ref" => {
-                        if target == "#" || target.starts_with("#/") {
-                            *target = format!("#/properties/{WRAPPER}{}", &target[1..]);
-                        }
+                    Value::String(target)
+                        if key == "$ref" && (target == "#" || target.starts_with("#/")) =>
+                    {
+                        *target = format!("#/properties/{WRAPPER}{}", &target[1..]);
                     }
                     other if other.get("$id").is_none() => rebase_references(other),
                     _document_of_its_own => {}

@@ -230,7 +230,7 @@ impl Context {
         &self,
         key: &str,
         request: ClientRequest,
-        read: impl FnOnce(&RawJson) -> Result<T, String>,
+        read: impl Fn(&RawJson) -> Result<T, String>,
     ) -> Result<T, NoAnswer> {
         let needs = request.kind.needs();
         match self.version().era() {
@@ -249,11 +249,13 @@ impl Context {
                     self.replay().refuse(needs);
                     return pending().await;
                 }
-                if let Some(answer) = self.replay().answer(key)
-                    && let Ok(read) = read(&answer)
-                {
-                    self.replay().accept(key);
-                    return Ok(read);
+                // A carried answer comes first, then the one sent now; what cannot be read goes.
+                while let Some(answer) = self.replay().answer(key) {
+                    if let Ok(read) = read(&answer) {
+                        self.replay().accept(key);
+                        return Ok(read);
+                    }
+                    self.replay().discard(key);
                 }
                 self.replay().ask(key, request);
                 pending().await

@@ -3,18 +3,18 @@
 //! One function per family of methods. They decode what the method takes, find what it is about,
 //! run it ([`super::run`]) and write the result for the caller's revision.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 
-use super::complete::Typed;
+use super::complete::{Completable, Typed};
 use super::context::Context;
 use super::handle::Handle;
+use super::outcome::ToolError;
 use super::replay::Replay;
 use super::run::{Ended, guarded, run};
-use super::tool::{RegisteredTool, ToolError};
+use super::tool::RegisteredTool;
 use crate::protocol::completion::{
     CompleteParams, CompleteResult, Completion, CompletionReference,
 };
@@ -25,6 +25,9 @@ use crate::protocol::resource::{ReadResourceParams, ReadResourceResult};
 use crate::protocol::tool::{CallToolParams, ToolResult};
 use crate::protocol::version::Era;
 use crate::service::{CacheHints, Call, Reply, ServiceError};
+
+/// A read of a resource that has begun.
+type Reading = BoxFuture<'static, Result<ResourceBody, ServiceError>>;
 
 fn invalid(error: &ShapeError) -> ServiceError {
     ServiceError::InvalidParams(error.to_string())
@@ -99,10 +102,9 @@ fn finished(
     ctx: &Context,
     result: &ToolResult,
 ) -> Result<Reply, ServiceError> {
-    let members = tool.finish(result, ctx.version())?;
     Ok(Reply {
         is_tool_error: result.is_error,
-        ..Reply::complete(members)
+        ..Reply::complete(tool.finish(result, ctx.version())?)
     })
 }
 
@@ -174,7 +176,6 @@ pub(super) async fn read_resource(server: Handle, call: Call) -> Result<Reply, S
     let catalog = server.offer().catalog;
     let replay = replay_of(&server, &call)?;
     let ctx = Context::new(call.context, server.clone(), replay);
-    type Reading = BoxFuture<'static, Result<ResourceBody, ServiceError>>;
     let (handler, mime_type, cache): (Reading, _, _) =
         if let Some(resource) = catalog.resources.get(&uri) {
             let (mime_type, cache) = (resource.mime_type().cloned(), resource.cache());
@@ -218,16 +219,16 @@ pub(super) async fn complete(server: Handle, call: Call) -> Result<Reply, Servic
     let decoded: CompleteParams = call.params.decode().map_err(|error| invalid(&error))?;
     let catalog = server.offer().catalog;
     let argument = decoded.argument;
-    let completer = match &decoded.reference {
+    let completable = match &decoded.reference {
         CompletionReference::Prompt { name } => catalog
             .prompts
             .get(name)
             .ok_or_else(|| ServiceError::UnknownPrompt(name.clone()))?
-            .completer(&argument.name),
+            .completable(&argument.name),
         CompletionReference::Resource { uri } => match catalog.templates.get(uri) {
-            Some(template) => template.completer(&argument.name),
+            Some(template) => template.completable(&argument.name),
             // A resource at a fixed URI has nothing to complete, but is no mistake either.
-            None if catalog.resources.get(uri).is_some() => Some(None),
+            None if catalog.resources.get(uri).is_some() => Completable::Freely,
             None => {
                 return Err(ServiceError::InvalidParams(format!(
                     "unknown resource template {uri:?}"
@@ -235,35 +236,28 @@ pub(super) async fn complete(server: Handle, call: Call) -> Result<Reply, Servic
             }
         },
     };
-    let Some(completer) = completer else {
-        return Err(ServiceError::InvalidParams(format!(
-            "unknown argument {:?}",
-            argument.name
-        )));
-    };
-    let values = match completer {
-        None => Vec::new(),
-        Some(completer) => {
+    let values = match completable {
+        Completable::Unknown => {
+            return Err(ServiceError::InvalidParams(format!(
+                "unknown argument {:?}",
+                argument.name
+            )));
+        }
+        Completable::Freely => Vec::new(),
+        Completable::With(completer) => {
             let typed = Typed {
                 value: argument.value,
-                others: known(decoded.context),
+                others: decoded.context.unwrap_or_default().arguments,
             };
             let completer = completer.clone();
-            guarded(&call.method, &call.params, async move {
-                completer.start(typed).await
-            })
-            .await?
+            // Inside the future, so that a panic before the first await is caught too.
+            let running = async move { completer.start(typed).await };
+            guarded(&call.method, &call.params, running).await?
         }
     };
     Ok(Reply::complete(RawJson::of(&CompleteResult {
         completion: Completion::from(values),
     })))
-}
-
-fn known(
-    context: Option<crate::protocol::completion::CompletionContext>,
-) -> BTreeMap<String, String> {
-    context.map(|context| context.arguments).unwrap_or_default()
 }
 
 /// The four lists.

@@ -91,12 +91,11 @@ impl<T: Entry> Listed<T> {
 
     /// Adds an entry, or replaces the one of its name where that stands.
     pub(super) fn put(&mut self, entry: T) {
-        match self.index.get(entry.key()) {
-            Some(at) => self.order[*at] = Arc::new(entry),
-            None => {
-                self.index.insert(entry.key().to_owned(), self.order.len());
-                self.order.push(Arc::new(entry));
-            }
+        if let Some(at) = self.index.get(entry.key()) {
+            self.order[*at] = Arc::new(entry);
+        } else {
+            self.index.insert(entry.key().to_owned(), self.order.len());
+            self.order.push(Arc::new(entry));
         }
         self.offered = true;
         self.renew_digest();

@@ -21,6 +21,22 @@ pub struct Typed {
 #[derive(Clone)]
 pub struct Completer(Arc<dyn Fn(Typed) -> BoxFuture<'static, Vec<String>> + Send + Sync>);
 
+/// What is known about completing an argument.
+pub(super) enum Completable<'a> {
+    /// There is no such argument.
+    Unknown,
+    /// Anything may stand there.
+    Freely,
+    /// Values are offered for it.
+    With(&'a Completer),
+}
+
+impl<'a> Completable<'a> {
+    pub(super) fn known(completer: Option<&'a Completer>) -> Self {
+        completer.map_or(Self::Freely, Self::With)
+    }
+}
+
 impl Completer {
     /// Offers what a function finds; at most a hundred values reach the client.
     #[must_use]

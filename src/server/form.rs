@@ -7,8 +7,9 @@
 //! Spec: client/elicitation (2025-06-18 and later), requested schema.
 
 use serde::{Serialize, Serializer};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
+use super::field::{Field, is_flat};
 use super::schema::Schema;
 use crate::protocol::raw::RawJson;
 use crate::protocol::version::ProtocolVersion;
@@ -21,11 +22,6 @@ pub struct Form {
     fields: Vec<(String, Field)>,
     required: Vec<String>,
 }
-
-/// One field of a form: a primitive, or a choice.
-#[derive(Clone, Debug, PartialEq)]
-#[must_use]
-pub struct Field(Map<String, Value>);
 
 /// A schema is none that a form may have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -166,179 +162,6 @@ impl WireFields {
     }
 }
 
-impl Field {
-    fn of(kind: &str) -> Self {
-        Self(Map::from_iter([("type".to_owned(), kind.into())]))
-    }
-
-    /// A line of text.
-    pub fn string() -> Self {
-        Self::of("string")
-    }
-
-    /// A number.
-    pub fn number() -> Self {
-        Self::of("number")
-    }
-
-    /// A whole number.
-    pub fn integer() -> Self {
-        Self::of("integer")
-    }
-
-    /// Yes or no.
-    pub fn boolean() -> Self {
-        Self::of("boolean")
-    }
-
-    /// One of some values.
-    pub fn choice<S: Into<String>>(values: impl IntoIterator<Item = S>) -> Self {
-        Self::string().with("enum", strings(values))
-    }
-
-    /// One of some values, each shown under a name.
-    pub fn titled_choice<S: Into<String>>(values: impl IntoIterator<Item = (S, S)>) -> Self {
-        Self::string().with("oneOf", titled(values))
-    }
-
-    /// One of some values, each shown under a name, written as 2025-06-18 did.
-    pub fn named_choice<S: Into<String>>(values: impl IntoIterator<Item = (S, S)>) -> Self {
-        let (values, names): (Vec<String>, Vec<String>) = values
-            .into_iter()
-            .map(|(value, name)| (value.into(), name.into()))
-            .unzip();
-        Self::choice(values).with("enumNames", strings(names))
-    }
-
-    /// Any of some values.
-    pub fn choices<S: Into<String>>(values: impl IntoIterator<Item = S>) -> Self {
-        Self::of("array").with("items", json!({"type": "string", "enum": strings(values)}))
-    }
-
-    /// Any of some values, each shown under a name.
-    pub fn titled_choices<S: Into<String>>(values: impl IntoIterator<Item = (S, S)>) -> Self {
-        Self::of("array").with("items", json!({"anyOf": titled(values)}))
-    }
-
-    /// A name for people.
-    pub fn title(self, title: impl Into<String>) -> Self {
-        self.with("title", title.into())
-    }
-
-    /// What belongs there.
-    pub fn description(self, description: impl Into<String>) -> Self {
-        self.with("description", description.into())
-    }
-
-    /// What stands there at first.
-    pub fn default_value(self, value: impl Into<Value>) -> Self {
-        self.with("default", value)
-    }
-
-    /// What kind of text: `email`, `uri`, `date` or `date-time`.
-    pub fn format(self, format: &str) -> Self {
-        self.with("format", format)
-    }
-
-    /// Smallest and largest number.
-    pub fn range(self, minimum: impl Into<Value>, maximum: impl Into<Value>) -> Self {
-        self.with("minimum", minimum).with("maximum", maximum)
-    }
-
-    /// Shortest and longest text, in characters.
-    pub fn length(self, minimum: u32, maximum: u32) -> Self {
-        self.with("minLength", minimum).with("maxLength", maximum)
-    }
-
-    fn with(mut self, keyword: &str, value: impl Into<Value>) -> Self {
-        self.0.insert(keyword.to_owned(), value.into());
-        self
-    }
-
-    /// The field as 2025-06-18 can show it, and whether it was a list.
-    fn downgraded(&self) -> (Self, bool) {
-        let mut field = self.0.clone();
-        let mut notes = Vec::new();
-        if let Some(Value::Array(options)) = field.remove("oneOf") {
-            let (values, names): (Vec<_>, Vec<_>) = options.iter().map(option).unzip();
-            field.insert("enum".into(), values.into());
-            field.insert("enumNames".into(), names.into());
-        }
-        let is_list = field.get("type").is_some_and(|kind| kind == "array");
-        if is_list {
-            let options = field
-                .get("items")
-                .map(list_options)
-                .unwrap_or_default()
-                .join(", ");
-            field.retain(|keyword, _| keyword == "title" || keyword == "description");
-            field.insert("type".into(), "string".into());
-            notes.push(format!("several of: {options}; separated by commas"));
-        }
-        if field.get("type").is_none_or(|kind| kind != "boolean")
-            && let Some(default) = field.remove("default")
-        {
-            notes.push(match default {
-                Value::String(text) => format!("default: {text}"),
-                other => format!("default: {other}"),
-            });
-        }
-        if !notes.is_empty() {
-            let notes = format!("({})", notes.join("; "));
-            let text = match field.get("description").and_then(Value::as_str) {
-                Some(description) => format!("{description} {notes}"),
-                None => notes,
-            };
-            field.insert("description".into(), text.into());
-        }
-        (Self(field), is_list)
-    }
-}
-
-fn strings<S: Into<String>>(values: impl IntoIterator<Item = S>) -> Value {
-    values.into_iter().map(Into::<String>::into).collect()
-}
-
-fn titled<S: Into<String>>(values: impl IntoIterator<Item = (S, S)>) -> Value {
-    values
-        .into_iter()
-        .map(|(value, title)| json!({"const": value.into(), "title": title.into()}))
-        .collect()
-}
-
-/// The value and the name of a titled option.
-fn option(option: &Value) -> (Value, Value) {
-    let value = option.get("const").cloned().unwrap_or_default();
-    let name = option
-        .get("title")
-        .cloned()
-        .unwrap_or_else(|| value.clone());
-    (value, name)
-}
-
-fn list_options(items: &Value) -> Vec<String> {
-    let plain = items.get("enum").and_then(Value::as_array);
-    let titled = items.get("anyOf").and_then(Value::as_array);
-    let values = plain.into_iter().flatten().cloned();
-    let titled = titled.into_iter().flatten().map(|titled| option(titled).0);
-    values
-        .chain(titled)
-        .filter_map(|value| value.as_str().map(ToOwned::to_owned))
-        .collect()
-}
-
-/// Whether a property's schema is one of the forms' primitives.
-fn is_flat(field: &Map<String, Value>) -> bool {
-    match field.get("type").and_then(Value::as_str) {
-        Some("string" | "number" | "integer" | "boolean") => !field.contains_key("properties"),
-        Some("array") => field.get("items").is_some_and(|items| {
-            items.get("enum").is_some_and(Value::is_array)
-                || items.get("anyOf").is_some_and(Value::is_array)
-        }),
-        _other => false,
-    }
-}
-
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ElicitParams<'a> {
@@ -368,6 +191,8 @@ impl Serialize for Fields<'_> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

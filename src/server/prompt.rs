@@ -9,7 +9,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use super::catalog::Entry;
-use super::complete::Completer;
+use super::complete::{Completable, Completer};
 use super::context::Context;
 use crate::protocol::content::Content;
 use crate::protocol::prompt::{GetPromptResult, PromptArgument, PromptDefinition, PromptMessage};
@@ -165,14 +165,14 @@ impl RegisteredPrompt {
         !self.prompt.completers.is_empty()
     }
 
-    /// The completer of an argument; `None` if there is no such argument.
-    pub(super) fn completer(&self, argument: &str) -> Option<Option<&Completer>> {
-        self.prompt
-            .definition
-            .arguments
-            .iter()
-            .any(|known| known.name == argument)
-            .then(|| self.prompt.completers.get(argument))
+    /// How an argument is completed.
+    pub(super) fn completable(&self, argument: &str) -> Completable<'_> {
+        let mut arguments = self.prompt.definition.arguments.iter();
+        if arguments.any(|known| known.name == argument) {
+            Completable::known(self.prompt.completers.get(argument))
+        } else {
+            Completable::Unknown
+        }
     }
 
     /// Checks that what is required was filled in.

@@ -98,6 +98,14 @@ impl Replay {
         }
     }
 
+    /// Drops the answer that [`Replay::answer`] gave: it could not be read.
+    pub(super) fn discard(&self, key: &str) {
+        let mut memory = self.lock();
+        if memory.answers.remove(key).is_none() {
+            memory.offered.remove(key);
+        }
+    }
+
     /// Puts a question for the next round. The same key is asked once.
     pub(super) fn ask(&self, key: &str, request: ClientRequest) {
         let mut memory = self.lock();

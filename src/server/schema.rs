@@ -6,8 +6,6 @@
 //!
 //! Spec: basic/index, JSON Schema usage (2025-11-25 and 2026-07-28).
 
-use std::fmt::Write as _;
-
 use jsonschema::PatternOptions;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -79,23 +77,20 @@ impl Schema {
         if self.0.is_valid(value) {
             return Ok(());
         }
-        let mut complaints = String::new();
         let mut errors = self.0.iter_errors(value);
-        for error in errors.by_ref().take(COMPLAINTS_MAX) {
-            if !complaints.is_empty() {
-                complaints.push_str("; ");
-            }
-            let at = error.instance_path().as_str();
-            if !at.is_empty() {
-                let _ = write!(complaints, "at {}: ", bounded(at));
-            }
-            complaints.push_str(&bounded(&error.to_string()));
-        }
+        let mut complaints = errors
+            .by_ref()
+            .take(COMPLAINTS_MAX)
+            .map(|error| match error.instance_path().as_str() {
+                "" => bounded(&error.to_string()),
+                at => format!("at {}: {}", bounded(at), bounded(&error.to_string())),
+            })
+            .collect::<Vec<_>>();
         let more = errors.count();
         if more > 0 {
-            let _ = write!(complaints, "; and {more} more");
+            complaints.push(format!("and {more} more"));
         }
-        Err(complaints)
+        Err(complaints.join("; "))
     }
 }
 
@@ -207,7 +202,8 @@ mod tests {
         let endless = json!({"type": "object", "$defs": {"a": {"$ref": "#/$defs/a"}},
                              "properties": {"x": {"$ref": "#/$defs/a"}}});
         if let Ok(schema) = Schema::compile_object(&endless) {
-            let _ = schema.check(&json!({"x": 1}));
+            // Nothing is said about any value; the point is that this returns.
+            assert!(schema.check(&json!({"x": 1})).is_ok());
         }
     }
 

@@ -17,7 +17,7 @@ use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
 
 use super::catalog::Entry;
-use super::complete::Completer;
+use super::complete::{Completable, Completer};
 use super::context::Context;
 use super::error::RegistrationError;
 use super::variables;
@@ -71,18 +71,15 @@ impl ResourceTemplate {
             },
             cache: CacheHints::default(),
             completers: BTreeMap::new(),
-            handler: Arc::new(
-                move |ctx, found| match variables::decode(&found.variables) {
-                    Ok(variables) => {
-                        let running = function(ctx, variables);
-                        Box::pin(async move { running.await.map(Into::into) })
-                    }
-                    Err(_) => {
-                        let error = ServiceError::ResourceNotFound { uri: found.uri };
-                        Box::pin(std::future::ready(Err(error)))
-                    }
-                },
-            ),
+            handler: Arc::new(move |ctx, found| {
+                if let Ok(variables) = variables::decode(&found.variables) {
+                    let running = function(ctx, variables);
+                    Box::pin(async move { running.await.map(Into::into) })
+                } else {
+                    let error = ServiceError::ResourceNotFound { uri: found.uri };
+                    Box::pin(std::future::ready(Err(error)))
+                }
+            }),
         }
     }
 
@@ -188,11 +185,13 @@ impl RegisteredTemplate {
         !self.template.completers.is_empty()
     }
 
-    /// The completer of a variable; `None` if there is no such variable.
-    pub(super) fn completer(&self, variable: &str) -> Option<Option<&Completer>> {
-        self.pattern
-            .has_variable(variable)
-            .then(|| self.template.completers.get(variable))
+    /// How a variable is completed.
+    pub(super) fn completable(&self, variable: &str) -> Completable<'_> {
+        if self.pattern.has_variable(variable) {
+            Completable::known(self.template.completers.get(variable))
+        } else {
+            Completable::Unknown
+        }
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) fn percent_decode(text: &str) -> Option<String> {
 
 struct Variable<'a>(&'a str);
 
-impl<'de> IntoDeserializer<'de, Error> for Variable<'_> {
+impl IntoDeserializer<'_, Error> for Variable<'_> {
     type Deserializer = Self;
 
     fn into_deserializer(self) -> Self {
