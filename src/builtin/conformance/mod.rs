@@ -12,6 +12,8 @@ mod content;
 mod others;
 mod questions;
 mod rounds;
+#[cfg(test)]
+mod tests;
 
 use crate::runtime::clock::Clock;
 use crate::runtime::seal::ClusterKeys;

@@ -68,7 +68,7 @@ fn elicitation_defaults() -> Tool {
                 .optional("score", Field::number().default_value(95.5))
                 .optional("status", status.default_value("active"))
                 .optional("verified", Field::boolean().default_value(true));
-            completed(ctx.elicit("defaults", form).await?)
+            Ok(completed(ctx.elicit("defaults", form).await?))
         },
     )
     .description("Asks the user with something filled in already.")
@@ -100,17 +100,15 @@ fn elicitation_enums() -> Tool {
                 .optional("legacyEnum", Field::named_choice(names))
                 .optional("untitledMulti", Field::choices(options))
                 .optional("titledMulti", Field::titled_choices(choices));
-            completed(ctx.elicit("enums", form).await?)
+            Ok(completed(ctx.elicit("enums", form).await?))
         },
     )
     .description("Asks the user to choose, in every way there is.")
 }
 
-fn completed(answer: Elicited) -> Result<String, crate::server::ToolError> {
+fn completed(answer: Elicited) -> String {
     let (action, content) = told(answer);
-    Ok(format!(
-        "Elicitation completed: action={action}, content={content}"
-    ))
+    format!("Elicitation completed: action={action}, content={content}")
 }
 
 fn told(answer: Elicited) -> (&'static str, Value) {

@@ -4,6 +4,8 @@
 //! `summarize` ask the client. `clock://now` changes every second while somebody watches it, for
 //! which [`Demo::run`] has to be running.
 
+#[cfg(test)]
+mod tests;
 mod time;
 mod tools;
 
