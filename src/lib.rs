@@ -1,4 +1,102 @@
-//! Switchboard.
+//! Switchboard is a production server and gateway for the Model Context Protocol (MCP). One endpoint
+//! serves every published revision at once, to clients that open sessions and to clients that do
+//! not; each session is an actor whose state outlives the process.
+//!
+//! This page is the architecture. Rules of the protocol, each with the scenario that holds it, are
+//! in `docs/protocol.md`; how to run it is in `README.md`.
+//!
+//! # The life of a request
+//!
+//! ```text
+//! socket ── transport ─────────────────── session era: session ──┐
+//!           head, host, origin            stateless era ─────────┴── service ── reply
+//!           body, JSON, era                                          (server)
+//! ```
+//!
+//! 1. [`transport::middleware`] looks at the head: sizes, path, `Host`, `Origin`, CORS.
+//! 2. [`transport::streamable_http::endpoint`] reads the body within limits and times, pre-scans it
+//!    ([`protocol::prescan`]) and decodes the envelope; `params` stay the bytes that came.
+//! 3. [`protocol::era`] decides by what the message carries: a version in its `_meta` makes it one of
+//!    the stateless era, anything else belongs to a session. Headers only cross-check.
+//! 4. Session era: [`session::Sessions::find`] finds the session in this node's index (or checks the
+//!    id's MAC and restores it from the store), and the call enters its in-flight table. Stateless
+//!    era: no session, no store.
+//! 5. A [`service::Service`] answers; today that is the library, [`server::Server`].
+//! 6. [`transport::exchange`] runs the call where it arrived. If it ends within the grace and alone,
+//!    the answer is one JSON object. When it says something first, or takes longer, it moves to the
+//!    main runtime and the answer becomes an event stream.
+//! 7. [`transport::reply`] is the one place where outcomes become statuses and codes.
+//!
+//! HTTP+SSE and stdio differ in step 2 only: [`transport::http_sse`], [`transport::stdio`].
+//!
+//! # The life of a session
+//!
+//! `initialize` mints an id, writes a checkpoint, and only then answers. The session now lives here:
+//! one [`session::actor::Session`] on a pool of arbiters, one [`session::SessionHandle`] in the
+//! index. Ordinary calls use the handle and never wait for the actor; the actor does what must
+//! happen one at a time. Unused for a minute, the session leaves this process; the next call brings
+//! it back from the store. It ends by DELETE, when unused for its TTL, or when too old.
+//!
+//! A call that becomes a stream is *durable*: each event is in the session's event log before it
+//! leaves, so a client that lost its connection resumes after the last event it saw, also after a
+//! crash of this process. A call that was running then ends with an honest "outcome unknown", once.
+//!
+//! When an actor panics, its drop guard tells the [`session::registry::Registry`], which builds a new
+//! one from the checkpoint. When the registry dies, [`app`] starts another over the same index.
+//!
+//! # Where work runs
+//!
+//! HTTP workers serve exchanges. Session actors and the registry live on arbiters of their own.
+//! Store work, and every call that outlives its exchange, runs on the main runtime
+//! ([`runtime::tasks`]), because a graceful stop of actix-web drops what lives on its workers.
+//!
+//! # The map
+//!
+//! | module | what it is responsible for |
+//! |---|---|
+//! | [`runtime`] | time, tasks, arbiters, queues, keys, stopping; nothing of MCP |
+//! | [`protocol`] | the protocol as plain values: no I/O, no async |
+//! | [`identity`] | who is calling, as a value in every key |
+//! | [`telemetry`] | the metrics catalogue, events for operators, logs |
+//! | [`store`] | state that outlives the process: records, event logs, inboxes |
+//! | [`policy`] | allow-lists and limits as pure decisions |
+//! | [`service`] | the seam: request in, result out |
+//! | [`session`] | session actors, the registry, event logs, replay |
+//! | [`server`] | the library: tools, resources, prompts out of async functions |
+//! | [`builtin`] | the demonstration and conformance sets, written with the library |
+//! | [`transport`] | Streamable HTTP of both eras, HTTP+SSE, stdio |
+//! | [`admin`] | health, readiness, metrics |
+//! | [`config`] | what can be written, and what the parts get from it |
+//! | [`app`] | the composition root: order of starting and stopping |
+//! | [`cli`] | the command line |
+//!
+//! # Who may import whom
+//!
+//! A module imports only from rows above its own; `tests/tidy.rs` holds this table and checks it.
+//!
+//! | row | modules |
+//! |---|---|
+//! | 0 | `runtime`, `protocol` (not each other) |
+//! | 1 | `telemetry`, `identity` |
+//! | 2 | `store` |
+//! | 3 | `policy`, `service` (not each other) |
+//! | 4 | `session`, `server` (never each other: they meet in `service`) |
+//! | 5 | `builtin`, `transport`, `admin` (transport never imports `store`) |
+//! | 6 | `config` |
+//! | 7 | `app`, then `cli`, then `main` |
+//!
+//! # Invariants
+//!
+//! - Nothing of the stateless era reaches for a session, an event log or the store: every request is
+//!   complete in itself, so any node can answer it.
+//! - No event that carries an id leaves before it is in the store; once one could not be stored, later
+//!   ones leave without an id. A log with a hole would let a client skip what it never got.
+//! - Nothing with side effects is run again silently. A call ends in exactly one outcome, and
+//!   *unknown* is one.
+//! - A session belongs to its principal and its endpoint; to anybody else it does not exist, and
+//!   nothing tells the difference.
+//! - Every queue, map, body and line has a bound, and meeting it has an answer.
+//! - What a client sent is never re-serialized: `params` go on as the bytes that came.
 
 pub mod admin;
 pub mod app;

@@ -137,5 +137,164 @@ pub fn any_claim<'a>(messages: impl IntoIterator<Item = &'a Message>) -> bool {
     })
 }
 
-/// The keys a request under a stateless header must carry, for the message that says so.
-pub const REQUIRED_META: [&str; 2] = [PROTOCOL_VERSION_KEY, CLIENT_CAPABILITIES_KEY];
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::protocol::jsonrpc::Body;
+    use crate::protocol::prescan::Limits;
+
+    const NOW: &str = "2026-07-28";
+
+    fn verdict(message: &str, header: Option<&str>) -> Result<Era, EraError> {
+        let bytes = Bytes::from(message.to_owned());
+        match Body::parse(&bytes, &Limits::default()) {
+            Ok(Body::Single(message)) => classify(&message, VersionHeader::Http(header)),
+            other => panic!("{message} is one message, not {other:?}"),
+        }
+    }
+
+    fn request(method: &str, meta: &str) -> String {
+        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{{"_meta":{meta}}}}}"#)
+    }
+
+    fn claim(version: &str) -> String {
+        format!(r#"{{"{PROTOCOL_VERSION_KEY}":"{version}","{CLIENT_CAPABILITIES_KEY}":{{}}}}"#)
+    }
+
+    #[test]
+    fn the_body_decides_and_the_header_cross_checks() {
+        let missing = |key| Err(EraError::Meta(MetaError::Missing(key)));
+        let malformed = |key| Err(EraError::Meta(MetaError::Malformed(key)));
+        let differs = |header: &str, body: &str| {
+            Err(EraError::HeaderDiffers {
+                header: header.into(),
+                body: body.into(),
+            })
+        };
+        let unsupported = |version: &str| {
+            Err(EraError::Unsupported {
+                requested: version.into(),
+            })
+        };
+        let list = "tools/list";
+        let number = format!(r#"{{"{PROTOCOL_VERSION_KEY}":7}}"#);
+        let bare = format!(r#"{{"{PROTOCOL_VERSION_KEY}":"{NOW}"}}"#);
+        for (row, message, header, expected) in [
+            (
+                "E1",
+                request(list, &claim(NOW)),
+                Some(NOW),
+                Ok(Era::Stateless),
+            ),
+            (
+                "E2",
+                request(list, &claim(NOW)),
+                Some("2025-11-25"),
+                differs("2025-11-25", NOW),
+            ),
+            (
+                "E3",
+                request(list, &claim(NOW)),
+                None,
+                Err(EraError::HeaderMissing),
+            ),
+            (
+                "E4",
+                request(list, &claim("2099-01-01")),
+                Some("2099-01-01"),
+                unsupported("2099-01-01"),
+            ),
+            (
+                "E4",
+                request(list, &claim("v999")),
+                Some("v999"),
+                unsupported("v999"),
+            ),
+            (
+                "E5",
+                request(list, &number),
+                Some(NOW),
+                malformed(PROTOCOL_VERSION_KEY),
+            ),
+            (
+                "E5",
+                request(list, &bare),
+                Some(NOW),
+                missing(CLIENT_CAPABILITIES_KEY),
+            ),
+            (
+                "E6",
+                request(list, "{}"),
+                Some(NOW),
+                missing(PROTOCOL_VERSION_KEY),
+            ),
+            (
+                "E7",
+                request(list, "{}"),
+                Some("2025-06-18"),
+                Ok(Era::Session),
+            ),
+            ("E7", request(list, "{}"), None, Ok(Era::Session)),
+            ("E8", request("initialize", "{}"), None, Ok(Era::Session)),
+            (
+                "E8",
+                request("initialize", "{}"),
+                Some("2025-11-25"),
+                Ok(Era::Session),
+            ),
+            (
+                "E9",
+                request("initialize", "{}"),
+                Some(NOW),
+                differs(NOW, "initialize"),
+            ),
+            (
+                "E10",
+                request("initialize", &claim(NOW)),
+                Some(NOW),
+                Ok(Era::Stateless),
+            ),
+            (
+                "E11",
+                request(list, &claim("2025-11-25")),
+                Some("2025-11-25"),
+                Err(EraError::NeedsHandshake {
+                    requested: ProtocolVersion::V2025_11_25,
+                }),
+            ),
+            (
+                "E12",
+                r#"{"jsonrpc":"2.0","method":"x"}"#.into(),
+                Some(NOW),
+                Ok(Era::Stateless),
+            ),
+            (
+                "E13",
+                r#"{"jsonrpc":"2.0","method":"x"}"#.into(),
+                None,
+                Ok(Era::Session),
+            ),
+            (
+                "E14",
+                r#"{"jsonrpc":"2.0","id":1,"result":{}}"#.into(),
+                None,
+                Ok(Era::Session),
+            ),
+        ] {
+            assert_eq!(verdict(&message, header), expected, "{row}: {message}");
+        }
+        let posted = verdict(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#, Some(NOW));
+        assert!(matches!(posted, Err(EraError::NotHere(_))), "E14");
+    }
+
+    #[test]
+    fn without_headers_the_claim_stands_alone() {
+        let bytes = Bytes::from(request("tools/list", &claim(NOW)));
+        let Ok(Body::Single(message)) = Body::parse(&bytes, &Limits::default()) else {
+            panic!("one message")
+        };
+        assert_eq!(classify(&message, VersionHeader::None), Ok(Era::Stateless));
+    }
+}

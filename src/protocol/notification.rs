@@ -2,7 +2,7 @@
 //!
 //! Spec: basic/utilities/progress and cancellation, server/utilities/logging.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 use super::jsonrpc::{ProgressToken, RequestId};
@@ -18,6 +18,24 @@ pub struct ServerNotification {
     pub params: RawJson,
 }
 
+/// An amount of progress: any number, written without a fraction where it has none.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub struct Quantity(pub f64);
+
+impl Serialize for Quantity {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // Up to here every integer is exact, so the conversion loses nothing.
+        const EXACT: f64 = 9_007_199_254_740_991.0;
+        if self.0.fract() == 0.0 && self.0.abs() <= EXACT {
+            #[expect(clippy::cast_possible_truncation, reason = "checked just above")]
+            let whole = self.0 as i64;
+            serializer.serialize_i64(whole)
+        } else {
+            serializer.serialize_f64(self.0)
+        }
+    }
+}
+
 /// Parameters of `notifications/progress`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -25,10 +43,10 @@ pub struct Progress {
     /// The token the request gave.
     pub progress_token: ProgressToken,
     /// How far; strictly increasing.
-    pub progress: f64,
+    pub progress: Quantity,
     /// Out of how much, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub total: Option<f64>,
+    pub total: Option<Quantity>,
     /// What is being done; not known to 2024-11-05.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,

@@ -21,7 +21,7 @@ use super::replay::Replay;
 use crate::identity::Principal;
 use crate::protocol::capabilities::ClientCapability;
 use crate::protocol::logging::LogLevel;
-use crate::protocol::notification::{LogMessage, Progress, ServerNotification};
+use crate::protocol::notification::{LogMessage, Progress, Quantity, ServerNotification};
 use crate::protocol::raw::{self, RawJson};
 use crate::protocol::version::ProtocolVersion;
 use crate::service::{CallContext, Client, ServiceError};
@@ -137,8 +137,8 @@ impl Context {
         }
         let notification = ServerNotification::progress(&Progress {
             progress_token: token.clone(),
-            progress,
-            total: total.filter(|total| total.is_finite()),
+            progress: Quantity(progress),
+            total: total.filter(|total| total.is_finite()).map(Quantity),
             message: message
                 .filter(|_| self.version() >= ProtocolVersion::V2025_03_26)
                 .map(ToOwned::to_owned),

@@ -43,6 +43,8 @@ pub mod replay;
 mod sessions;
 mod standing_stream;
 pub mod state;
+#[cfg(test)]
+mod tests;
 
 pub use config::Config;
 pub use handle::SessionHandle;

@@ -338,6 +338,15 @@ impl Handler<RecordRead> for Registry {
     }
 }
 
+#[cfg(test)]
+impl Handler<super::messages::Panic> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, _: super::messages::Panic, _: &mut Context<Self>) {
+        panic!("a bug in the registry");
+    }
+}
+
 impl Handler<Close> for Registry {
     type Result = ();
 

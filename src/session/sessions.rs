@@ -201,6 +201,13 @@ impl Sessions {
         }
     }
 
+    /// Kills the registry as a bug would.
+    #[cfg(test)]
+    pub(super) async fn kill_registry(&self) {
+        let registry = self.0.registry().expect("the registry lives");
+        assert!(registry.send(super::messages::Panic).await.is_err());
+    }
+
     /// Opens a session that outlives its connections. Its record is in the store when this
     /// returns.
     ///

@@ -41,12 +41,11 @@ pub async fn read(
     let mut body = BytesMut::new();
     let mut deadline = None;
     loop {
-        let chunk = match payload.next().now_or_never() {
-            Some(chunk) => chunk,
-            None => {
-                let deadline = *deadline.get_or_insert_with(|| Instant::now() + config.body_total);
-                wait(&mut payload, config.body_idle, deadline).await?
-            }
+        let chunk = if let Some(chunk) = payload.next().now_or_never() {
+            chunk
+        } else {
+            let deadline = *deadline.get_or_insert_with(|| Instant::now() + config.body_total);
+            wait(&mut payload, config.body_idle, deadline).await?
         };
         let Some(chunk) = chunk else { break };
         let chunk = chunk.map_err(|_| Refused::BodyBroken)?;

@@ -180,7 +180,7 @@ impl Pipe {
                 return None;
             }
             (_, None) => Err(Refused::Initialize("initialize comes first")),
-            (_, Some(session)) => self.run(session, request),
+            (_, Some(session)) => self.run(&session, request),
         };
         match begun {
             Ok(answering) => Some(answering),
@@ -213,9 +213,9 @@ impl Pipe {
         Ok(text)
     }
 
-    fn run(&self, session: SessionHandle, request: Request) -> Result<Answering, Refused> {
+    fn run(&self, session: &SessionHandle, request: Request) -> Result<Answering, Refused> {
         let entered = session.enter(&request.id).map_err(Refused::Entering)?;
         let line = SessionLine::through_pipe(session.clone(), self.out.clone());
-        session_call::start(&self.context, &session, request, entered, &line)
+        session_call::start(&self.context, session, request, entered, &line)
     }
 }

@@ -11,6 +11,16 @@
     clippy::print_stdout,
     reason = "a failing scenario shows the transcript of the wire"
 )]
+#![allow(
+    clippy::unwrap_used,
+    clippy::match_wild_err_arm,
+    clippy::float_cmp,
+    reason = "in a scenario a panic is the report, and counters are whole numbers"
+)]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "scenarios run on their own runtime, beside the process under test"
+)]
 #![allow(dead_code, reason = "the world offers more than today's scenarios use")]
 
 mod world;
