@@ -298,6 +298,7 @@ impl Running {
             None => None,
         };
         assembled.opened.name_holder(address);
+        caution_about_descriptors(&settings, &assembled.metrics);
         Ok(Self {
             assembled,
             settings,
@@ -556,6 +557,27 @@ fn service(
                 .build(keys)
                 .expect("invariant: an empty server is well-formed"),
         ),
+    }
+}
+
+/// Says so if this process may not open as many files as it may hold sessions with a stream each.
+/// It serves all the same: most deployments never get there.
+fn caution_about_descriptors(settings: &Settings, metrics: &Metrics) {
+    /// What the process itself needs: store, listeners, event queues, logs.
+    const OWN_FILES: usize = 1_000;
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let allowed = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))
+        .and_then(|line| line.split_whitespace().next()?.parse::<usize>().ok());
+    let wanted = settings.sessions.max + OWN_FILES;
+    if let Some(allowed) = allowed.filter(|allowed| *allowed < wanted) {
+        let caution = format!(
+            "this process may open {allowed} files; {wanted} are advised for {} sessions with a \
+             stream each (ulimit -n)",
+            settings.sessions.max
+        );
+        Cautioned { caution: &caution }.emit(metrics);
     }
 }
 

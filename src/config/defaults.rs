@@ -18,7 +18,7 @@ pub const SSE_PATH: &str = "/sse";
 /// HTTP+SSE: where its messages are posted.
 pub const MESSAGES_PATH: &str = "/messages";
 /// Log lines an operator can act on.
-pub const LOG_FILTER: &str = "info";
+pub const LOG_FILTER: &str = "info,actix_server=warn";
 
 /// One request held whole in memory. 256 at once on one session: 1 GiB at the very worst, and
 /// `BODY_TOTAL` ends it.

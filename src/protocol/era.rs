@@ -8,7 +8,7 @@
 //! Spec: 2026-07-28 basic/versioning; basic/transports/streamable-http, protocol version header.
 
 use super::jsonrpc::Message;
-use super::meta::{CLIENT_CAPABILITIES_KEY, MetaError, MetaHead, PROTOCOL_VERSION_KEY};
+use super::meta::{MetaError, MetaHead, PROTOCOL_VERSION_KEY};
 use super::method::Method;
 use super::params::ParamsHead;
 use super::version::{Era, ProtocolVersion, is_stateless_header};
@@ -143,6 +143,7 @@ mod tests {
 
     use super::*;
     use crate::protocol::jsonrpc::Body;
+    use crate::protocol::meta::CLIENT_CAPABILITIES_KEY;
     use crate::protocol::prescan::Limits;
 
     const NOW: &str = "2026-07-28";

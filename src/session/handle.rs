@@ -347,7 +347,7 @@ impl SessionHandle {
     }
 
     /// Turns the answer to `requests` into a stream: durable if the store takes it, otherwise one
-    /// that cannot be resumed. A session that is gone gets a stream that says nothing.
+    /// that cannot be resumed and has no ids.
     pub async fn begin_stream(&self, requests: &[RequestId]) -> (OpenStream, EventReceiver) {
         let shared = &self.0.shared;
         let name = StreamName::random();

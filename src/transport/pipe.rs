@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytestring::ByteString;
 use futures_util::future::join_all;
+use tokio_util::task::TaskTracker;
 
 use super::config::{Context, Endpoint};
 use super::reply::Refused;
@@ -34,6 +35,8 @@ pub struct Pipe {
     principal: Principal,
     out: EventSender,
     session: Arc<Mutex<Option<SessionHandle>>>,
+    /// The calls that run.
+    calls: TaskTracker,
 }
 
 impl Pipe {
@@ -51,6 +54,7 @@ impl Pipe {
             principal,
             out,
             session: Arc::default(),
+            calls: TaskTracker::new(),
         }
     }
 
@@ -84,7 +88,7 @@ impl Pipe {
             Message::Request(request) => {
                 if let Some(answering) = self.begin(request).await {
                     let pipe = self.clone();
-                    self.context.tasks.spawn(TaskKind::Call, async move {
+                    self.run_beside(async move {
                         if let Some((_, text)) = answering.await {
                             pipe.say(text).await;
                         }
@@ -125,13 +129,25 @@ impl Pipe {
             }
         }
         let pipe = self.clone();
-        self.context.tasks.spawn(TaskKind::Call, async move {
+        self.run_beside(async move {
             let answers = join_all(answering).await.into_iter().flatten();
             texts.extend(answers.map(|(_, text)| text));
             if !texts.is_empty() {
                 pipe.say(format!("[{}]", texts.join(","))).await;
             }
         });
+    }
+
+    /// Runs a call beside what else the pipe does.
+    pub fn run_beside(&self, call: impl Future<Output = ()> + Send + 'static) {
+        let tracked = self.calls.track_future(call);
+        self.context.tasks.spawn(TaskKind::Call, tracked);
+    }
+
+    /// Waits until no call runs.
+    pub async fn calls_ended(&self) {
+        self.calls.close();
+        self.calls.wait().await;
     }
 
     /// Says one message.

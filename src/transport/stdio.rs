@@ -255,7 +255,7 @@ impl Process {
             metrics: &self.context.metrics,
         };
         let answering = surroundings.answer(request, declared, line, cancel);
-        self.context.tasks.spawn(TaskKind::Call, async move {
+        self.pipe.run_beside(async move {
             let outcome = answering.await;
             drop(leave);
             match outcome {
@@ -282,8 +282,12 @@ impl Process {
         self.pipe.say(refused.wire().text(Some(id))).await;
     }
 
-    /// The input has ended: cancel what runs, let answers and closing results out.
+    /// The input has ended: let answers out that are nearly there, cancel the rest, close listens.
     async fn end(&self) {
+        // Whoever pipes requests in and closes the pipe wants their answers; whoever shuts us down
+        // does not want to wait. The grace that decides between fast and slow answers serves both.
+        let grace = self.context.config.grace;
+        let _cut = tokio::time::timeout(grace, self.pipe.calls_ended()).await;
         self.context
             .shutdown
             .advance(crate::runtime::shutdown::Phase::Draining);

@@ -25,5 +25,6 @@
 
 mod world;
 
+mod readme;
 mod sessions;
 mod store_contract;
