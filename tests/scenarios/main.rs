@@ -15,6 +15,8 @@
     clippy::unwrap_used,
     clippy::match_wild_err_arm,
     clippy::float_cmp,
+    clippy::unchecked_time_subtraction,
+    clippy::used_underscore_binding,
     reason = "in a scenario a panic is the report, and counters are whole numbers"
 )]
 #![allow(
