@@ -1,11 +1,9 @@
 //! Annotations and headers against every rule.
 
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Map, json};
 
 use super::annotation::DEPTH_MAX;
-use serde_json::Map;
-
 use super::*;
 use crate::protocol::headers::PARAM_PREFIX;
 use crate::protocol::jsonrpc::SAFE_INTEGER_MAX;

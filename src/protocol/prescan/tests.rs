@@ -1,10 +1,10 @@
 //! The scan against every rule, and against `serde_json` on damaged documents.
 
+use std::collections::HashSet;
+
 use proptest::prelude::*;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
-
-use std::collections::HashSet;
 
 use super::*;
 
