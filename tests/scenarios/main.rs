@@ -27,6 +27,7 @@
 
 mod world;
 
+mod conformance;
 mod readme;
 mod sessions;
 mod store_contract;

@@ -4,6 +4,7 @@ pub mod answer;
 pub mod client;
 pub mod events;
 pub mod server;
+pub mod tools;
 
 pub use answer::Answer;
 pub use client::{Session, Stateless};
