@@ -29,5 +29,7 @@ mod world;
 
 mod conformance;
 mod readme;
+mod rmcp_client;
 mod sessions;
+mod stock_clients;
 mod store_contract;
