@@ -28,6 +28,7 @@
 mod world;
 
 mod conformance;
+mod era_table;
 mod readme;
 mod rmcp_client;
 mod sessions;
