@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::raw;
+
 /// Most values in one answer.
 pub const COMPLETION_VALUES_MAX: usize = 100;
 
@@ -13,9 +15,10 @@ pub const COMPLETION_VALUES_MAX: usize = 100;
 #[derive(Debug, Deserialize)]
 pub struct CompleteParams {
     /// Whose argument is typed.
-    #[serde(rename = "ref")]
+    #[serde(rename = "ref", deserialize_with = "raw::object")]
     pub reference: CompletionReference,
     /// What has been typed.
+    #[serde(deserialize_with = "raw::object")]
     pub argument: TypedArgument,
     /// What is known besides.
     #[serde(default)]

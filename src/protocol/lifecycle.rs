@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::raw::RawJson;
+use super::raw::{self, RawJson};
 
 /// Who a client or a server says it is. Display data only: nothing may depend on it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,5 +34,6 @@ pub struct InitializeParams {
     /// What it can do.
     pub capabilities: RawJson,
     /// Who it is.
+    #[serde(deserialize_with = "raw::object")]
     pub client_info: Implementation,
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use bytestring::ByteString;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 /// One complete, valid JSON value as text. Cloning shares the bytes.
@@ -112,6 +112,18 @@ pub fn decode<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, ShapeError> {
     serde_json::from_str(text).map_err(|error| ShapeError(without_position(&error)))
 }
 
+/// Decodes a member that must be an object; for `deserialize_with`. Derived decoding would take an
+/// array there too, and read it by position.
+///
+/// # Errors
+/// When it is not an object of that shape.
+pub fn object<'de, D: Deserializer<'de>, T: DeserializeOwned>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    let value = Box::<RawValue>::deserialize(deserializer)?;
+    decode(value.get()).map_err(serde::de::Error::custom)
+}
+
 /// Decodes any JSON value into an owned type.
 ///
 /// # Errors
@@ -166,6 +178,19 @@ mod tests {
         let object = RawJson::from_valid(r#"{"name":"a"}"#);
         assert_eq!(object.decode::<Named>().unwrap().name, "a");
         assert!(RawJson::from_valid(r#"["a"]"#).decode::<Named>().is_err());
+    }
+
+    #[test]
+    fn nor_is_an_array_in_a_member() {
+        #[derive(Deserialize)]
+        struct Outer {
+            #[serde(deserialize_with = "object")]
+            inner: Named,
+        }
+        let good = RawJson::from_valid(r#"{"inner": {"name":"a"}}"#);
+        assert_eq!(good.decode::<Outer>().unwrap().inner.name, "a");
+        let array = RawJson::from_valid(r#"{"inner": ["a"]}"#);
+        assert!(array.decode::<Outer>().is_err());
     }
 
     #[test]
