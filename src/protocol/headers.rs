@@ -90,10 +90,15 @@ pub fn encode_value(text: &str) -> Cow<'_, str> {
     Cow::Owned(format!("{WRAP_START}{}{WRAP_END}", STANDARD.encode(text)))
 }
 
-/// The bytes as text, when they are all printable ASCII, space or tab.
+/// Whether the bytes are all printable ASCII, space or tab.
+#[must_use]
+pub fn is_printable(raw: &[u8]) -> bool {
+    raw.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~'))
+}
+
+/// The bytes as text, when they are all printable.
 fn printable(raw: &[u8]) -> Option<&str> {
-    let is_printable = raw.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~'));
-    is_printable
+    is_printable(raw)
         .then_some(raw)
         .and_then(|raw| str::from_utf8(raw).ok())
 }

@@ -64,9 +64,14 @@ pub(super) async fn post(
 fn check_headers(arrived: Arrived<'_>, request: &Request) -> Result<(), Refused> {
     let head = arrived.head();
     for name in arrived.request.headers().keys() {
-        if name.as_str().starts_with("mcp-") && head.raw(name.as_str()).1 {
+        if !name.as_str().starts_with("mcp-") {
+            continue;
+        }
+        let (value, repeated) = head.raw(name.as_str());
+        // Also those we know nothing of: somebody in front of us may route by them.
+        if repeated || !value.is_some_and(headers::is_printable) {
             return Err(Refused::HeaderMismatch(format!(
-                "header `{name}` must come once"
+                "header `{name}` must come once and hold printable ASCII"
             )));
         }
     }
