@@ -53,6 +53,9 @@ pub const EVENT_MIN: usize = 4 * KIB;
 
 /// From the first byte of a request to the end of its headers.
 pub const HEADER_READ: Period = Period::from_secs(5);
+/// The HTTP layer below us takes the time from a clock that ticks twice a second: less than this
+/// and a request could be late before it came.
+pub const CONNECTION_TIME_MIN: Period = Period::from_secs(1);
 /// Between two pieces of a body.
 pub const BODY_IDLE: Period = Period::from_secs(10);
 /// For a whole body.
@@ -113,6 +116,8 @@ const _: () = {
     assert!(HEADER_FIELD.get() <= HEADER_BLOCK.get() && URI.get() <= HEADER_BLOCK.get());
     assert!(HEADER_COUNT <= HEADER_COUNT_MAX && HEADER_BLOCK.get() <= HEADER_BLOCK_MAX);
     assert!(JSON_DEPTH <= JSON_DEPTH_MAX);
+    assert!(CONNECTION_TIME_MIN.get().as_secs() <= HEADER_READ.get().as_secs());
+    assert!(CONNECTION_TIME_MIN.get().as_secs() <= KEEP_ALIVE.get().as_secs());
     assert!(LOG_BYTES.get() <= SESSION_LOG_BYTES.get());
     assert!(SESSION_LOG_BYTES.get() <= NODE_LOG_BYTES.get());
     assert!(UNACKNOWLEDGED <= LOG_ENTRIES);

@@ -149,6 +149,15 @@ fn timeouts(raw: &raw::Timeouts, ground: &mut Ground) -> TimeoutSettings {
         ("server.timeouts.body_idle", raw.body_idle),
         ("server.timeouts.body_total", raw.body_total),
     );
+    for (key, time) in [
+        ("server.timeouts.header_read", raw.header_read),
+        ("server.timeouts.keep_alive", raw.keep_alive),
+    ] {
+        if time < defaults::CONNECTION_TIME_MIN {
+            let problem = format!("must be at least {}", defaults::CONNECTION_TIME_MIN);
+            ground.complain(&[key], problem);
+        }
+    }
     TimeoutSettings {
         header_read: raw.header_read.get(),
         body_idle: raw.body_idle.get(),

@@ -290,6 +290,17 @@ fn what_is_not_toml_is_said_line_by_line() {
 }
 
 #[test]
+fn times_of_a_connection_are_no_finer_than_the_clock_below() {
+    check(
+        "[server.timeouts]\nheader_read = \"300ms\"\nkeep_alive = \"999ms\"",
+        &[
+            "switchboard.toml:2: server.timeouts.header_read: must be at least 1s",
+            "switchboard.toml:3: server.timeouts.keep_alive: must be at least 1s",
+        ],
+    );
+}
+
+#[test]
 fn nobody_listens_to_the_world_by_accident() {
     let complaint = "switchboard.toml:2: server.listen: 0.0.0.0:8000 can be reached from other \
                      machines, and nobody is authenticated: listen on a loopback address, or set \
