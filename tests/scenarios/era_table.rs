@@ -344,28 +344,47 @@ async fn an_answer_belongs_to_a_session_and_not_to_the_stateless_era() {
 async fn only_old_sessions_take_batches() {
     let server = Switchboard::start().await;
     let batch = || json!([{"jsonrpc": "2.0", "id": 1, "method": "ping"}]);
-    let claimed = || json!([{"jsonrpc": "2.0", "id": 1, "method": "ping"}, listing(claim("2026-07-28"))]);
+    let claimed =
+        || json!([{"jsonrpc": "2.0", "id": 1, "method": "ping"}, listing(claim("2026-07-28"))]);
 
     for version in &SERVED[1..] {
         let session = server.session(version).await;
-        let answer = posted("E16", None, batch()).to(&server, Some(&session)).await;
+        let answer = posted("E16", None, batch())
+            .to(&server, Some(&session))
+            .await;
         if ["2025-03-26", "2024-11-05"].contains(version) {
             assert_eq!(answer.status, 200, "{version}: {}", answer.text);
             let answers: Vec<_> = if answer.is_stream() {
-                answer.events().iter().map(crate::world::Event::json).collect()
+                answer
+                    .events()
+                    .iter()
+                    .map(crate::world::Event::json)
+                    .collect()
             } else {
                 let answers = answer.message();
                 answers.as_array().expect("a batch answers a batch").clone()
             };
             assert_eq!(answers, [json!({"jsonrpc": "2.0", "id": 1, "result": {}})]);
         } else {
-            assert_eq!((answer.status, answer.code()), (400, -32600), "E17 {version}");
+            assert_eq!(
+                (answer.status, answer.code()),
+                (400, -32600),
+                "E17 {version}"
+            );
         }
-        let answer = posted("E15", None, claimed()).to(&server, Some(&session)).await;
-        assert_eq!((answer.status, answer.code()), (400, -32600), "E15 {version}");
+        let answer = posted("E15", None, claimed())
+            .to(&server, Some(&session))
+            .await;
+        assert_eq!(
+            (answer.status, answer.code()),
+            (400, -32600),
+            "E15 {version}"
+        );
     }
     for (row, body) in [("E17", batch()), ("E15", claimed())] {
-        let answer = posted(row, Some("2026-07-28"), body).to(&server, None).await;
+        let answer = posted(row, Some("2026-07-28"), body)
+            .to(&server, None)
+            .await;
         assert_eq!((answer.status, answer.code()), (400, -32600), "{row}");
     }
     both_eras_are_served(&server).await;
@@ -401,7 +420,11 @@ async fn each_era_has_its_http_methods() {
             }
         }
         let answer = Answer::read(send(method.clone(), None, None).await).await;
-        assert_eq!((answer.status, answer.code()), (400, -32600), "E19 {method}");
+        assert_eq!(
+            (answer.status, answer.code()),
+            (400, -32600),
+            "E19 {method}"
+        );
     }
     for method in [Method::PUT, Method::PATCH, Method::OPTIONS] {
         for header in [None, Some("2026-07-28")] {
@@ -433,13 +456,21 @@ async fn what_is_no_message_is_refused_in_either_era() {
         ("\u{feff}{}".to_owned(), -32700, None),
         ("{}".to_owned(), -32600, None),
         ("[]".to_owned(), -32600, None),
-        (r#"{"id": 7, "method": "ping"}"#.to_owned(), -32600, Some(json!(7))),
+        (
+            r#"{"id": 7, "method": "ping"}"#.to_owned(),
+            -32600,
+            Some(json!(7)),
+        ),
         (
             r#"{"jsonrpc": "1.0", "id": 7, "method": "ping"}"#.to_owned(),
             -32600,
             Some(json!(7)),
         ),
-        (r#"{"jsonrpc": "2.0", "id": "x"}"#.to_owned(), -32600, Some(json!("x"))),
+        (
+            r#"{"jsonrpc": "2.0", "id": "x"}"#.to_owned(),
+            -32600,
+            Some(json!("x")),
+        ),
         (request(json!(null)), -32600, None),
         (request(json!(1.5)), -32600, None),
         (request(json!([1])), -32600, None),

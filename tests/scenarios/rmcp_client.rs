@@ -151,12 +151,11 @@ async fn everything_works(client: &Connected) {
 
 /// The cancelled call has ended, and nothing else is left behind.
 async fn nothing_is_left(server: &Switchboard, era: &str) {
-    let cancelled = format!(
-        r#"mcp_requests_total{{method="tools/call",era="{era}",outcome="cancelled"}}"#
-    );
+    let cancelled =
+        format!(r#"mcp_requests_total{{method="tools/call",era="{era}",outcome="cancelled"}}"#);
     eventually("the call was cancelled and nothing is left", || async {
-        let left = server.metric("mcp_running_calls").await
-            + server.metric("mcp_active_sessions").await;
+        let left =
+            server.metric("mcp_running_calls").await + server.metric("mcp_active_sessions").await;
         (server.metric(&cancelled).await == 1.0 && left == 0.0).then_some(())
     })
     .await;
@@ -171,7 +170,11 @@ async fn the_rust_sdk_shakes_hands_over_http_though_it_names_a_revision_without(
     let client = within("it connects", Host::default().serve(transport)).await;
     let client = client.expect("the handshake succeeds");
 
-    let version = client.peer_info().expect("we told").protocol_version.clone();
+    let version = client
+        .peer_info()
+        .expect("we told")
+        .protocol_version
+        .clone();
     assert_eq!(version, ProtocolVersion::V_2025_11_25);
     everything_works(&client).await;
     client.cancel().await.expect("it leaves");
@@ -188,7 +191,11 @@ async fn the_rust_sdk_works_over_http_without_a_handshake() {
     let client = within("it connects", connecting).await;
     let client = client.expect("discovery succeeds");
 
-    let version = client.peer_info().expect("we told").protocol_version.clone();
+    let version = client
+        .peer_info()
+        .expect("we told")
+        .protocol_version
+        .clone();
     assert_eq!(version, ProtocolVersion::V_2026_07_28);
     everything_works(&client).await;
     client.cancel().await.expect("it leaves");
