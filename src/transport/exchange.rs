@@ -129,7 +129,7 @@ pub async fn bounded(
         } else {
             outcome
         },
-        () = cancel.cancelled() => Err(ServiceError::Cancelled),
+        () = cut_off(&cancel) => Err(ServiceError::Cancelled),
         () = deadline.passed() => Err(ServiceError::DeadlineExceeded),
     };
     drop(running);
@@ -137,6 +137,15 @@ pub async fn bounded(
     cancel.cancel();
     metrics.request(&method, era, label(&outcome), started.elapsed());
     outcome
+}
+
+/// How long a cancelled call may still run before it is dropped where it stands. A service that
+/// cleans up decides for itself how long that takes; this is for one that does not end.
+const CANCELLED_MAX: Duration = Duration::from_secs(10);
+
+async fn cut_off(cancel: &CancellationToken) {
+    cancel.cancelled().await;
+    tokio::time::sleep(CANCELLED_MAX).await;
 }
 
 fn label(outcome: &Result<Reply, ServiceError>) -> Outcome {
