@@ -32,5 +32,6 @@ mod era_table;
 mod readme;
 mod rmcp_client;
 mod sessions;
+mod stateless;
 mod stock_clients;
 mod store_contract;
