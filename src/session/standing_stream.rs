@@ -46,9 +46,13 @@ impl StandingStream {
         tokio::select! {
             () = stop.cancelled() => {}
             () = connection.closed() => {}
-            () = shutdown.reached(Phase::Draining), if self.log.is_some() => {
-                // The client comes back, to another node or to our successor.
-                let _gone = connection.send(Event::Retry { retry }).await;
+            () = shutdown.reached(Phase::Draining) => {
+                // The client comes back, to another node or to our successor. One that lives with
+                // its connection cannot: it keeps the connection for the answers it waits for, and
+                // only the notices end, so that nobody waits for them when stopping.
+                if self.log.is_some() {
+                    let _gone = connection.send(Event::Retry { retry }).await;
+                }
             }
             _ended = self.speak(&mut watch) => {}
         }
