@@ -181,6 +181,7 @@ impl Session {
             connection,
             after,
             watch: self.watch.take(),
+            seen: self.handle.changing().seen,
             stop,
         };
         let me = ctx.address();

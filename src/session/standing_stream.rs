@@ -29,6 +29,9 @@ pub(super) struct StandingStream {
     pub(super) after: Option<EventId>,
     /// Changes gathered since the last standing stream ended.
     pub(super) watch: Option<Watch>,
+    /// The lists as the client last heard of them. Kept here because what the session remembers
+    /// lags behind: it is written first.
+    pub(super) seen: CatalogDigest,
     pub(super) stop: CancellationToken,
 }
 
@@ -127,11 +130,7 @@ impl StandingStream {
     /// Levels, not edges: whatever differs from what the client last heard of is told.
     async fn tell_catalog_changes(&mut self) -> Result<(), Ended> {
         let now = self.digest();
-        let seen = self.handle.changing().seen;
-        let changes = now.changes_since(&seen).collect::<Vec<_>>();
-        if changes.is_empty() {
-            return Ok(());
-        }
+        let changes = now.changes_since(&self.seen).collect::<Vec<_>>();
         for change in changes {
             self.say(&change).await?;
         }
@@ -140,14 +139,11 @@ impl StandingStream {
     }
 
     async fn tell(&mut self, change: &Change) -> Result<(), Ended> {
+        // Taken before it is told, so that what changes meanwhile still differs.
+        let now = self.digest();
         self.say(change).await?;
         match change {
-            Change::Tools | Change::Prompts | Change::Resources => {
-                let now = self.digest();
-                if now != self.handle.changing().seen {
-                    self.remember(now);
-                }
-            }
+            Change::Tools | Change::Prompts | Change::Resources => self.remember(now),
             Change::Resource(_) => {}
         }
         Ok(())
@@ -159,7 +155,10 @@ impl StandingStream {
     }
 
     /// Lost, the client hears of the same change once more: harmless, so nobody waits for it.
-    fn remember(&self, seen: CatalogDigest) {
+    fn remember(&mut self, seen: CatalogDigest) {
+        if std::mem::replace(&mut self.seen, seen) == seen {
+            return;
+        }
         if let Some(addr) = self.handle.inner().slot.get() {
             drop(addr.try_send(MakeChange(StateChange::Seen(seen))));
         }
