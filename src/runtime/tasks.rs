@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_util::context::TokioContext;
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 /// What a task is for; the name under which stopping reports it when it has to cut it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +65,11 @@ impl Tasks {
     /// Wraps `future` so that whatever it makes while polled belongs to the main runtime.
     pub fn inside<F: Future>(&self, future: F) -> TokioContext<F> {
         TokioContext::new(future, self.main.clone())
+    }
+
+    /// Makes stopping wait for work that is no task of its own, until the guard is dropped.
+    pub fn track(&self) -> TaskTrackerToken {
+        self.tracker.token()
     }
 
     /// Number of tracked tasks that have not ended.

@@ -78,6 +78,8 @@ where
         ended = Some(outcome);
     }
     let mut stream = None;
+    // A call that waits on this worker is waited for when stopping, like one that has moved.
+    let tracked = ended.is_none().then(|| tasks.track());
     if ended.is_none() {
         tokio::select! {
             biased;
@@ -101,6 +103,7 @@ where
         running.open().await;
         running.carry(rest).await;
     });
+    drop(tracked);
     let stream = match stream {
         Some(stream) => stream,
         None => opened
