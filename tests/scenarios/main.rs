@@ -27,11 +27,20 @@
 
 mod world;
 
+mod batches;
+mod calls;
 mod conformance;
+mod crash;
 mod era_table;
+mod http_sse;
+mod questions;
 mod readme;
+mod resumption;
 mod rmcp_client;
 mod sessions;
 mod stateless;
 mod stock_clients;
+mod stopping;
 mod store_contract;
+mod streams;
+mod subscriptions;

@@ -3,12 +3,17 @@
 pub mod answer;
 pub mod client;
 pub mod events;
+pub mod http_sse;
+pub mod reading;
 pub mod server;
 pub mod tools;
+pub mod signals;
 
 pub use answer::Answer;
 pub use client::{Session, Stateless};
 pub use events::{Event, EventStream};
+pub use http_sse::HttpSse;
+pub use reading::{NOTHING, Told};
 pub use server::{Store, Switchboard};
 
 use std::future::Future;
@@ -49,3 +54,6 @@ pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
         Err(_) => panic!("not within {PATIENCE:?}: {what}"),
     }
 }
+
+/// Every revision with a handshake and a session, oldest first.
+pub const SESSION_ERA: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];

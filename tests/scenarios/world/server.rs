@@ -177,6 +177,11 @@ impl Switchboard {
         let pid = self.pid().to_string();
         let told = Command::new("kill").args(["-TERM", &pid]).status().await;
         assert!(told.expect("kill can be run").success());
+        self.ended().await
+    }
+
+    /// Waits for its end.
+    pub async fn ended(&mut self) -> ExitStatus {
         within("the server stops", self.process.wait())
             .await
             .expect("its end can be waited for")
