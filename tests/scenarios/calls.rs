@@ -459,3 +459,28 @@ async fn content_that_a_revision_does_not_know_becomes_text() {
         assert_eq!(answer.result()["content"][0]["type"], kind, "{version}");
     }
 }
+
+/// basic/utilities/cancellation (2025-11-25): a call that has said nothing yet.
+#[tokio::test]
+async fn a_call_cancelled_before_it_said_anything_is_never_answered() {
+    let server = Switchboard::with()
+        .config("[calls]\ngrace = \"20s\"")
+        .start()
+        .await;
+    let session = server.session(VERSION).await;
+    let message = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {
+        "name": "countdown", "arguments": {"from": 100_000, "interval_ms": 20}}});
+    let cancelling = async {
+        eventually("the call runs", async || {
+            (server.metric("mcp_running_calls").await == 1.0).then_some(())
+        })
+        .await;
+        let params = json!({"requestId": 1});
+        session.notify("notifications/cancelled", params).await;
+    };
+
+    let (answer, ()) = tokio::join!(session.send(&message), cancelling);
+
+    assert_eq!((answer.status, answer.text.as_str()), (200, ""));
+    nothing_runs(&server).await;
+}

@@ -316,3 +316,56 @@ async fn a_question_asked_before_a_crash_is_answered_in_vain() {
     assert_eq!(resumed.answers()[0]["id"], id);
     assert_eq!(resumed.answers()[0]["error"]["data"]["outcome"], "unknown");
 }
+
+/// basic (2025-03-26), batching; basic/transports, resumability and redelivery.
+#[tokio::test]
+async fn every_request_of_a_batch_cut_by_a_crash_gets_one_honest_error() {
+    let mut server = durable().await;
+    let session = server.session("2025-03-26").await;
+    let call = |id: &str| {
+        json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {
+            "name": "countdown", "arguments": {"from": 100, "interval_ms": 100},
+            "_meta": {"progressToken": id}}})
+    };
+    let response = session.post(&json!([call("one"), call("two")])).await;
+    let mut stream = EventStream::of(response);
+    let seen = stream.until_step(3).await;
+
+    server.crash().await;
+    server.start_again().await;
+    let session = session.elsewhere(&server.url("/mcp"));
+    let told = session.listen(Some(seen[0].id())).await.rest().await;
+
+    let answers = told.answers();
+    assert_eq!(answers.len(), 2);
+    for (answer, id) in answers.iter().zip(["one", "two"]) {
+        assert_eq!(answer["id"], id);
+        assert_eq!(answer["error"]["data"]["outcome"], "unknown");
+    }
+    let again = session.listen(Some(seen[0].id())).await.rest().await;
+    assert_eq!(again, told);
+}
+
+/// basic/transports (2025-11-25), resumability: one request, one answer, whoever asks.
+#[tokio::test]
+async fn readers_that_come_back_together_write_one_honest_end() {
+    let mut server = durable().await;
+    let cut = CutCall::of(&mut server).await;
+    let priming = cut.seen[0].id().to_owned();
+    server.start_again().await;
+    let session = cut.again(&server);
+
+    let together = (0..8).map(|_| async { session.listen(Some(&priming)).await.rest().await });
+    let together = futures_util::future::join_all(together).await;
+
+    let settled = session.listen(Some(&priming)).await.rest().await;
+    cut.assert_honest(0, &settled);
+    for told in together {
+        assert_eq!(
+            told,
+            settled[..told.len()],
+            "all read the same, some stop before the end"
+        );
+        assert!(told.len() + 1 >= settled.len());
+    }
+}

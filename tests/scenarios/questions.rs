@@ -305,3 +305,26 @@ async fn a_session_that_ends_leaves_no_question_waiting() {
     })
     .await;
 }
+
+/// client/roots (2025-11-25), listing roots.
+#[tokio::test]
+async fn roots_are_asked_for_on_the_stream_of_the_call_that_wants_them() {
+    let server = Switchboard::with().builtin("conformance").start().await;
+    for version in crate::world::SESSION_ERA {
+        let session = server.session_with(version, json!({"roots": {}})).await;
+        let standing = session.listen(None).await;
+        let tool = "test_input_required_result_list_roots";
+        let (id, mut call) = session.stream_tool(tool, json!({})).await;
+        let question = call.message().await;
+        assert_eq!(question["method"], "roots/list", "{version}");
+
+        let roots = json!({"roots": [{"uri": "file:///home/ada", "name": "home"}]});
+        session.answer(&question, roots).await;
+
+        let answer = call.rest().await.answers().remove(0);
+        assert_eq!(answer["id"], id);
+        assert_eq!(answer["result"]["content"][0]["text"], "Roots: home");
+        session.delete().await;
+        assert_eq!(standing.rest().await.messages(), NOTHING);
+    }
+}

@@ -219,3 +219,77 @@ async fn a_standing_stream_resumes_after_its_last_event() {
     assert_eq!(first, told[0]);
     assert_eq!(first.method(), "notifications/tools/list_changed");
 }
+
+/// basic/transports (2025-11-25), sending messages: a closed connection is no cancellation.
+#[tokio::test]
+async fn a_client_that_leaves_before_there_is_a_stream_cancels_nothing() {
+    let server = Switchboard::with()
+        .config("[calls]\ngrace = \"20s\"")
+        .start()
+        .await;
+    let session = server.session(VERSION).await;
+    let message = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {
+        "name": "countdown", "arguments": {"from": 10, "interval_ms": 100}}});
+    let calling = session.post(&message);
+    let running = eventually("the call runs", async || {
+        (server.metric("mcp_running_calls").await == 1.0).then_some(())
+    });
+
+    tokio::select! {
+        _ = calling => panic!("there is no answer yet"),
+        () = running => {}
+    }
+
+    let line = |outcome: &str| {
+        format!(r#"mcp_requests_total{{method="tools/call",era="session",outcome="{outcome}"}}"#)
+    };
+    eventually("the call ends all the same", async || {
+        (server.metric(&line("ok")).await == 1.0).then_some(())
+    })
+    .await;
+    assert_eq!(server.metric(&line("cancelled")).await, 0.0);
+}
+
+/// basic/transports (2025-11-25), resumability: what is no longer kept is not skipped in silence.
+#[tokio::test]
+async fn a_stream_of_which_too_much_was_missed_is_not_resumed_with_a_gap() {
+    let server = Switchboard::with()
+        .config("[streams]\nlog_entries = 5\nunacknowledged = 5")
+        .start()
+        .await;
+    let session = server.session(VERSION).await;
+    let (_, stream) = session.stream_tool("countdown", countdown(20, 5)).await;
+    let told = stream.rest().await;
+    assert_eq!(
+        told.steps(),
+        (1..=20).collect::<Vec<_>>(),
+        "who listens hears all"
+    );
+
+    let from_the_start = session.listen(Some(told[0].id())).await.rest().await;
+    let near_the_end = session.listen(Some(told[18].id())).await.rest().await;
+
+    assert_eq!(from_the_start, []);
+    assert_eq!(near_the_end, told[19..]);
+}
+
+/// basic/transports (2025-11-25), resumability: logs are kept for a time.
+#[tokio::test]
+async fn an_ended_stream_is_forgotten_after_its_time() {
+    let server = Switchboard::with()
+        .config("[streams]\nended_log_age = \"300ms\"\n[sessions]\npassivate_after = \"400ms\"")
+        .start()
+        .await;
+    let session = server.session(VERSION).await;
+    let (_, stream) = session.stream_tool("countdown", countdown(3, 5)).await;
+    let told = stream.rest().await;
+
+    eventually("nothing is told of it any more", async || {
+        let again = session.listen(Some(told[0].id())).await.rest().await;
+        again.is_empty().then_some(())
+    })
+    .await;
+
+    let echo = session.tool("echo", json!({"text": "hi"})).await;
+    assert_eq!(echo.tool_text(), "hi", "the session is as it was");
+}

@@ -417,3 +417,59 @@ async fn a_get_opens_an_event_stream() {
     assert_eq!(headers["mcp-session-id"], session.id.as_str());
     EventStream::of(response).priming().await;
 }
+
+/// basic/transports (2025-11-25), session management: sessions are bounded.
+#[tokio::test]
+async fn a_full_server_brings_no_session_back_until_there_is_room() {
+    let server = Switchboard::with()
+        .config("[sessions]\nmax = 1\npassivate_after = \"100ms\"")
+        .start()
+        .await;
+    let away = server.session(VERSION).await;
+    eventually("the session leaves memory", async || {
+        (server.metric("mcp_active_sessions").await == 0.0).then_some(())
+    })
+    .await;
+    let here = server.session(VERSION).await;
+    let mut standing = here.listen(None).await;
+    standing.priming().await;
+
+    let refused = away.send(&ping()).await;
+
+    assert_eq!((refused.status, refused.code()), (503, -32603));
+    assert!(!refused.header("retry-after").is_empty());
+    here.delete().await;
+    standing.rest().await;
+    eventually("there is room", async || {
+        (away.send(&ping()).await.status == 200).then_some(())
+    })
+    .await;
+}
+
+/// basic/transports (2025-11-25), session management.
+#[tokio::test]
+async fn a_session_that_many_ask_for_at_once_is_brought_back_once() {
+    let server = Switchboard::with()
+        .config("[sessions]\npassivate_after = \"500ms\"")
+        .start()
+        .await;
+    let session = server.session(VERSION).await;
+    eventually("the session leaves memory", async || {
+        (server.metric("mcp_active_sessions").await == 0.0).then_some(())
+    })
+    .await;
+
+    let calls = (0..50).map(|number| {
+        let session = &session;
+        async move {
+            let text = number.to_string();
+            let answer = session.tool("echo", json!({"text": text})).await;
+            (text, answer.tool_text())
+        }
+    });
+    let answers = futures_util::future::join_all(calls).await;
+
+    assert!(answers.iter().all(|(asked, answered)| asked == answered));
+    assert_eq!(server.metric("mcp_active_sessions").await, 1.0);
+    assert_eq!(server.metric("mcp_sessions_restored_total").await, 1.0);
+}

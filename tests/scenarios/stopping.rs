@@ -168,3 +168,27 @@ async fn a_call_within_its_grace_is_finished_before_the_end() {
     assert!(answer.tool_text().contains("liftoff"));
     assert_eq!(server.ended().await.code(), Some(0));
 }
+
+/// An operator who is in a hurry: the second signal does not wait for what runs.
+#[tokio::test]
+async fn a_server_told_twice_to_stop_does_not_wait() {
+    let mut server = Switchboard::start().await;
+    let session = server
+        .session_with(VERSION, json!({"elicitation": {}}))
+        .await;
+    let (_, mut call) = session.stream_tool("ask_name", json!({})).await;
+    call.message().await;
+    server.tell_to_stop().await;
+    eventually("it is stopping", async || {
+        let ready = reqwest::get(server.url("/ready"))
+            .await
+            .expect("it answers");
+        (ready.status() == 503).then_some(())
+    })
+    .await;
+
+    server.tell_to_stop().await;
+
+    assert_eq!(server.ended().await.code(), Some(0));
+    assert_eq!(call.rest().await.answers(), NOTHING);
+}
