@@ -369,3 +369,28 @@ async fn readers_that_come_back_together_write_one_honest_end() {
         assert!(told.len() + 1 >= settled.len());
     }
 }
+
+/// basic/transports (2025-11-25), resumability: a priming event is enough to come back.
+#[tokio::test]
+async fn a_call_that_said_nothing_before_the_crash_gets_its_honest_error() {
+    let mut server = Switchboard::with()
+        .store(Store::Embedded)
+        .config("[calls]\ngrace = \"20ms\"")
+        .start()
+        .await;
+    let session = server.session(VERSION).await;
+    let message = json!({"jsonrpc": "2.0", "id": "silent", "method": "tools/call", "params": {
+        "name": "countdown", "arguments": {"from": 100, "interval_ms": 100}}});
+    let mut stream = EventStream::of(session.post(&message).await);
+    let priming = stream.priming().await;
+
+    server.crash().await;
+    server.start_again().await;
+    let session = session.elsewhere(&server.url("/mcp"));
+    let told = session.listen(Some(priming.id())).await.rest().await;
+
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].json()["id"], "silent");
+    assert_eq!(told[0].json()["error"]["data"]["outcome"], "unknown");
+    assert_nothing_ran(&server).await;
+}

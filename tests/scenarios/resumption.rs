@@ -293,3 +293,26 @@ async fn an_ended_stream_is_forgotten_after_its_time() {
     let echo = session.tool("echo", json!({"text": "hi"})).await;
     assert_eq!(echo.tool_text(), "hi", "the session is as it was");
 }
+
+/// basic/utilities/cancellation (2025-11-25): it needs no connection of the call.
+#[tokio::test]
+async fn a_call_whose_connection_broke_can_be_cancelled() {
+    let server = Switchboard::start().await;
+    let session = server.session(VERSION).await;
+    let (id, mut stream) = session
+        .stream_tool("countdown", countdown(100_000, 20))
+        .await;
+    let priming = stream.priming().await;
+    stream.until_step(2).await;
+    drop(stream);
+
+    let params = json!({"requestId": id});
+    session.notify("notifications/cancelled", params).await;
+
+    let told = session.listen(Some(priming.id())).await.rest().await;
+    assert_eq!(told.answers(), NOTHING, "the stream ends without an answer");
+    let steps = told.steps();
+    assert_eq!(steps, (1..=steps.len() as u64).collect::<Vec<_>>());
+    let last = told.last().expect("it made some steps").id();
+    assert_eq!(session.get(Some(last)).await.status(), 204);
+}

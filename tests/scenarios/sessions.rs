@@ -473,3 +473,22 @@ async fn a_session_that_many_ask_for_at_once_is_brought_back_once() {
     assert_eq!(server.metric("mcp_active_sessions").await, 1.0);
     assert_eq!(server.metric("mcp_sessions_restored_total").await, 1.0);
 }
+
+/// basic/transports (2025-11-25), session management: nobody takes all places.
+#[tokio::test]
+async fn a_caller_with_as_many_sessions_as_it_may_have_opens_no_more() {
+    let server = Switchboard::with()
+        .config("[sessions]\nmax_per_principal = 1")
+        .start()
+        .await;
+    let session = server.session(VERSION).await;
+
+    let refused = try_to_open(&server).await;
+
+    assert_eq!((refused.status, refused.code()), (503, -32603));
+    assert!(!refused.header("retry-after").is_empty());
+    let refusals = r#"mcp_refused_total{reason="principal_sessions"}"#;
+    assert_eq!(server.metric(refusals).await, 1.0);
+    session.delete().await;
+    assert_eq!(try_to_open(&server).await.status, 200);
+}
