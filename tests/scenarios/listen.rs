@@ -13,7 +13,10 @@ const LISTENING: &str = r#"mcp_open_streams{kind="listen"}"#;
 /// The set whose lists can be made to change.
 async fn changing() -> Switchboard {
     let setup = Switchboard::with().builtin("conformance");
-    setup.config("[streams]\nheartbeat = \"100ms\"").start().await
+    setup
+        .config("[streams]\nheartbeat = \"100ms\"")
+        .start()
+        .await
 }
 
 /// Opens a stream under this id and reads its acknowledgement. Returns what is honoured.
@@ -29,7 +32,11 @@ async fn listen(client: &Stateless, id: Value, filter: Value) -> (EventStream, V
     assert_eq!(headers.get("mcp-session-id"), None);
     let mut stream = EventStream::of(response);
     let first = stream.next().await.expect("the stream says something");
-    assert_eq!((&first.id, first.retry), (&None, None), "nothing to come back to");
+    assert_eq!(
+        (&first.id, first.retry),
+        (&None, None),
+        "nothing to come back to"
+    );
     assert_eq!(first.method(), "notifications/subscriptions/acknowledged");
     let params = first.json()["params"].take();
     assert_eq!(params["_meta"][SUBSCRIPTION], id);
@@ -71,7 +78,12 @@ async fn a_subscription_speaks_under_the_id_of_its_request() {
     let client = server.stateless();
     let filter = json!({"toolsListChanged": true});
 
-    for id in [json!(7), json!("7"), json!(""), json!(-9_007_199_254_740_991_i64)] {
+    for id in [
+        json!(7),
+        json!("7"),
+        json!(""),
+        json!(-9_007_199_254_740_991_i64),
+    ] {
         let (mut stream, honoured) = listen(&client, id.clone(), filter.clone()).await;
         assert_eq!(honoured, filter);
 
@@ -155,7 +167,11 @@ async fn a_filter_that_asks_for_nothing_ends_with_its_result() {
     let server = Switchboard::start().await;
     let client = server.stateless();
 
-    for filter in [json!({}), json!({"toolsListChanged": false}), json!({"sunrise": true})] {
+    for filter in [
+        json!({}),
+        json!({"toolsListChanged": false}),
+        json!({"sunrise": true}),
+    ] {
         let id = json!("nothing");
         let (stream, honoured) = listen(&client, id.clone(), filter).await;
         assert_eq!(honoured, json!({}));

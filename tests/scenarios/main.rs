@@ -44,6 +44,7 @@ mod rmcp_client;
 mod rounds;
 mod sessions;
 mod stateless;
+mod stdio;
 mod stock_clients;
 mod stopping;
 mod store_contract;

@@ -44,7 +44,11 @@ impl Asked {
         for never in ["content", "isError", "ttlMs", "cacheScope", "messages"] {
             assert_eq!(result.get(never), None, "{result}");
         }
-        for question in result["inputRequests"].as_object().expect("questions").values() {
+        for question in result["inputRequests"]
+            .as_object()
+            .expect("questions")
+            .values()
+        {
             assert!(question["method"].is_string(), "{question}");
             for envelope in ["jsonrpc", "id"] {
                 assert_eq!(question.get(envelope), None, "{question}");
@@ -78,7 +82,12 @@ async fn retry(client: &Stateless, tool: &str, asked: &Asked, answers: Value) ->
 }
 
 fn refused_the_state(answer: &Answer) {
-    assert_eq!((answer.status, answer.code()), (200, -32602), "{}", answer.text);
+    assert_eq!(
+        (answer.status, answer.code()),
+        (200, -32602),
+        "{}",
+        answer.text
+    );
     let error = &answer.message()["error"];
     assert_eq!(error["data"]["reason"], "invalid_request_state", "{error}");
 }
@@ -141,7 +150,10 @@ async fn a_prompt_asks_before_it_is_there() {
     let result = client.call("prompts/get", params).await.result();
 
     assert_eq!(result["resultType"], "complete");
-    assert_eq!(result["messages"][0]["content"]["text"], "Use this context: rain");
+    assert_eq!(
+        result["messages"][0]["content"]["text"],
+        "Use this context: rain"
+    );
 }
 
 /// Multiple rounds: what was answered is carried, and only the new question is put.
@@ -253,9 +265,10 @@ async fn a_client_is_asked_only_what_it_declared() {
     let elicitation = || json!({"elicitation": {}});
     let sampling = || json!({"sampling": {}});
 
-    for (capabilities, method) in
-        [(elicitation(), "elicitation/create"), (sampling(), "sampling/createMessage")]
-    {
+    for (capabilities, method) in [
+        (elicitation(), "elicitation/create"),
+        (sampling(), "sampling/createMessage"),
+    ] {
         let client = server.stateless().with(capabilities);
         let asked = Asked::of(&call(&client, "capabilities", json!({})).await);
         for question in asked.questions.as_object().expect("questions").values() {
@@ -272,7 +285,11 @@ async fn a_client_is_asked_only_what_it_declared() {
     ] {
         let client = server.stateless().with(capabilities.clone());
         let answer = call(&client, tool, json!({})).await;
-        assert_eq!((answer.status, answer.code()), (400, -32021), "{capabilities} {tool}");
+        assert_eq!(
+            (answer.status, answer.code()),
+            (400, -32021),
+            "{capabilities} {tool}"
+        );
         assert!(answer.message()["error"]["data"]["requiredCapabilities"].is_object());
     }
 }
@@ -383,7 +400,9 @@ async fn a_state_of_a_server_with_other_keys_is_refused() {
 /// basic/patterns/mrtr: nothing of a round stays on the server, so any server with its keys goes on.
 #[tokio::test]
 async fn a_round_goes_on_after_a_restart() {
-    let setup = Switchboard::with().builtin("conformance").store(Store::Embedded);
+    let setup = Switchboard::with()
+        .builtin("conformance")
+        .store(Store::Embedded);
     let mut server = setup.start().await;
     let asked = Asked::of(&call(&answering(&server), "elicitation", json!({})).await);
 
@@ -418,7 +437,12 @@ async fn only_calls_prompts_and_resources_have_rounds() {
     let client = answering(&server);
     let asked = Asked::of(&call(&client, "elicitation", json!({})).await);
 
-    for method in ["tools/list", "prompts/list", "resources/list", "server/discover"] {
+    for method in [
+        "tools/list",
+        "prompts/list",
+        "resources/list",
+        "server/discover",
+    ] {
         let params = json!({"requestState": asked.state, "inputResponses": {"user_name": {}}});
         let result = client.call(method, params).await.result();
         assert_eq!(result["resultType"], "complete", "{method}");
@@ -440,5 +464,9 @@ async fn a_call_may_tell_progress_before_it_asks() {
     assert_eq!(asked.keys(), ["user_name"]);
     let events = answer.events();
     let methods: Vec<_> = events.iter().map(crate::world::Event::method).collect();
-    assert_eq!(methods, ["notifications/progress", ""], "no request on the stream");
+    assert_eq!(
+        methods,
+        ["notifications/progress", ""],
+        "no request on the stream"
+    );
 }

@@ -76,9 +76,21 @@ async fn every_result_says_its_kind_its_server_and_how_long_it_may_be_kept() {
         ("resources/list", json!({}), true),
         ("resources/templates/list", json!({}), true),
         ("resources/read", json!({"uri": "clock://now"}), true),
-        ("tools/call", json!({"name": "echo", "arguments": {"text": "x"}}), false),
-        ("tools/call", json!({"name": "echo", "arguments": {}}), false),
-        ("prompts/get", json!({"name": "greet", "arguments": {"name": "Ada"}}), false),
+        (
+            "tools/call",
+            json!({"name": "echo", "arguments": {"text": "x"}}),
+            false,
+        ),
+        (
+            "tools/call",
+            json!({"name": "echo", "arguments": {}}),
+            false,
+        ),
+        (
+            "prompts/get",
+            json!({"name": "greet", "arguments": {"name": "Ada"}}),
+            false,
+        ),
         (
             "completion/complete",
             json!({"ref": {"type": "ref/prompt", "name": "greet"},
@@ -93,7 +105,11 @@ async fn every_result_says_its_kind_its_server_and_how_long_it_may_be_kept() {
         assert!(result["ttlMs"].is_u64() == cacheable, "{method}: {result}");
         let scope = result.get("cacheScope").and_then(Value::as_str);
         let known = matches!(scope, Some("private" | "public"));
-        assert_eq!((known, scope.is_some()), (cacheable, cacheable), "{method}: {result}");
+        assert_eq!(
+            (known, scope.is_some()),
+            (cacheable, cacheable),
+            "{method}: {result}"
+        );
     }
 }
 
@@ -104,7 +120,13 @@ async fn discovery_tells_versions_and_capabilities() {
     let answer = server.stateless().call("server/discover", json!({})).await;
 
     let result = answer.result();
-    let versions = json!(["2026-07-28", "2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"]);
+    let versions = json!([
+        "2026-07-28",
+        "2025-11-25",
+        "2025-06-18",
+        "2025-03-26",
+        "2024-11-05"
+    ]);
     assert_eq!(result["supportedVersions"], versions);
     for capability in ["tools", "prompts", "resources"] {
         assert!(result["capabilities"][capability].is_object(), "{result}");
@@ -170,10 +192,15 @@ async fn methods_behind_capabilities_nobody_advertised_are_not_found() {
 async fn headers_that_do_not_say_what_the_body_says_are_refused() {
     let server = Switchboard::start().await;
     let client = server.stateless();
-    let echo = client.message("tools/call", json!({"name": "echo", "arguments": {"text": "x"}}));
+    let echo = client.message(
+        "tools/call",
+        json!({"name": "echo", "arguments": {"text": "x"}}),
+    );
     let read = client.message("resources/read", json!({"uri": "clock://now"}));
-    let greet =
-        client.message("prompts/get", json!({"name": "greet", "arguments": {"name": "Ada"}}));
+    let greet = client.message(
+        "prompts/get",
+        json!({"name": "greet", "arguments": {"name": "Ada"}}),
+    );
     let list = client.message("tools/list", json!({}));
     let echo64 = "=?base64?ZWNobw==?=";
 
@@ -182,36 +209,124 @@ async fn headers_that_do_not_say_what_the_body_says_are_refused() {
         (&list, vec![], false),
         (&list, vec![("mcp-method", "tools/call")], false),
         (&list, vec![("mcp-method", "Tools/List")], false),
-        (&list, vec![("mcp-method", "=?base64?dG9vbHMvbGlzdA==?=")], false),
-        (&list, vec![("mcp-method", "tools/list"), ("mcp-method", "tools/list")], false),
-        // A name nobody needs is not looked at.
-        (&list, vec![("mcp-method", "tools/list"), ("mcp-name", "echo")], true),
-        (&echo, vec![("mcp-method", "tools/call"), ("mcp-name", "echo")], true),
-        (&echo, vec![("mcp-method", "tools/call"), ("mcp-name", echo64)], true),
-        (&echo, vec![("mcp-method", "tools/call")], false),
-        (&echo, vec![("mcp-name", "echo")], false),
-        (&echo, vec![("mcp-method", "tools/call"), ("mcp-name", "stream")], false),
-        (&echo, vec![("mcp-method", "tools/call"), ("mcp-name", "Echo")], false),
-        (&echo, vec![("mcp-method", "tools/call"), ("mcp-name", "")], false),
-        (&echo, vec![("mcp-method", "tools/call"), ("mcp-name", "=?base64?ZWNobw?=")], false),
-        (&echo, vec![("mcp-method", "tools/call"), ("mcp-name", "=?base64?&&&&?=")], false),
-        (&echo, vec![("mcp-method", "tools/call"), ("mcp-name", "=?base64?/w==?=")], false),
-        (&echo, vec![("mcp-method", "tools/call"), ("mcp-name", "=?BASE64?ZWNobw==?=")], false),
         (
-            &echo,
-            vec![("mcp-method", "tools/call"), ("mcp-name", "echo"), ("mcp-name", "echo")],
+            &list,
+            vec![("mcp-method", "=?base64?dG9vbHMvbGlzdA==?=")],
             false,
         ),
-        (&read, vec![("mcp-method", "resources/read"), ("mcp-name", "clock://now")], true),
-        (&read, vec![("mcp-method", "resources/read"), ("mcp-name", "clock://then")], false),
+        (
+            &list,
+            vec![("mcp-method", "tools/list"), ("mcp-method", "tools/list")],
+            false,
+        ),
+        // A name nobody needs is not looked at.
+        (
+            &list,
+            vec![("mcp-method", "tools/list"), ("mcp-name", "echo")],
+            true,
+        ),
+        (
+            &echo,
+            vec![("mcp-method", "tools/call"), ("mcp-name", "echo")],
+            true,
+        ),
+        (
+            &echo,
+            vec![("mcp-method", "tools/call"), ("mcp-name", echo64)],
+            true,
+        ),
+        (&echo, vec![("mcp-method", "tools/call")], false),
+        (&echo, vec![("mcp-name", "echo")], false),
+        (
+            &echo,
+            vec![("mcp-method", "tools/call"), ("mcp-name", "stream")],
+            false,
+        ),
+        (
+            &echo,
+            vec![("mcp-method", "tools/call"), ("mcp-name", "Echo")],
+            false,
+        ),
+        (
+            &echo,
+            vec![("mcp-method", "tools/call"), ("mcp-name", "")],
+            false,
+        ),
+        (
+            &echo,
+            vec![
+                ("mcp-method", "tools/call"),
+                ("mcp-name", "=?base64?ZWNobw?="),
+            ],
+            false,
+        ),
+        (
+            &echo,
+            vec![
+                ("mcp-method", "tools/call"),
+                ("mcp-name", "=?base64?&&&&?="),
+            ],
+            false,
+        ),
+        (
+            &echo,
+            vec![
+                ("mcp-method", "tools/call"),
+                ("mcp-name", "=?base64?/w==?="),
+            ],
+            false,
+        ),
+        (
+            &echo,
+            vec![
+                ("mcp-method", "tools/call"),
+                ("mcp-name", "=?BASE64?ZWNobw==?="),
+            ],
+            false,
+        ),
+        (
+            &echo,
+            vec![
+                ("mcp-method", "tools/call"),
+                ("mcp-name", "echo"),
+                ("mcp-name", "echo"),
+            ],
+            false,
+        ),
+        (
+            &read,
+            vec![
+                ("mcp-method", "resources/read"),
+                ("mcp-name", "clock://now"),
+            ],
+            true,
+        ),
+        (
+            &read,
+            vec![
+                ("mcp-method", "resources/read"),
+                ("mcp-name", "clock://then"),
+            ],
+            false,
+        ),
         (&read, vec![("mcp-method", "resources/read")], false),
-        (&greet, vec![("mcp-method", "prompts/get"), ("mcp-name", "greet")], true),
-        (&greet, vec![("mcp-method", "prompts/get"), ("mcp-name", "echo")], false),
+        (
+            &greet,
+            vec![("mcp-method", "prompts/get"), ("mcp-name", "greet")],
+            true,
+        ),
+        (
+            &greet,
+            vec![("mcp-method", "prompts/get"), ("mcp-name", "echo")],
+            false,
+        ),
         (&greet, vec![("mcp-method", "prompts/get")], false),
     ] {
         let request = headers
             .iter()
-            .fold(bare(&server, message), |request, (name, value)| request.header(*name, *value));
+            .fold(bare(&server, message), |request, (name, value)| {
+                request.header(*name, *value)
+            });
         let answer = sent(request).await;
 
         let expected = if fits { 200 } else { 400 };
@@ -223,7 +338,12 @@ async fn headers_that_do_not_say_what_the_body_says_are_refused() {
     }
     let twice = bare(&server, &list).header("mcp-method", "tools/list");
     let answer = sent(twice.header("mcp-protocol-version", "2026-07-28")).await;
-    assert_eq!((answer.status, answer.code()), (400, -32020), "{}", answer.text);
+    assert_eq!(
+        (answer.status, answer.code()),
+        (400, -32020),
+        "{}",
+        answer.text
+    );
 }
 
 /// RFC 9110 section 5.1: names of headers have no case.
@@ -232,9 +352,10 @@ async fn header_names_may_be_written_in_any_case() {
     let server = Switchboard::start().await;
     let titled = Client::builder().http1_title_case_headers().build();
     let titled = titled.expect("a client can be built");
-    let message = server
-        .stateless()
-        .message("tools/call", json!({"name": "echo", "arguments": {"text": "x"}}));
+    let message = server.stateless().message(
+        "tools/call",
+        json!({"name": "echo", "arguments": {"text": "x"}}),
+    );
 
     let request = post(&titled, &server.url("/mcp"))
         .header("MCP-Protocol-Version", "2026-07-28")
@@ -269,17 +390,37 @@ async fn an_annotated_argument_is_repeated_in_its_header() {
     let client = server.stateless();
 
     for (arguments, headers, runs_in) in [
-        (json!({"region": "eu"}), vec![("mcp-param-region", "eu")], Some("eu")),
-        (json!({"region": "eu"}), vec![("Mcp-Param-Region", "=?base64?ZXU=?=")], Some("eu")),
+        (
+            json!({"region": "eu"}),
+            vec![("mcp-param-region", "eu")],
+            Some("eu"),
+        ),
+        (
+            json!({"region": "eu"}),
+            vec![("Mcp-Param-Region", "=?base64?ZXU=?=")],
+            Some("eu"),
+        ),
         (
             json!({"region": " 世"}),
             vec![("mcp-param-region", "=?base64?IOS4lg==?=")],
             Some(" 世"),
         ),
         (json!({"region": "eu"}), vec![], None),
-        (json!({"region": "eu"}), vec![("mcp-param-region", "us")], None),
-        (json!({"region": "eu"}), vec![("mcp-param-region", "EU")], None),
-        (json!({"region": "eu"}), vec![("mcp-param-region", "=?base64?ZXU?=")], None),
+        (
+            json!({"region": "eu"}),
+            vec![("mcp-param-region", "us")],
+            None,
+        ),
+        (
+            json!({"region": "eu"}),
+            vec![("mcp-param-region", "EU")],
+            None,
+        ),
+        (
+            json!({"region": "eu"}),
+            vec![("mcp-param-region", "=?base64?ZXU?=")],
+            None,
+        ),
         (
             json!({"region": "eu"}),
             vec![("mcp-param-region", "eu"), ("mcp-param-region", "eu")],
@@ -287,17 +428,27 @@ async fn an_annotated_argument_is_repeated_in_its_header() {
         ),
         (json!({}), vec![], Some("nowhere")),
         (json!({}), vec![("mcp-param-region", "eu")], None),
-        (json!({"region": "eu"}), vec![("mcp-param-region", "eu"), ("mcp-param-zone", "1")], Some("eu")),
+        (
+            json!({"region": "eu"}),
+            vec![("mcp-param-region", "eu"), ("mcp-param-zone", "1")],
+            Some("eu"),
+        ),
     ] {
         let params = json!({"name": "test_x_mcp_header", "arguments": arguments});
         let message = client.message("tools/call", params);
         let request = headers
             .iter()
-            .fold(client.request(&message), |request, (name, value)| request.header(*name, *value));
+            .fold(client.request(&message), |request, (name, value)| {
+                request.header(*name, *value)
+            });
         let answer = client.send(request).await;
 
         if let Some(region) = runs_in {
-            assert_eq!(answer.tool_text(), format!("Region: {region}"), "{headers:?}");
+            assert_eq!(
+                answer.tool_text(),
+                format!("Region: {region}"),
+                "{headers:?}"
+            );
         } else {
             let found = (answer.status, answer.code());
             assert_eq!(found, (400, -32020), "{arguments} {headers:?}");
@@ -311,19 +462,34 @@ async fn an_annotated_argument_is_repeated_in_its_header() {
 async fn a_published_annotation_is_a_header_name_of_its_own() {
     let server = Switchboard::with().builtin("conformance").start().await;
 
-    let listed = server.stateless().call("tools/list", json!({})).await.result();
+    let listed = server
+        .stateless()
+        .call("tools/list", json!({}))
+        .await
+        .result();
 
     let mut annotated = 0;
     for tool in listed["tools"].as_array().expect("tools are a list") {
         let mut names = BTreeSet::new();
         let properties = tool["inputSchema"]["properties"].as_object();
-        for property in properties.into_iter().flat_map(|properties| properties.values()) {
+        for property in properties
+            .into_iter()
+            .flat_map(|properties| properties.values())
+        {
             if let Some(name) = property.get("x-mcp-header") {
                 let name = name.as_str().expect("a header name is text");
-                let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+                let is_token =
+                    |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
                 assert!(!name.is_empty() && name.bytes().all(is_token), "{name:?}");
-                assert!(names.insert(name.to_ascii_lowercase()), "{name:?} comes twice");
-                assert!(["string", "integer", "boolean"].map(Value::from).contains(&property["type"]));
+                assert!(
+                    names.insert(name.to_ascii_lowercase()),
+                    "{name:?} comes twice"
+                );
+                assert!(
+                    ["string", "integer", "boolean"]
+                        .map(Value::from)
+                        .contains(&property["type"])
+                );
                 annotated += 1;
             }
         }
@@ -362,7 +528,11 @@ async fn a_call_that_tells_progress_streams_it_and_then_its_answer() {
     }
     assert_eq!(reached, 5.0);
     for event in &events {
-        assert_eq!((&event.id, event.retry), (&None, None), "nothing to come back to");
+        assert_eq!(
+            (&event.id, event.retry),
+            (&None, None),
+            "nothing to come back to"
+        );
     }
 }
 
@@ -375,7 +545,11 @@ async fn progress_is_told_only_to_those_who_asked() {
     let answer = server.stateless().tool("countdown", arguments).await;
 
     assert_eq!(answer.tool_text(), "counted down from 4: liftoff");
-    let messages = if answer.is_stream() { answer.events().len() } else { 1 };
+    let messages = if answer.is_stream() {
+        answer.events().len()
+    } else {
+        1
+    };
     assert_eq!(messages, 1, "{}", answer.text);
 }
 
@@ -463,7 +637,11 @@ async fn log_lines_come_only_to_the_request_that_asked_and_at_its_level() {
     ] {
         let answer = call(level).await;
         assert_eq!(answer.tool_text(), "Logging tool completed");
-        let events = if answer.is_stream() { answer.events() } else { Vec::new() };
+        let events = if answer.is_stream() {
+            answer.events()
+        } else {
+            Vec::new()
+        };
         let logged: Vec<_> = events
             .iter()
             .filter(|event| event.method() == "notifications/message")
@@ -504,7 +682,9 @@ async fn a_resource_that_is_not_there_is_an_invalid_parameter() {
     let server = Switchboard::start().await;
     let client = server.stateless();
 
-    let answer = client.call("resources/read", json!({"uri": "clock://then"})).await;
+    let answer = client
+        .call("resources/read", json!({"uri": "clock://then"}))
+        .await;
 
     assert_eq!((answer.status, answer.code()), (200, -32602));
     let message = answer.message();
@@ -520,7 +700,10 @@ async fn names_and_cursors_nobody_gave_out_are_invalid_parameters() {
 
     for (method, params) in [
         ("tools/call", json!({"name": "nobody", "arguments": {}})),
-        ("tools/call", json!({"name": "ECHO", "arguments": {"text": "x"}})),
+        (
+            "tools/call",
+            json!({"name": "ECHO", "arguments": {"text": "x"}}),
+        ),
         ("tools/call", json!({"name": "", "arguments": {}})),
         ("tools/call", json!({"arguments": {}})),
         ("tools/call", json!({"name": "echo", "arguments": ["x"]})),
@@ -542,7 +725,11 @@ async fn names_and_cursors_nobody_gave_out_are_invalid_parameters() {
         ),
     ] {
         let answer = client.call(method, params.clone()).await;
-        assert_eq!((answer.status, answer.code()), (200, -32602), "{method} {params}");
+        assert_eq!(
+            (answer.status, answer.code()),
+            (200, -32602),
+            "{method} {params}"
+        );
     }
 }
 
@@ -593,17 +780,28 @@ async fn completion_offers_what_begins_like_it() {
 async fn lists_depend_on_nothing_but_what_is_offered() {
     let one = Switchboard::with().builtin("conformance").start().await;
     let other = Switchboard::with().builtin("conformance").start().await;
-    let methods = ["tools/list", "prompts/list", "resources/list", "resources/templates/list"];
+    let methods = [
+        "tools/list",
+        "prompts/list",
+        "resources/list",
+        "resources/templates/list",
+    ];
 
     for method in methods {
         let first = one.stateless().call(method, json!({})).await.result();
 
         let _session = one.session("2025-11-25").await;
-        let client = one.stateless().with(json!({"sampling": {}, "elicitation": {}}));
+        let client = one
+            .stateless()
+            .with(json!({"sampling": {}, "elicitation": {}}));
         client.tool("test_simple_text", json!({})).await;
         client.tool("test_trigger_tool_change", json!({})).await;
 
-        assert_eq!(client.call(method, json!({})).await.result(), first, "{method}");
+        assert_eq!(
+            client.call(method, json!({})).await.result(),
+            first,
+            "{method}"
+        );
         let elsewhere = other.stateless().call(method, json!({})).await.result();
         assert_eq!(elsewhere, first, "{method}");
     }

@@ -6,6 +6,7 @@ pub mod events;
 pub mod http_sse;
 pub mod reading;
 pub mod server;
+pub mod stdio;
 pub mod tools;
 pub mod signals;
 
