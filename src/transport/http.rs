@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use actix_web::dev::Extensions;
 use actix_web::rt::net::TcpStream;
@@ -60,13 +61,17 @@ pub struct Doorkeeper {
 
 /// A connection; counted for as long as actix keeps it.
 #[derive(Debug)]
-struct Counted {
+pub(in crate::transport) struct Connection {
+    /// The request being answered has a body that nobody has read to its end.
+    pub(in crate::transport) unread: AtomicBool,
+    /// Its last request has come: whatever follows is not looked at.
+    pub(in crate::transport) last: AtomicBool,
     address: Option<IpAddr>,
     addresses: Arc<dashmap::DashMap<IpAddr, usize>>,
     _gauged: Gauged,
 }
 
-impl Drop for Counted {
+impl Drop for Connection {
     fn drop(&mut self) {
         let Some(address) = self.address else { return };
         if let dashmap::Entry::Occupied(mut entry) = self.addresses.entry(address) {
@@ -121,7 +126,9 @@ impl Doorkeeper {
                 let _closed = socket.shutdown(std::net::Shutdown::Both);
             }
         }
-        extensions.insert(Counted {
+        extensions.insert(Connection {
+            unread: AtomicBool::new(false),
+            last: AtomicBool::new(false),
             address,
             addresses: self.addresses.clone(),
             _gauged: self.metrics.connection(),

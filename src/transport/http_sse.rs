@@ -152,7 +152,7 @@ async fn take(
     }
     let config = &context.config;
     let head = Head::of(request.headers());
-    let meter = body::begin(request, config)?;
+    let begun = body::begin(request, config)?;
     if head.has_coded_body() {
         return Err(Refused::ContentEncoding);
     }
@@ -160,7 +160,7 @@ async fn take(
         return Err(Refused::ContentType);
     }
     let pipe = find(request.query_string(), pipes).ok_or(FindError::NotFound)?;
-    let bytes = body::read(meter, payload, config).await?;
+    let bytes = body::read(begun, request, payload, config).await?;
     match Body::parse(&bytes, &config.json)? {
         Body::Single(message) => pipe.take(message).await,
         Body::Batch(elements) if pipe.accepts_batches() => pipe.take_batch(elements).await,

@@ -104,6 +104,9 @@ pub enum Refused {
     /// A line on stdio is over the limit.
     #[error("the line is longer than {0} bytes")]
     Line(usize),
+    /// It came after the last request of its connection.
+    #[error("the connection was to be closed after the request before")]
+    Ended,
     /// The body came too slowly.
     #[error("the body did not arrive in time")]
     BodySlow,
@@ -210,6 +213,7 @@ impl Refused {
                 WireError::new(400, Code::PARSE_ERROR, format!("the body {text}"))
             }
             Self::Header(_)
+            | Self::Ended
             | Self::BodyBroken
             | Self::Parse(ParseError::NotJsonRpc(_))
             | Self::Batch
@@ -254,6 +258,7 @@ impl Refused {
             Self::BodySlow => Refusal::Slow,
             Self::ContentEncoding | Self::ContentType | Self::Accept(_) => Refusal::MediaType,
             Self::Header(_)
+            | Self::Ended
             | Self::Path
             | Self::HttpMethod(_)
             | Self::BodyBroken

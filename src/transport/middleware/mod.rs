@@ -1,18 +1,21 @@
 //! What every HTTP request passes before anything looks at its body, in this order:
 //!
+//! 0. [`ending`]: nothing comes after the last request of a connection.
 //! 1. [`head_limits`]: sizes first, since all that follows reads the head.
 //! 2. [`path`]: only canonical paths, so that what is matched is what was sent.
 //! 3. [`origin`]: `Host`, then `Origin`. Before authentication, so that a page of a foreign site
 //!    learns nothing, not even whether a token would have been needed.
 //! 4. [`cors`]: preflights are answered here; they carry no credential and reach no handler.
 //!
-//! On the way out [`cors`] adds what lets an allowed page read the answer.
+//! On the way out [`cors`] adds what lets an allowed page read the answer, and [`ending`] decides
+//! whether the connection can be used again.
 //!
 //! These are plain functions in one actix layer: a layer each costs an allocation per request.
 //!
 //! It does not authenticate, and it does not read bodies.
 
 pub mod cors;
+pub mod ending;
 pub mod head_limits;
 pub mod origin;
 pub mod path;
@@ -39,6 +42,7 @@ pub async fn guard<B: MessageBody>(
         .app_data::<Data<Context>>()
         .expect("invariant: every app carries its context")
         .clone();
+    ending::begin(&request);
     let mut response = match admit(&request, &context) {
         Ok(None) => next.call(request).await?.map_into_left_body(),
         Ok(Some(response)) => request.into_response(response).map_into_right_body(),
@@ -54,12 +58,14 @@ pub async fn guard<B: MessageBody>(
         }
     };
     cors::add(&mut response, &context.config);
+    ending::settle(&mut response);
     Ok(response)
 }
 
 /// `Some`: answered here.
 fn admit(request: &ServiceRequest, context: &Context) -> Result<Option<HttpResponse>, Refused> {
     let config = &context.config;
+    ending::check(request)?;
     head_limits::check(request.head(), config)?;
     path::check(request.uri())?;
     origin::check(request.head(), config)?;

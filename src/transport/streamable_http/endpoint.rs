@@ -114,7 +114,7 @@ fn not_stateless(arrived: Arrived<'_>) -> Result<(), Refused> {
 async fn post(arrived: Arrived<'_>, payload: Payload) -> Result<HttpResponse, RefusedRequest> {
     let config = &arrived.context.config;
     let head = arrived.head();
-    let meter = body::begin(arrived.request, config)?;
+    let begun = body::begin(arrived.request, config)?;
     if head.has_coded_body() {
         return Err(Refused::ContentEncoding.into());
     }
@@ -125,7 +125,7 @@ async fn post(arrived: Arrived<'_>, payload: Payload) -> Result<HttpResponse, Re
     if !accepts.json || !accepts.events {
         return Err(Refused::Accept("application/json and text/event-stream").into());
     }
-    let bytes = body::read(meter, payload, config).await?;
+    let bytes = body::read(begun, arrived.request, payload, config).await?;
     match Body::parse(&bytes, &config.json).map_err(Refused::Parse)? {
         Body::Single(message) => single(arrived, message).await,
         Body::Batch(elements) => batch(arrived, elements).await,
