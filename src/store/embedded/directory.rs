@@ -34,7 +34,7 @@ pub enum OpenError {
         holder: String,
     },
     /// The operating system does not let us.
-    #[error("{} cannot be created or written: {source}", .path.display())]
+    #[error("{} cannot be created or written", .path.display())]
     NotWritable {
         /// What could not be created or written.
         path: PathBuf,
