@@ -14,6 +14,7 @@ use super::config::{Config, Context, Endpoint};
 use super::http_sse::{self, Pipes};
 use super::reply::Refused;
 use super::streamable_http::endpoint;
+use crate::telemetry::events::{Event as _, Refused as RefusedEvent};
 use crate::telemetry::metrics::{Gauged, Metrics};
 
 /// Adds the endpoints, and HTTP+SSE beside them if it is on.
@@ -46,8 +47,14 @@ pub fn routes(
 }
 
 /// What is served where nothing is served.
-pub async fn nothing_here() -> actix_web::HttpResponse {
-    Refused::Path.respond(None)
+pub async fn nothing_here(context: Data<Context>) -> actix_web::HttpResponse {
+    let refused = Refused::Path;
+    RefusedEvent {
+        reason: refused.reason(),
+        detail: &refused,
+    }
+    .emit(&context.metrics);
+    refused.respond(None)
 }
 
 /// Counts connections, sets their options, and cuts those of an address that has too many.
