@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod client;
+pub mod command;
 pub mod events;
 pub mod http_sse;
 pub mod reading;
@@ -9,6 +10,7 @@ pub mod server;
 pub mod stdio;
 pub mod tools;
 pub mod signals;
+pub mod wire;
 
 pub use answer::Answer;
 pub use client::{Session, Stateless};
