@@ -22,9 +22,6 @@
 #![allow(
     clippy::disallowed_methods,
     reason = "scenarios run on their own runtime, beside the process under test"
-#![expect(
-    clippy::float_cmp,
-    reason = "metrics are numbers, and those compared here count whole things"
 )]
 #![allow(dead_code, reason = "the world offers more than today's scenarios use")]
 

@@ -7,9 +7,9 @@ pub mod events;
 pub mod http_sse;
 pub mod reading;
 pub mod server;
+pub mod signals;
 pub mod stdio;
 pub mod tools;
-pub mod signals;
 pub mod wire;
 
 pub use answer::Answer;

@@ -65,7 +65,7 @@ impl Piped {
     /// Writes one message as a line.
     pub async fn say(&mut self, message: &Value) {
         let mut line = message.to_string();
-        println!("-> {:.200}", line);
+        println!("-> {line:.200}");
         line.push('\n');
         self.write(line.as_bytes()).await;
     }
