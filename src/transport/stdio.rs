@@ -114,7 +114,14 @@ struct Process {
     /// The era of the first message that only one era has.
     pinned: Mutex<Option<Era>>,
     /// Stateless requests that run now.
-    running: Arc<Mutex<HashMap<RequestId, CancellationToken>>>,
+    running: Arc<Mutex<HashMap<RequestId, Running>>>,
+}
+
+/// A stateless request that runs.
+struct Running {
+    cancel: CancellationToken,
+    /// It ends by itself, and with a result, when the process is on its way out.
+    is_subscription: bool,
 }
 
 impl Process {
@@ -190,9 +197,9 @@ impl Process {
                 // Which era it belongs to shows in the request it names.
                 if notification.method == "notifications/cancelled"
                     && let Some(id) = dispatch::cancelled_request(&notification)
-                    && let Some(cancel) = self.lock_running().get(&id)
+                    && let Some(running) = self.lock_running().get(&id)
                 {
-                    cancel.cancel();
+                    running.cancel.cancel();
                     return;
                 }
                 self.pipe.take(Message::Notification(notification)).await;
@@ -214,7 +221,8 @@ impl Process {
 
     async fn stateless(&self, request: Request) {
         let id = request.id.clone();
-        let cancel = match self.enter(&id) {
+        let is_subscription = matches!(request.method, Method::Listen);
+        let cancel = match self.enter(&id, is_subscription) {
             Ok(cancel) => cancel,
             Err(why) => return self.refuse(&Refused::Entering(why), &id).await,
         };
@@ -227,7 +235,7 @@ impl Process {
         let description = service.describe(principal);
         let envelope = stateless::envelope(&request.method, &description, &self.context.config);
         let (pipe, out) = (self.pipe.clone(), self.out.clone());
-        if matches!(request.method, Method::Listen) {
+        if is_subscription {
             let listening = match Listening::begin(&request, &**service, principal).await {
                 Ok(listening) => listening,
                 Err(error) => return self.pipe.say(envelope.answer(&id, &Err(error)).1).await,
@@ -265,7 +273,11 @@ impl Process {
         });
     }
 
-    fn enter(&self, id: &RequestId) -> Result<CancellationToken, NotEntered> {
+    fn enter(
+        &self,
+        id: &RequestId,
+        is_subscription: bool,
+    ) -> Result<CancellationToken, NotEntered> {
         let mut running = self.lock_running();
         if running.contains_key(id) {
             return Err(NotEntered::Duplicate);
@@ -274,7 +286,11 @@ impl Process {
             return Err(NotEntered::Full);
         }
         let cancel = CancellationToken::new();
-        running.insert(id.clone(), cancel.clone());
+        let entered = Running {
+            cancel: cancel.clone(),
+            is_subscription,
+        };
+        running.insert(id.clone(), entered);
         Ok(cancel)
     }
 
@@ -291,9 +307,10 @@ impl Process {
         self.context
             .shutdown
             .advance(crate::runtime::shutdown::Phase::Draining);
-        let running = self.lock_running().values().cloned().collect::<Vec<_>>();
-        for cancel in running {
-            cancel.cancel();
+        for running in self.lock_running().values() {
+            if !running.is_subscription {
+                running.cancel.cancel();
+            }
         }
         self.pipe.close().await;
     }
@@ -309,14 +326,14 @@ impl Process {
             .get_or_insert(era);
     }
 
-    fn lock_running(&self) -> std::sync::MutexGuard<'_, HashMap<RequestId, CancellationToken>> {
+    fn lock_running(&self) -> std::sync::MutexGuard<'_, HashMap<RequestId, Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Takes a request out of the running ones when dropped.
 struct Leave {
-    running: Arc<Mutex<HashMap<RequestId, CancellationToken>>>,
+    running: Arc<Mutex<HashMap<RequestId, Running>>>,
     id: RequestId,
 }
 
