@@ -477,7 +477,7 @@ async fn subscriptions_share_a_pipe_and_end_on_their_own() {
             json!({"notifications": filter}),
         ))
     };
-    let change = |tool_name: &str| claiming(tool("change", tool_name, json!({})));
+    let change = |id: i64, name: &str| claiming(tool(id, name, json!({})));
 
     for (id, filter) in [
         (json!(1), json!({"toolsListChanged": true})),
@@ -495,7 +495,7 @@ async fn subscriptions_share_a_pipe_and_end_on_their_own() {
     let (answer, _) = server.ask(&listen(json!("bad"), json!(null))).await;
     assert_eq!(code_for(&answer, &json!("bad")), -32602);
 
-    server.say(&change("test_trigger_tool_change")).await;
+    server.say(&change(10, "test_trigger_tool_change")).await;
     server
         .say(&notification(
             "notifications/cancelled",
@@ -516,8 +516,8 @@ async fn subscriptions_share_a_pipe_and_end_on_their_own() {
     }
 
     // The cancelled one is silent, and its id is free; the other goes on.
-    server.ask(&change("test_trigger_tool_change")).await;
-    server.say(&change("test_trigger_prompt_change")).await;
+    server.ask(&change(11, "test_trigger_tool_change")).await;
+    server.say(&change(12, "test_trigger_prompt_change")).await;
     loop {
         let message = server.next().await;
         if message["method"] == "notifications/prompts/list_changed" {
