@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
+use tokio::io::AsyncWriteExt as _;
 
 use crate::admin::{self, Admin};
 use crate::builtin;
@@ -93,7 +94,7 @@ pub fn serve(settings: Settings) -> Result<(), StartError> {
     })
 }
 
-/// Serves standard input and output until the input ends.
+/// Serves standard input and output until the input ends or it is told to stop.
 ///
 /// # Errors
 /// [`StartError`].
@@ -113,12 +114,37 @@ pub fn stdio(mut settings: Settings) -> Result<(), StartError> {
             .expect("invariant: there is at least one endpoint");
         let context = assembled.context(&settings);
         let tasks = assembled.tasks.clone();
-        let served = stdio::serve(context, endpoint, tokio::io::stdin(), tokio::io::stdout());
+        let shutdown = assembled.shutdown.clone();
+        tasks.spawn(TaskKind::Upkeep, async move {
+            told_to_stop().await;
+            shutdown.advance(Phase::Draining);
+        });
+        let served = stdio::serve(context, endpoint, standard_input(), tokio::io::stdout());
         let result = served.await.map_err(StartError::Stdio);
         assembled.shutdown.advance(Phase::Stopping);
         let _cut = tokio::time::timeout(STEP, tasks.idle()).await;
         result
     })
+}
+
+/// Standard input, read on a thread of its own: a read that nobody ends must not hold up stopping.
+fn standard_input() -> impl tokio::io::AsyncRead {
+    use std::io::Read as _;
+    /// What one read takes; more waits in the pipe.
+    const READ: usize = 64 * 1024;
+    let (input, mut sink) = tokio::io::simplex(READ);
+    let runtime = tokio::runtime::Handle::current();
+    std::thread::spawn(move || {
+        let mut buffer = vec![0; READ];
+        // The end of the input, and an input that cannot be read, end the pipe by dropping `sink`.
+        while let Ok(count @ 1..) = io::stdin().lock().read(&mut buffer) {
+            let written = runtime.block_on(sink.write_all(&buffer[..count]));
+            if written.is_err() {
+                break;
+            }
+        }
+    });
+    input
 }
 
 /// Runs `main` inside an actix system, with the main runtime beside it.

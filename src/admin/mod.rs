@@ -25,10 +25,11 @@ pub struct Admin {
 
 /// Adds `/health`, `/ready` and `/metrics`.
 pub fn routes(app: &mut ServiceConfig, admin: &Admin) {
+    // A resource each, so that other methods are refused as such.
     app.app_data(Data::new(admin.clone()))
-        .route("/health", web::get().to(health))
-        .route("/ready", web::get().to(ready))
-        .route("/metrics", web::get().to(metrics));
+        .service(web::resource("/health").get(health))
+        .service(web::resource("/ready").get(ready))
+        .service(web::resource("/metrics").get(metrics));
 }
 
 /// Live: answering is the proof.

@@ -19,8 +19,8 @@ use super::checkpoint;
 use super::event_log::{EventId, LogWriter, StreamName};
 use super::handle::SessionHandle;
 use super::messages::{
-    Answer, AnswerQuestion, Attach, Claimed, Died, End, GiveUpQuestion, MakeChange, OpenQuestion,
-    StreamEnded, Written,
+    Answer, AnswerQuestion, Attach, Claimed, Died, End, GiveUpQuestion, KeepWatch, MakeChange,
+    OpenQuestion, StreamEnded, Written,
 };
 use super::record::Changing;
 use super::standing_stream::StandingStream;
@@ -43,8 +43,9 @@ pub struct Session {
     attaching: HashMap<Attempt, Attaching>,
     /// Ends the task of the standing stream when replaced or dropped.
     standing: Option<DropGuard>,
-    /// What changed while no standing stream is open.
-    watch: Option<Watch>,
+    /// What changed while no standing stream is open: at most one for each subscription, and the
+    /// one that the last stream gave back.
+    watches: Vec<Watch>,
     questions: HashMap<QuestionNumber, oneshot::Sender<Answer>>,
     changes: HashMap<Ticket, oneshot::Sender<Result<(), StoreError>>>,
     notice: DeathNotice,
@@ -99,7 +100,7 @@ impl Session {
                 version,
                 attaching: HashMap::new(),
                 standing: None,
-                watch: None,
+                watches: Vec::new(),
                 questions: HashMap::new(),
                 changes: HashMap::new(),
             }
@@ -180,7 +181,7 @@ impl Session {
             log,
             connection,
             after,
-            watch: self.watch.take(),
+            watches: std::mem::take(&mut self.watches),
             seen: self.handle.changing().seen,
             stop,
         };
@@ -281,9 +282,23 @@ impl Handler<StreamEnded> for Session {
     type Result = ();
 
     fn handle(&mut self, message: StreamEnded, _: &mut Context<Self>) {
-        self.state.stream_ended(message.epoch);
-        if self.watch.is_none() && !self.state.changing().subscriptions.is_empty() {
-            self.watch = message.watch;
+        if self.state.stream_ended(message.epoch) {
+            self.standing = None;
+        }
+        if !self.state.changing().subscriptions.is_empty() {
+            self.watches.extend(message.watch);
+        }
+    }
+}
+
+impl Handler<KeepWatch> for Session {
+    type Result = ();
+
+    fn handle(&mut self, KeepWatch(watch): KeepWatch, _: &mut Context<Self>) {
+        // An open standing stream watches for itself.
+        let subscriptions = self.state.changing().subscriptions.len();
+        if self.standing.is_none() && self.watches.len() <= subscriptions {
+            self.watches.push(watch);
         }
     }
 }

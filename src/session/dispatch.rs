@@ -120,6 +120,8 @@ async fn subscribe(session: SessionHandle, params: Params) -> Result<Reply, Serv
         return Err(ServiceError::ResourceNotFound { uri });
     }
     session.change(Change::Subscribe(uri)).await?;
+    // Kept until a standing stream watches for itself, so that nothing falls in between.
+    session.keep_watch(watch);
     Ok(empty())
 }
 

@@ -16,7 +16,9 @@ use super::call_stream::CallStream;
 use super::event_log::{EventId, LogWriter, StreamName};
 use super::id::SessionId;
 use super::in_flight::{InFlight, NotEntered};
-use super::messages::{Answer, AnswerQuestion, Attach, GiveUpQuestion, MakeChange, OpenQuestion};
+use super::messages::{
+    Answer, AnswerQuestion, Attach, GiveUpQuestion, KeepWatch, MakeChange, OpenQuestion,
+};
 use super::record::{Change, Changing, Negotiated};
 use super::sessions::Shared;
 use super::state::QuestionNumber;
@@ -25,6 +27,7 @@ use crate::protocol::jsonrpc::{RequestId, Response};
 use crate::protocol::logging::LogLevel;
 use crate::protocol::raw::RawJson;
 use crate::runtime::clock::Timestamp;
+use crate::service::changes::Watch;
 use crate::service::event::{self, Event, EventReceiver, EventSender};
 use crate::service::{AskError, Service, ServiceError};
 use crate::telemetry::events::{Event as _, StoreFailed};
@@ -317,6 +320,14 @@ impl SessionHandle {
         })
         .await
         .unwrap_or(false)
+    }
+
+    /// Keeps what a fresh subscription watches until a standing stream tells it.
+    pub(super) fn keep_watch(&self, watch: Watch) {
+        if let Some(addr) = self.0.slot.get() {
+            // Dropped by a full or closed mailbox, the standing stream still watches from its start.
+            drop(addr.try_send(KeepWatch(watch)));
+        }
     }
 
     /// Changes state; returns when the change is in the store.

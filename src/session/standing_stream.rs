@@ -6,7 +6,10 @@
 //!
 //! Spec: 2025-11-25 basic/transports, listening for messages from the server.
 
+use std::collections::BTreeSet;
+
 use bytestring::ByteString;
+use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
 use super::event_log::{EventId, LogWriter, StreamName};
@@ -28,7 +31,7 @@ pub(super) struct StandingStream {
     pub(super) connection: EventSender,
     pub(super) after: Option<EventId>,
     /// Changes gathered since the last standing stream ended.
-    pub(super) watch: Option<Watch>,
+    pub(super) watches: Vec<Watch>,
     /// The lists as the client last heard of them. Kept here because what the session remembers
     /// lags behind: it is written first.
     pub(super) seen: CatalogDigest,
@@ -41,7 +44,7 @@ struct Ended;
 impl StandingStream {
     /// Runs until the stream ends; gives back the watch.
     pub(super) async fn run(mut self) -> Option<Watch> {
-        let mut watch = self.watch.take();
+        let mut watch = None;
         let stop = self.stop.clone();
         let connection = self.connection.clone();
         let shutdown = self.handle.inner().shared.shutdown.clone();
@@ -76,10 +79,9 @@ impl StandingStream {
             changed.as_mut().enable();
             // The new watch is made before the old one goes, so that nothing falls between them.
             let fresh = self.watch_all().await;
-            if let Some(old) = watch.take() {
-                self.drain(old).await?;
-            }
+            self.watches.extend(watch.take());
             *watch = fresh;
+            self.tell_gathered().await?;
             self.tell_catalog_changes().await?;
             let Some(watching) = watch.as_ref() else {
                 changed.await;
@@ -116,11 +118,18 @@ impl StandingStream {
         }
     }
 
-    /// Tells what an old watch has gathered.
-    async fn drain(&mut self, old: Watch) -> Result<(), Ended> {
-        use futures_util::FutureExt as _;
-        if let Some(changes) = old.changed().now_or_never() {
-            for change in changes {
+    /// Tells what older watches have gathered, each change once, and lets them go.
+    async fn tell_gathered(&mut self) -> Result<(), Ended> {
+        let gathered = std::mem::take(&mut self.watches)
+            .iter()
+            .filter_map(|watch| watch.changed().now_or_never())
+            .flatten()
+            .collect::<BTreeSet<_>>();
+        let subscriptions = self.handle.changing().subscriptions;
+        for change in gathered {
+            let unsubscribed =
+                matches!(&change, Change::Resource(uri) if !subscriptions.contains(uri));
+            if !unsubscribed {
                 self.tell(&change).await?;
             }
         }

@@ -101,11 +101,13 @@ impl State {
         effects
     }
 
-    /// The standing stream of that epoch has ended by itself.
-    pub fn stream_ended(&mut self, epoch: Epoch) {
-        if self.standing == Some(epoch) {
+    /// The standing stream of that epoch has ended by itself. `false`: another is open by now.
+    pub fn stream_ended(&mut self, epoch: Epoch) -> bool {
+        let is_present = self.standing == Some(epoch);
+        if is_present {
             self.standing = None;
         }
+        is_present
     }
 
     /// A call wants to ask the client something; `None` when too much is open already.
@@ -217,7 +219,7 @@ mod tests {
                 Effect::StartStanding(second, Epoch(2))
             ]
         );
-        state.stream_ended(Epoch(1));
+        assert!(!state.stream_ended(Epoch(1)));
         let (third, _) = state.attach();
         assert_eq!(
             state.claimed(third, Epoch(3))[0],

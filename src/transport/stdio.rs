@@ -30,6 +30,7 @@ use crate::protocol::jsonrpc::{Body, Message, Request, RequestId};
 use crate::protocol::meta::{MetaError, PROTOCOL_VERSION_KEY};
 use crate::protocol::method::Method;
 use crate::protocol::version::{Era, ProtocolVersion};
+use crate::runtime::shutdown::Phase;
 use crate::runtime::tasks::TaskKind;
 use crate::service::ServiceError;
 use crate::service::event::{self, Event, EventReceiver, EventSender};
@@ -41,7 +42,8 @@ const READ: usize = 64 * 1024;
 /// Stateless requests that may run at once; what one session may have in the other era.
 const RUNNING_MAX: usize = 256;
 
-/// Serves `input` and `output` until `input` ends and what runs was cancelled or has answered.
+/// Serves `input` and `output` until `input` ends or the process drains, and what ran has answered
+/// or was cancelled.
 ///
 /// # Errors
 /// When reading or writing fails.
@@ -129,7 +131,11 @@ impl Process {
         let mut lines = Lines::new(self.context.config.line_max);
         let mut buffer = vec![0; READ];
         loop {
-            let count = input.read(&mut buffer).await?;
+            let count = tokio::select! {
+                count = input.read(&mut buffer) => count?,
+                // Told to stop: what came so far was served, and nothing more is read.
+                () = self.context.shutdown.reached(Phase::Draining) => return Ok(()),
+            };
             if count == 0 {
                 // A last line without its newline is a line.
                 if let Some(line) = lines.rest() {
@@ -304,9 +310,7 @@ impl Process {
         // does not want to wait. The grace that decides between fast and slow answers serves both.
         let grace = self.context.config.grace;
         let _cut = tokio::time::timeout(grace, self.pipe.calls_ended()).await;
-        self.context
-            .shutdown
-            .advance(crate::runtime::shutdown::Phase::Draining);
+        self.context.shutdown.advance(Phase::Draining);
         for running in self.lock_running().values() {
             if !running.is_subscription {
                 running.cancel.cancel();

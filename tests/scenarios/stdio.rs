@@ -289,9 +289,19 @@ async fn a_terminated_server_ends_though_its_input_is_open() {
     server.say(&call).await;
     server.next().await;
 
-    let (_, left) = server.terminate().await;
+    let listen = json!({"notifications": {"toolsListChanged": true}});
+    server
+        .say(&claiming(request("l", "subscriptions/listen", listen)))
+        .await;
+    while server.next().await["method"] != "notifications/subscriptions/acknowledged" {}
 
-    assert!(left.iter().all(|message| message.get("id").is_none()));
+    let (status, left) = server.terminate().await;
+
+    assert_eq!(status.code(), Some(0));
+    let answered = left.iter().filter(|message| message["id"].is_i64());
+    assert_eq!(answered.count(), 0, "a cancelled call is not answered");
+    let closing = left.iter().find(|message| message["id"] == "l");
+    assert!(closing.is_some(), "a subscription ends with its result");
 }
 
 /// basic/utilities/cancellation: after it, nothing more is said for that request.
