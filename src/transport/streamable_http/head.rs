@@ -1,9 +1,16 @@
 //! The headers that steer a request: each once, printable, or refused.
 
-use actix_web::http::header::{self, HeaderMap};
+use actix_web::http::header::{self, AsHeaderName, HeaderMap, HeaderName};
 
 use crate::protocol::headers;
 use crate::transport::reply::Refused;
+
+// Made once: a lookup by text would check and copy the name each time.
+static PROTOCOL_VERSION: HeaderName = HeaderName::from_static(headers::PROTOCOL_VERSION);
+static SESSION_ID: HeaderName = HeaderName::from_static(headers::SESSION_ID);
+static LAST_EVENT_ID: HeaderName = HeaderName::from_static(headers::LAST_EVENT_ID);
+pub(super) static METHOD: HeaderName = HeaderName::from_static(headers::METHOD);
+pub(super) static NAME: HeaderName = HeaderName::from_static(headers::NAME);
 
 /// The headers of one request that this transport reads.
 #[derive(Debug)]
@@ -22,35 +29,35 @@ impl<'a> Head<'a> {
     }
 
     pub(in crate::transport) fn version(&self) -> Result<Option<&'a str>, Refused> {
-        self.once(headers::PROTOCOL_VERSION)
+        self.once(&PROTOCOL_VERSION)
     }
 
     pub(in crate::transport) fn session_id(&self) -> Result<Option<&'a str>, Refused> {
-        self.once(headers::SESSION_ID)
+        self.once(&SESSION_ID)
     }
 
     pub(in crate::transport) fn last_event_id(&self) -> Result<Option<&'a str>, Refused> {
-        self.once(headers::LAST_EVENT_ID)
+        self.once(&LAST_EVENT_ID)
     }
 
     /// The only value of a header, without outer whitespace.
     pub(in crate::transport) fn once(
         &self,
-        name: &'static str,
+        name: &'static HeaderName,
     ) -> Result<Option<&'a str>, Refused> {
         let mut values = self.0.get_all(name);
         let Some(value) = values.next() else {
             return Ok(None);
         };
-        let text = value.to_str().map_err(|_| Refused::Header(name))?;
+        let text = value.to_str().map_err(|_| Refused::Header(name.as_str()))?;
         if values.next().is_some() {
-            return Err(Refused::Header(name));
+            return Err(Refused::Header(name.as_str()));
         }
         Ok(Some(text.trim_matches([' ', '\t'])))
     }
 
     /// The first value of a header as bytes, and whether there are more.
-    pub(in crate::transport) fn raw(&self, name: &str) -> (Option<&'a [u8]>, bool) {
+    pub(in crate::transport) fn raw(&self, name: impl AsHeaderName) -> (Option<&'a [u8]>, bool) {
         let mut values = self.0.get_all(name);
         let first = values.next().map(|value| value.as_bytes().trim_ascii());
         (first, values.next().is_some())
@@ -83,18 +90,20 @@ impl<'a> Head<'a> {
         for value in self.0.get_all(header::ACCEPT) {
             for range in value.to_str().unwrap_or("").split(',') {
                 let mut parts = range.split(';').map(str::trim);
-                let essence = parts.next().unwrap_or("").to_ascii_lowercase();
+                let essence = parts.next().unwrap_or("");
                 let wanted = !parts.any(is_zero_quality);
-                match essence.as_str() {
-                    "*/*" => {
-                        prefer(&mut json, 1, wanted);
-                        prefer(&mut events, 1, wanted);
-                    }
-                    "application/*" => prefer(&mut json, 2, wanted),
-                    "text/*" => prefer(&mut events, 2, wanted),
-                    "application/json" => prefer(&mut json, 3, wanted),
-                    "text/event-stream" => prefer(&mut events, 3, wanted),
-                    _ => {}
+                let is = |range: &str| essence.eq_ignore_ascii_case(range);
+                if is("application/json") {
+                    prefer(&mut json, 3, wanted);
+                } else if is("text/event-stream") {
+                    prefer(&mut events, 3, wanted);
+                } else if is("application/*") {
+                    prefer(&mut json, 2, wanted);
+                } else if is("text/*") {
+                    prefer(&mut events, 2, wanted);
+                } else if is("*/*") {
+                    prefer(&mut json, 1, wanted);
+                    prefer(&mut events, 1, wanted);
                 }
             }
         }
@@ -153,7 +162,7 @@ mod tests {
     #[test]
     fn a_steering_header_comes_once() {
         let mut headers = HeaderMap::new();
-        let name = header::HeaderName::from_static(headers::SESSION_ID);
+        let name = HeaderName::from_static(headers::SESSION_ID);
         headers.append(name.clone(), HeaderValue::from_static(" a "));
         assert_eq!(Head::of(&headers).session_id().unwrap(), Some("a"));
         headers.append(name, HeaderValue::from_static("a"));

@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use super::endpoint::{Arrived, RefusedRequest};
-use super::head::Head;
+use super::head::{self, Head};
 use crate::protocol::headers;
 use crate::protocol::jsonrpc::{Message, Request};
 use crate::protocol::method::Method;
@@ -44,7 +44,7 @@ pub(super) async fn post(
         }
         Message::Notification(notification) => {
             // The core defines none over HTTP, so all are accepted and dropped.
-            let method = arrived.head().once(headers::METHOD);
+            let method = arrived.head().once(&head::METHOD);
             match method {
                 Ok(None) => Ok(HttpResponse::Accepted().finish()),
                 Ok(Some(method)) if method == notification.method => {
@@ -67,7 +67,7 @@ fn check_headers(arrived: Arrived<'_>, request: &Request) -> Result<(), Refused>
         if !name.as_str().starts_with("mcp-") {
             continue;
         }
-        let (value, repeated) = head.raw(name.as_str());
+        let (value, repeated) = head.raw(name);
         // Also those we know nothing of: somebody in front of us may route by them.
         if repeated || !value.is_some_and(headers::is_printable) {
             return Err(Refused::HeaderMismatch(format!(
@@ -75,7 +75,7 @@ fn check_headers(arrived: Arrived<'_>, request: &Request) -> Result<(), Refused>
             )));
         }
     }
-    match head.raw(headers::METHOD).0 {
+    match head.raw(&head::METHOD).0 {
         Some(method) if method == request.method.as_str().as_bytes() => {}
         Some(_) => return Err(differs(headers::METHOD, "the request's method")),
         None => return Err(missing(headers::METHOD)),
@@ -121,7 +121,7 @@ fn check_headers(arrived: Arrived<'_>, request: &Request) -> Result<(), Refused>
 
 fn check_name(head: &Head<'_>, expected: &str) -> Result<(), Refused> {
     let raw = head
-        .raw(headers::NAME)
+        .raw(&head::NAME)
         .0
         .ok_or_else(|| missing(headers::NAME))?;
     let name = headers::decode_value(raw)
