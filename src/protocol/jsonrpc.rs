@@ -9,13 +9,14 @@
 //! Spec: JSON-RPC 2.0; basic/index, messages (all revisions).
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::method::Method;
+use super::params::HeadAt;
 use super::prescan::{self, PrescanError, Shape};
 use super::raw::{self, RawJson};
 
@@ -83,20 +84,36 @@ impl fmt::Display for RequestId {
 pub struct ProgressToken(pub RequestId);
 
 /// The `params` of a message: an object, or nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Params(Option<RawJson>);
+#[derive(Clone, Debug, Default)]
+pub struct Params {
+    object: Option<RawJson>,
+    /// What the first look into them found.
+    head: OnceLock<HeadAt>,
+}
+
+impl PartialEq for Params {
+    /// Whoever has looked into them is no part of what they are.
+    fn eq(&self, other: &Self) -> bool {
+        self.object == other.object
+    }
+}
+
+impl Eq for Params {}
 
 impl Params {
     /// Params from an object.
     #[must_use]
     pub const fn new(object: RawJson) -> Self {
-        Self(Some(object))
+        Self {
+            object: Some(object),
+            head: OnceLock::new(),
+        }
     }
 
     /// The object, if there is one.
     #[must_use]
     pub const fn raw(&self) -> Option<&RawJson> {
-        self.0.as_ref()
+        self.object.as_ref()
     }
 
     /// Decodes them; absent params decode like `{}`.
@@ -104,7 +121,18 @@ impl Params {
     /// # Errors
     /// When they do not have the shape of `T`.
     pub fn decode<'a, T: Deserialize<'a>>(&'a self) -> Result<T, raw::ShapeError> {
-        raw::decode(self.0.as_ref().map_or("{}", RawJson::as_str))
+        raw::decode(self.object.as_ref().map_or("{}", RawJson::as_str))
+    }
+
+    /// What the first look found, or now finds.
+    pub(super) fn head_at(
+        &self,
+        find: impl FnOnce() -> Result<HeadAt, raw::ShapeError>,
+    ) -> Result<&HeadAt, raw::ShapeError> {
+        match self.head.get() {
+            Some(found) => Ok(found),
+            None => find().map(|found| self.head.get_or_init(|| found)),
+        }
     }
 }
 

@@ -90,10 +90,10 @@ impl<'a> MetaHead<'a> {
     ///
     /// # Errors
     /// [`MetaError::NotAnObject`].
-    pub fn of(raw: Option<&'a RawValue>) -> Result<Self, MetaError> {
+    pub fn of(raw: Option<&'a str>) -> Result<Self, MetaError> {
         match raw {
             None => Ok(Self::default()),
-            Some(raw) => raw::decode(raw.get()).map_err(|_| MetaError::NotAnObject),
+            Some(raw) => raw::decode(raw).map_err(|_| MetaError::NotAnObject),
         }
     }
 

@@ -267,7 +267,7 @@ fn binding(
     let mut arguments = String::new();
     // Absent, `null` and `{}` are the same call.
     match head.arguments {
-        Some(given) if given.get() != "null" => canonical(given, &mut arguments),
+        Some(given) if given != "null" => canonical(given, &mut arguments),
         Some(_) | None => arguments.push_str("{}"),
     }
     Ok(seal::digest(&[
@@ -281,8 +281,8 @@ fn binding(
 
 /// The same text for the same value: members sorted, strings spelled one way, no white space.
 /// Numbers stay as they came, so that none loses digits on the way.
-fn canonical(value: &RawValue, out: &mut String) {
-    let text = value.get().trim_ascii();
+fn canonical(value: &str, out: &mut String) {
+    let text = value.trim_ascii();
     if let Some(members) = text
         .starts_with('{')
         .then(|| serde_json::from_str::<BTreeMap<String, &RawValue>>(text).ok())
@@ -293,7 +293,7 @@ fn canonical(value: &RawValue, out: &mut String) {
             out.push_str(if at == 0 { "" } else { "," });
             out.push_str(&serde_json::Value::from(key).to_string());
             out.push(':');
-            canonical(member, out);
+            canonical(member.get(), out);
         }
         out.push('}');
     } else if let Some(elements) = text
@@ -304,7 +304,7 @@ fn canonical(value: &RawValue, out: &mut String) {
         out.push('[');
         for (at, element) in elements.into_iter().enumerate() {
             out.push_str(if at == 0 { "" } else { "," });
-            canonical(element, out);
+            canonical(element.get(), out);
         }
         out.push(']');
     } else if let Some(string) = text
@@ -338,7 +338,7 @@ mod tests {
         ] {
             let raw: &RawValue = serde_json::from_str(text).unwrap();
             let mut out = String::new();
-            canonical(raw, &mut out);
+            canonical(raw.get(), &mut out);
             assert_eq!(out, expected);
         }
     }

@@ -110,7 +110,7 @@ fn check_headers(arrived: Arrived<'_>, request: &Request) -> Result<(), Refused>
         if let Some(annotated) = service.header_params(arrived.principal, tool) {
             let arguments = params
                 .arguments
-                .map(|raw| RawJson::from_valid(raw.get().to_owned()));
+                .map(|raw| RawJson::from_valid(raw.to_owned()));
             annotated
                 .check(arguments.as_ref(), |name| head.raw(name).0)
                 .map_err(|error| Refused::HeaderMismatch(error.to_string()))?;
