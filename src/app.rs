@@ -136,13 +136,15 @@ fn standard_input() -> impl tokio::io::AsyncRead {
     let runtime = tokio::runtime::Handle::current();
     std::thread::spawn(move || {
         let mut buffer = vec![0; READ];
-        // The end of the input, and an input that cannot be read, end the pipe by dropping `sink`.
         while let Ok(count @ 1..) = io::stdin().lock().read(&mut buffer) {
             let written = runtime.block_on(sink.write_all(&buffer[..count]));
             if written.is_err() {
                 break;
             }
         }
+        // The end of the input, and an input that cannot be read, end the pipe alike. Nobody left
+        // to read it is no reason to say anything.
+        let _unread = runtime.block_on(sink.shutdown());
     });
     input
 }
