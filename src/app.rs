@@ -33,7 +33,7 @@ use crate::service::Service;
 use crate::session::{self, Parts, Sessions};
 use crate::store::embedded::{EmbeddedStore, OpenError};
 use crate::store::memory::MemoryStore;
-use crate::store::{Incarnation, Store};
+use crate::store::{Bounds, Incarnation, Store};
 use crate::telemetry::events::{Cautioned, Draining, Event as _, Started, StopStep, Stopped};
 use crate::telemetry::metrics::Metrics;
 use crate::transport::http::Doorkeeper;
@@ -436,7 +436,7 @@ impl Running {
         Draining {
             deadline: drain,
             sessions: sessions.live(),
-            calls: tasks.running(),
+            tasks: tasks.running(),
         }
         .emit(&metrics);
         // Not ready; no new sessions; standing streams and listens are told and end.
@@ -500,7 +500,11 @@ enum OpenedStore {
 
 impl OpenedStore {
     fn open(settings: &Settings, clock: &Clock) -> Result<Self, StartError> {
-        let bounds = settings.store.bounds;
+        let bounds = Bounds {
+            // Without identities everybody is one principal, so its bound is that of the store.
+            scopes: settings.sessions.max_per_principal,
+            ..settings.store.bounds
+        };
         Ok(match &settings.store.kind {
             StoreKind::Memory => Self::Memory(Arc::new(MemoryStore::new(clock.clone(), bounds))),
             StoreKind::Embedded { directory } => Self::Embedded(
@@ -617,7 +621,6 @@ fn pipes(settings: &Settings, endpoints: &[Endpoint]) -> Option<Pipes> {
 fn session_config(settings: &Settings) -> session::Config {
     session::Config {
         max: settings.sessions.max,
-        max_per_principal: settings.sessions.max_per_principal,
         calls_per_session: settings.sessions.calls_per_session,
         idle_ttl: settings.sessions.idle_ttl,
         absolute_ttl: settings.sessions.absolute_ttl,

@@ -1,4 +1,4 @@
-//! Switchboard is a production server and gateway for the Model Context Protocol (MCP). One endpoint
+//! Switchboard is a production server for the Model Context Protocol (MCP). One endpoint
 //! serves every published revision at once, to clients that open sessions and to clients that do
 //! not; each session is an actor whose state outlives the process.
 //!

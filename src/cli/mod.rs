@@ -26,7 +26,7 @@ const FAILED: u8 = 1;
 /// Bad usage or configuration; clap's own complaints end with the same.
 const USAGE: u8 = 2;
 
-/// A production server and gateway for the Model Context Protocol.
+/// A production server for the Model Context Protocol.
 #[derive(Debug, Parser)]
 #[command(version)]
 pub struct Cli {

@@ -18,7 +18,7 @@ pub const SSE_PATH: &str = "/sse";
 /// HTTP+SSE: where its messages are posted.
 pub const MESSAGES_PATH: &str = "/messages";
 /// Log lines an operator can act on.
-pub const LOG_FILTER: &str = "info,actix_server=warn";
+pub const LOG_FILTER: &str = "info,actix_server=warn,actix_http=off";
 
 /// One request held whole in memory. 256 at once on one session: 1 GiB at the very worst, and
 /// `BODY_TOTAL` ends it.
@@ -69,7 +69,7 @@ pub const DRAIN: Period = Period::from_secs(30);
 
 /// Sessions whose home is this node: 20,000 x 14 KiB with a standing stream = 280 MiB.
 pub const SESSIONS: usize = 20_000;
-/// Sessions of one principal over all nodes: 100,000 x 2 KiB in the store = 200 MiB.
+/// Sessions of one principal, live or only in the store: 100,000 x 2 KiB = 200 MiB.
 pub const SESSIONS_PER_PRINCIPAL: usize = 100_000;
 /// Since the last use; an open stream and a running call are use.
 pub const IDLE_TTL: Period = Period::from_secs(3_600);

@@ -117,7 +117,7 @@ pub struct TimeoutSettings {
 pub struct SessionSettings {
     /// Sessions whose home is this node.
     pub max: usize,
-    /// Sessions of one principal, on all nodes.
+    /// Sessions of one principal, live or only in the store.
     pub max_per_principal: usize,
     /// How long an unused session is kept.
     pub idle_ttl: Duration,

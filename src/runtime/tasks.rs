@@ -13,7 +13,7 @@ use tokio_util::context::TokioContext;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-/// What a task is for; the name under which stopping reports it when it has to cut it.
+/// What a task is for, which decides whether stopping waits for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TaskKind {
     /// A call that became a stream.

@@ -282,11 +282,12 @@ impl Handler<StreamEnded> for Session {
     type Result = ();
 
     fn handle(&mut self, message: StreamEnded, _: &mut Context<Self>) {
+        // One that was replaced has nothing to give back: its successor watches for itself.
         if self.state.stream_ended(message.epoch) {
             self.standing = None;
-        }
-        if !self.state.changing().subscriptions.is_empty() {
-            self.watches.extend(message.watch);
+            if !self.state.changing().subscriptions.is_empty() {
+                self.watches.extend(message.watch);
+            }
         }
     }
 }

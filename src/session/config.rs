@@ -7,8 +7,6 @@ use std::time::Duration;
 pub struct Config {
     /// Live sessions on this node. 20,000 idle ones cost about 100 MiB.
     pub max: usize,
-    /// Live sessions of one principal on this node.
-    pub max_per_principal: usize,
     /// Running calls of one session.
     pub calls_per_session: usize,
     /// Unused for so long, a session ends.
@@ -29,7 +27,6 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             max: 20_000,
-            max_per_principal: 100_000,
             calls_per_session: 256,
             idle_ttl: Duration::from_secs(3_600),
             absolute_ttl: Duration::from_secs(24 * 3_600),

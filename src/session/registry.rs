@@ -46,8 +46,16 @@ type Waiting = oneshot::Sender<Result<Option<SessionHandle>, StoreError>>;
 #[derive(Debug)]
 pub struct Registry {
     shared: Arc<Shared>,
-    /// Who waits for a session that is being read from the store.
-    restoring: HashMap<SessionId, Vec<Waiting>>,
+    /// Sessions that are being read from the store.
+    restoring: HashMap<SessionId, Restoring>,
+}
+
+/// A session on its way back.
+#[derive(Debug, Default)]
+struct Restoring {
+    waiting: Vec<Waiting>,
+    /// It was closed meanwhile: what was read before is no session any more.
+    closed: bool,
 }
 
 impl Registry {
@@ -109,8 +117,7 @@ impl Registry {
         let Some(service) = self.shared.services.get(&negotiated.endpoint).cloned() else {
             return Ok(None);
         };
-        let principal = negotiated.principal.clone();
-        let place = Shared::take_place(&self.shared, &principal)
+        let place = Shared::take_place(&self.shared)
             .map_err(|_| StoreError::Full("this node has as many sessions as it may"))?;
         let handle = SessionHandle::new(
             id.clone(),
@@ -290,9 +297,10 @@ impl Handler<Restore> for Registry {
             drop(tx.send(Ok(Some(handle))));
             return MessageResult(rx);
         }
-        let waiting = self.restoring.entry(id.clone()).or_default();
-        waiting.push(tx);
-        if waiting.len() == 1 {
+        let is_read = self.restoring.contains_key(id.as_str());
+        let restoring = self.restoring.entry(id.clone()).or_default();
+        restoring.waiting.push(tx);
+        if !is_read {
             self.read(id, ctx);
         }
         MessageResult(rx)
@@ -303,7 +311,10 @@ impl Handler<RecordRead> for Registry {
     type Result = ();
 
     fn handle(&mut self, RecordRead { id, outcome }: RecordRead, _: &mut Context<Self>) {
+        let restoring = self.restoring.remove(&id).unwrap_or_default();
         let live = self.shared.live_handle(id.as_str());
+        // Read before it was closed, the record says nothing any more.
+        let outcome = if restoring.closed { Ok(None) } else { outcome };
         let answer = match (outcome, live) {
             // A dead actor is built again under the handle its callers already hold.
             (Ok(Some((value, version))), Some(handle)) => match checkpoint::decode(&value) {
@@ -332,7 +343,7 @@ impl Handler<RecordRead> for Registry {
             }
             (Err(error), _) => Err(error),
         };
-        for waiting in self.restoring.remove(&id).unwrap_or_default() {
+        for waiting in restoring.waiting {
             drop(waiting.send(answer.clone()));
         }
     }
@@ -351,6 +362,9 @@ impl Handler<Close> for Registry {
     type Result = ();
 
     fn handle(&mut self, Close(id, reason): Close, _: &mut Context<Self>) {
+        if let Some(restoring) = self.restoring.get_mut(id.as_str()) {
+            restoring.closed = true;
+        }
         self.end(&id, reason);
     }
 }

@@ -83,7 +83,6 @@ pub(super) struct Shared {
     mint: IdMint,
     questions: Seal,
     live: AtomicUsize,
-    live_by_principal: DashMap<Principal, usize>,
     registry: Mutex<Option<Addr<Registry>>>,
 }
 
@@ -114,7 +113,7 @@ pub enum OpenError {
     /// As many sessions live here as may.
     #[error("this node has as many sessions as it may")]
     Full,
-    /// As many sessions of this principal live here as may.
+    /// As many sessions of this principal are kept, live or not, as may.
     #[error("this principal has as many sessions as it may")]
     FullForPrincipal,
     /// The process is on its way out.
@@ -142,7 +141,6 @@ pub enum FindError {
 /// A place among the live sessions; given back when dropped.
 pub(super) struct Place {
     shared: Arc<Shared>,
-    principal: Principal,
     _gauged: Gauged,
 }
 
@@ -154,7 +152,7 @@ impl std::fmt::Debug for Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.shared.give_back(&self.principal);
+        self.shared.live.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -186,7 +184,6 @@ impl Sessions {
             metrics: parts.metrics,
             index: DashMap::new(),
             live: AtomicUsize::new(0),
-            live_by_principal: DashMap::new(),
             registry: Mutex::new(None),
         });
         Registry::start(&shared);
@@ -201,11 +198,16 @@ impl Sessions {
         }
     }
 
+    /// The registry, for tests of what it is told in which order.
+    #[cfg(test)]
+    pub(super) fn registry(&self) -> Addr<Registry> {
+        self.0.registry().expect("the registry lives")
+    }
+
     /// Kills the registry as a bug would.
     #[cfg(test)]
     pub(super) async fn kill_registry(&self) {
-        let registry = self.0.registry().expect("the registry lives");
-        assert!(registry.send(super::messages::Panic).await.is_err());
+        assert!(self.registry().send(super::messages::Panic).await.is_err());
     }
 
     /// Opens a session that outlives its connections. Its record is in the store when this
@@ -238,7 +240,7 @@ impl Sessions {
         if shared.shutdown.phase() > Phase::Running {
             return Err(OpenError::Draining);
         }
-        let place = Shared::take_place(shared, &new.principal)?;
+        let place = Shared::take_place(shared)?;
         let service = shared
             .services
             .get(&new.endpoint)
@@ -266,6 +268,7 @@ impl Sessions {
                 Ok(true) => {}
                 // 128 random bits do not repeat; if they seem to, trust nothing.
                 Ok(false) => return Err(OpenError::Unavailable),
+                Err(StoreError::Full(_)) => return Err(OpenError::FullForPrincipal),
                 Err(error) => {
                     let operation = StoreOperation::Create;
                     StoreFailed { operation, error }.emit(&shared.metrics);
@@ -438,10 +441,7 @@ impl Shared {
     }
 
     /// Takes a place among the live sessions.
-    pub(super) fn take_place(
-        shared: &Arc<Self>,
-        principal: &Principal,
-    ) -> Result<Place, OpenError> {
+    pub(super) fn take_place(shared: &Arc<Self>) -> Result<Place, OpenError> {
         let taken = shared
             .live
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |live| {
@@ -450,42 +450,15 @@ impl Shared {
         if taken.is_err() {
             return Err(OpenError::Full);
         }
-        let mut count = shared
-            .live_by_principal
-            .entry(principal.clone())
-            .or_insert(0);
-        *count += 1;
-        let too_many = *count > shared.config.max_per_principal;
-        drop(count);
-        let place = Place {
+        Ok(Place {
             shared: shared.clone(),
-            principal: principal.clone(),
             _gauged: shared.metrics.active_session(),
-        };
-        // Dropping the place gives both counts back.
-        if too_many {
-            Err(OpenError::FullForPrincipal)
-        } else {
-            Ok(place)
-        }
+        })
     }
 
     /// The session of that id, if it lives here. No guard of the index outlives this call.
     pub(super) fn live_handle(&self, id: &str) -> Option<SessionHandle> {
         self.index.get(id).map(|live| live.handle.clone())
-    }
-
-    fn give_back(&self, principal: &Principal) {
-        self.live.fetch_sub(1, Ordering::AcqRel);
-        let dashmap::Entry::Occupied(mut entry) = self.live_by_principal.entry(principal.clone())
-        else {
-            return;
-        };
-        if *entry.get() > 1 {
-            *entry.get_mut() -= 1;
-        } else {
-            entry.remove();
-        }
     }
 
     /// Makes a handle the one that is found.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use actix::System;
 use futures_util::future::{BoxFuture, join_all};
 
-use super::messages::Panic;
+use super::messages::{Close, Panic, Restore};
 use super::record::Change;
 use super::{Config, FindError, NewSession, OpenError, Parts, SessionHandle, Sessions};
 use crate::identity::Principal;
@@ -28,6 +28,7 @@ use crate::service::changes::{CatalogDigest, Changes, Watch};
 use crate::service::{Call, CallFuture, Client, Description, Reply, Service, ServiceError};
 use crate::store::memory::MemoryStore;
 use crate::store::{Bounds, Incarnation};
+use crate::telemetry::labels::CloseReason;
 use crate::telemetry::metrics::Metrics;
 
 /// Far above what anything here takes; reaching it is a fault.
@@ -79,11 +80,15 @@ struct World {
 
 impl World {
     fn start(config: Config) -> Self {
+        Self::bounded(config, Bounds::default())
+    }
+
+    fn bounded(config: Config, bounds: Bounds) -> Self {
         let clock = Clock::manual(Timestamp(1_000_000));
         let service: Arc<dyn Service> = Arc::new(Plain::default());
         let sessions = Sessions::start(Parts {
             services: HashMap::from([(Arc::from("main"), service)]),
-            store: Arc::new(MemoryStore::new(clock.clone(), Bounds::default())),
+            store: Arc::new(MemoryStore::new(clock.clone(), bounds)),
             keys: ClusterKeys::generate(),
             clock: clock.clone(),
             tasks: Tasks::on(tokio::runtime::Handle::current()),
@@ -257,6 +262,46 @@ fn however_many_ask_a_session_is_restored_once() {
 }
 
 #[test]
+fn a_session_closed_while_it_is_read_back_stays_closed() {
+    System::new().block_on(async {
+        let world = World::start(config());
+        let id = world.open().await.unwrap().id().clone();
+        world.clock.advance(Duration::from_secs(1));
+        world.until_live(0).await;
+
+        // Both are queued before the store is read, which happens on this thread.
+        let registry = world.sessions.registry();
+        let restore = registry.send(Restore(id.clone()));
+        let close = registry.send(Close(id, CloseReason::Deleted));
+        let found = restore.await.unwrap();
+        close.await.unwrap();
+
+        assert!(found.await.unwrap().unwrap().is_none());
+        assert_eq!(world.sessions.live(), 0);
+    });
+}
+
+#[test]
+fn passivated_sessions_count_too() {
+    System::new().block_on(async {
+        let world = World::bounded(
+            config(),
+            Bounds {
+                scopes: 3,
+                ..Bounds::default()
+            },
+        );
+        for _ in 0..3 {
+            world.open().await.unwrap();
+        }
+        world.clock.advance(Duration::from_secs(1));
+        world.until_live(0).await;
+
+        assert_eq!(world.open().await.unwrap_err(), OpenError::FullForPrincipal);
+    });
+}
+
+#[test]
 fn a_session_ends_when_it_was_not_used_or_is_too_old() {
     System::new().block_on(async {
         let world = World::start(Config {
@@ -296,7 +341,7 @@ fn places_are_limited_and_given_back() {
                 first.id().as_str(),
                 &Principal::local(),
                 "main",
-                crate::telemetry::labels::CloseReason::Deleted,
+                CloseReason::Deleted,
             )
             .await
             .unwrap();

@@ -182,6 +182,8 @@ pub enum StoreError {
 /// Bounds of event logs and inboxes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
+    /// Scopes; more are refused until some are gone.
+    pub scopes: usize,
     /// Entries per log.
     pub log_entries: usize,
     /// Bytes of payload per log; its newest entry stays even if it alone is larger.
@@ -202,6 +204,8 @@ impl Default for Bounds {
             log_entries: 1_000,
             log_bytes: 1 << 20,
             scope_bytes: 4 << 20,
+            // A session's record is about 1 KiB, and at most 17: see what `initialize` takes.
+            scopes: 100_000,
             total_bytes: 256 << 20,
             ended_log_age: Duration::from_secs(600),
             inbox_messages: 10_000,
@@ -223,6 +227,7 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     fn describe(&self) -> String;
 
     /// Writes the record of a new scope. `false`: that scope exists already, nothing was written.
+    /// [`StoreError::Full`] when there are as many as may be.
     fn create(&self, scope: &Scope, value: Bytes, expires: Timestamp) -> StoreFuture<bool>;
 
     /// Reads a scope's record. Expired is as good as gone.

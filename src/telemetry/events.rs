@@ -170,8 +170,8 @@ pub struct Draining {
     pub deadline: Duration,
     /// How many sessions live here.
     pub sessions: usize,
-    /// How many calls run.
-    pub calls: usize,
+    /// How many tasks run: calls, streams, store work.
+    pub tasks: usize,
 }
 
 impl Event for Draining {
@@ -180,7 +180,7 @@ impl Event for Draining {
         info!(
             deadline = ?self.deadline,
             sessions = self.sessions,
-            calls = self.calls,
+            tasks = self.tasks,
             "draining"
         );
     }
@@ -279,7 +279,7 @@ mod tests {
         Draining {
             deadline: Duration::ZERO,
             sessions: 0,
-            calls: 0,
+            tasks: 0,
         }
         .emit(&metrics);
         assert!(metrics.render().contains("mcp_ready 0"));

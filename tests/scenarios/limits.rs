@@ -209,3 +209,42 @@ async fn a_call_that_takes_too_long_ends_with_its_reason() {
     })
     .await;
 }
+
+/// Ours: what a handshake settles is kept for the life of the session, so it is small.
+#[tokio::test]
+async fn a_client_cannot_make_us_keep_more_than_a_little_about_it() {
+    let server = Switchboard::start().await;
+    let url = server.url("/mcp");
+    let http = reqwest::Client::new();
+    let bulky = json!({"experimental": {"x": {"y": "z".repeat(20_000)}}});
+
+    let refused = Session::initialize(&http, &url, "2025-11-25", bulky).await;
+
+    assert_eq!((refused.status, refused.code()), (400, -32_602));
+    assert_eq!(server.metric("mcp_active_sessions").await, 0.0);
+    let fits = json!({"experimental": {"x": {"y": "z".repeat(10_000)}}});
+    let opened = Session::initialize(&http, &url, "2025-11-25", fits).await;
+    assert_eq!(opened.status, 200);
+}
+
+/// Ours: sessions are bounded also where they only wait in the store.
+#[tokio::test]
+async fn sessions_that_left_the_process_count_too() {
+    let server = Switchboard::with()
+        .config("[sessions]\nmax_per_principal = 2\npassivate_after = \"100ms\"")
+        .start()
+        .await;
+    for _ in 0..2 {
+        server.session("2025-11-25").await;
+    }
+    eventually("they leave the process", || async {
+        (server.metric("mcp_active_sessions").await == 0.0).then_some(())
+    })
+    .await;
+    let http = reqwest::Client::new();
+
+    let refused = Session::initialize(&http, &server.url("/mcp"), "2025-11-25", json!({})).await;
+
+    assert_eq!(refused.status, 503);
+    assert_eq!(refused.header("retry-after"), "1");
+}

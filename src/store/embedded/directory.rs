@@ -6,8 +6,9 @@
 //!
 //! It does not open what is inside; [`super::records`] and [`super::journal`] do.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 const FORMAT_FAMILY: &str = "switchboard embedded store ";
@@ -94,7 +95,12 @@ impl Directory {
     /// # Errors
     /// See [`OpenError`].
     pub(super) fn open(path: &Path) -> Result<Self, OpenError> {
-        fs::create_dir_all(path).map_err(OpenError::not_writable(path))?;
+        // Session ids and results are in here: for nobody but its owner.
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(OpenError::not_writable(path))?;
         let lock = lock(path)?;
         let directory = Self {
             path: path.to_owned(),

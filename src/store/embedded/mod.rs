@@ -134,6 +134,9 @@ impl Store for EmbeddedStore {
     }
 
     fn create(&self, scope: &Scope, value: Bytes, expires: Timestamp) -> StoreFuture<bool> {
+        if let Err(full) = self.scopes.room() {
+            return ready(Err(full)).boxed();
+        }
         let scope = scope.clone();
         self.writer.change(move |answer| Create {
             scope,

@@ -75,7 +75,8 @@ impl Store for MemoryStore {
             value,
             version: Version(1),
         };
-        done(Ok(self.scopes.create(scope, row, expires)))
+        let room = self.scopes.room();
+        done(room.map(|()| self.scopes.create(scope, row, expires)))
     }
 
     fn read(&self, scope: &Scope) -> StoreFuture<Option<Record>> {

@@ -138,11 +138,20 @@ async fn initialize(arrived: Arrived<'_>, request: Request) -> Result<HttpRespon
     Ok(response)
 }
 
+/// Bytes of `initialize`'s params: they are kept for the life of the session, here and in the store.
+const NEGOTIATED_MAX: usize = 16 * 1024;
+
 /// What an `initialize` request settles.
 pub(in crate::transport) fn read_initialize(
     request: &Request,
 ) -> Result<(ProtocolVersion, Client), Refused> {
     let invalid = |error: crate::protocol::raw::ShapeError| Refused::Params(error.to_string());
+    let size = request.params.raw().map_or(0, |raw| raw.as_str().len());
+    if size > NEGOTIATED_MAX {
+        return Err(Refused::Params(format!(
+            "what is negotiated may have {NEGOTIATED_MAX} bytes, not {size}"
+        )));
+    }
     let params: InitializeParams = request.params.decode().map_err(invalid)?;
     let capabilities = ClientCapabilities::parse(params.capabilities).map_err(invalid)?;
     let client = Client {

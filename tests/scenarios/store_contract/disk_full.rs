@@ -18,6 +18,7 @@ use super::world::{HERE, KIB, World, clock, entries, scope, stored, thing};
 const SHELL: &str = "trap '' XFSZ; ulimit -S -f 8192; exec";
 
 const BOUNDS: Bounds = Bounds {
+    scopes: 10_000,
     log_entries: usize::MAX,
     log_bytes: usize::MAX,
     scope_bytes: usize::MAX,

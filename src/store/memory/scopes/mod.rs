@@ -26,7 +26,7 @@ use dashmap::mapref::one::{Ref, RefMut};
 
 use crate::runtime::clock::{Clock, Timestamp};
 use crate::store::memory::things::Things;
-use crate::store::{Bounds, Incarnation, LogEntry, Scope, Thing};
+use crate::store::{Bounds, Incarnation, LogEntry, Scope, StoreError, StoreResult, Thing};
 
 /// Locks the map is cut into. A sweep holds one at a time, for the time of 1/64 of all scopes.
 const SHARDS: usize = 64;
@@ -84,6 +84,16 @@ impl<R> Scopes<R> {
     /// The clock expiries are measured by.
     pub(in crate::store) const fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    /// Whether there is room for another scope. Creations at the same time may pass together: the
+    /// bound is there for memory, not for counting.
+    pub(in crate::store) fn room(&self) -> StoreResult<()> {
+        if self.map.len() < self.bounds.scopes {
+            Ok(())
+        } else {
+            Err(StoreError::Full("it holds as many sessions as it may"))
+        }
     }
 
     /// Begins a scope. `false`: it exists.
