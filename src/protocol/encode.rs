@@ -1,5 +1,7 @@
 //! JSON-RPC messages as text, written around parts that are JSON already.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use super::client_request::ClientRequest;
@@ -79,6 +81,17 @@ pub fn error(
     }
     text.push_str("}}");
     text
+}
+
+/// JSON on one line. It may be laid out over several; between tokens a space means the same, and
+/// inside strings a line break is always escaped.
+#[must_use]
+pub fn one_line(json: &str) -> Cow<'_, str> {
+    if json.contains(['\n', '\r']) {
+        json.replace(['\n', '\r'], " ").into()
+    } else {
+        json.into()
+    }
 }
 
 /// Appends the JSON text of `value`.

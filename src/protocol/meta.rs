@@ -2,7 +2,7 @@
 //!
 //! Spec: 2026-07-28 basic/index, `_meta`; basic/utilities/progress (all revisions).
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::capabilities::ClientCapabilities;
@@ -32,43 +32,37 @@ pub struct MetaHead<'a> {
         borrow,
         default,
         rename = "io.modelcontextprotocol/protocolVersion",
-        deserialize_with = "present"
+        deserialize_with = "raw::present"
     )]
     pub protocol_version: Option<&'a RawValue>,
     #[serde(
         borrow,
         default,
         rename = "io.modelcontextprotocol/clientCapabilities",
-        deserialize_with = "present"
+        deserialize_with = "raw::present"
     )]
     client_capabilities: Option<&'a RawValue>,
     #[serde(
         borrow,
         default,
         rename = "io.modelcontextprotocol/clientInfo",
-        deserialize_with = "present"
+        deserialize_with = "raw::present"
     )]
     client_info: Option<&'a RawValue>,
     #[serde(
         borrow,
         default,
         rename = "io.modelcontextprotocol/logLevel",
-        deserialize_with = "present"
+        deserialize_with = "raw::present"
     )]
     log_level: Option<&'a RawValue>,
     #[serde(
         borrow,
         default,
         rename = "progressToken",
-        deserialize_with = "present"
+        deserialize_with = "raw::present"
     )]
     progress_token: Option<&'a RawValue>,
-}
-
-fn present<'de: 'a, 'a, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<&'a RawValue>, D::Error> {
-    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 /// A member of `_meta` is missing or has the wrong shape.

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::jsonrpc::Params;
@@ -36,20 +36,14 @@ pub(super) struct HeadAt {
 
 #[derive(Deserialize)]
 struct Members<'a> {
-    #[serde(borrow, default, rename = "_meta", deserialize_with = "present")]
+    #[serde(borrow, default, rename = "_meta", deserialize_with = "raw::present")]
     meta: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "present")]
+    #[serde(borrow, default, deserialize_with = "raw::present")]
     name: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "present")]
+    #[serde(borrow, default, deserialize_with = "raw::present")]
     uri: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "present")]
+    #[serde(borrow, default, deserialize_with = "raw::present")]
     arguments: Option<&'a RawValue>,
-}
-
-fn present<'de: 'a, 'a, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<&'a RawValue>, D::Error> {
-    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 impl<'a> ParamsHead<'a> {

@@ -132,6 +132,16 @@ pub fn decode_any<T: DeserializeOwned>(text: &str) -> Result<T, ShapeError> {
     serde_json::from_str(text).map_err(|error| ShapeError(without_position(&error)))
 }
 
+/// Keeps `null` apart from "not there", which `Option` alone would merge; for `deserialize_with`.
+///
+/// # Errors
+/// As the deserializer fails.
+pub fn present<'de: 'a, 'a, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<&'a RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
 /// Line and column count from the start of a fragment the sender never saw as such.
 fn without_position(error: &serde_json::Error) -> String {
     let text = error.to_string();

@@ -5,12 +5,12 @@
 //!
 //! Spec: server/tools (all revisions).
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::content::Content;
-use super::raw::RawJson;
+use super::raw::{self, RawJson};
 use super::version::{Era, ProtocolVersion};
 
 /// The member under which a result that is no object travels in the session era.
@@ -69,18 +69,11 @@ pub struct CallToolParams<'a> {
     #[serde(borrow, default)]
     pub arguments: Option<&'a RawValue>,
     /// Answers of a retry.
-    #[serde(borrow, default, deserialize_with = "present")]
+    #[serde(borrow, default, deserialize_with = "raw::present")]
     pub input_responses: Option<&'a RawValue>,
     /// The state of a retry.
-    #[serde(borrow, default, deserialize_with = "present")]
+    #[serde(borrow, default, deserialize_with = "raw::present")]
     pub request_state: Option<&'a RawValue>,
-}
-
-/// Keeps `null` apart from "not there": a retry with `null` is malformed.
-fn present<'de: 'a, 'a, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<&'a RawValue>, D::Error> {
-    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 /// What a tool gives back.

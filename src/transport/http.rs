@@ -14,7 +14,6 @@ use super::config::{Config, Context, Endpoint};
 use super::http_sse::{self, Pipes};
 use super::reply::Refused;
 use super::streamable_http::endpoint;
-use crate::telemetry::events::{Event as _, Refused as RefusedEvent};
 use crate::telemetry::metrics::{Gauged, Metrics};
 
 /// Adds the endpoints, and HTTP+SSE beside them if it is on.
@@ -49,12 +48,7 @@ pub fn routes(
 /// What is served where nothing is served.
 pub async fn nothing_here(context: Data<Context>) -> actix_web::HttpResponse {
     let refused = Refused::Path;
-    RefusedEvent {
-        reason: refused.reason(),
-        detail: &refused,
-    }
-    .emit(&context.metrics);
-    refused.respond(None)
+    refused.respond(&context.metrics, None)
 }
 
 /// Counts connections, sets their options, and cuts those of an address that has too many.

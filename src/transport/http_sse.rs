@@ -29,7 +29,6 @@ use crate::runtime::shutdown::Phase;
 use crate::runtime::tasks::TaskKind;
 use crate::service::event;
 use crate::session::FindError;
-use crate::telemetry::events::{Event as _, Refused as RefusedEvent};
 use crate::telemetry::labels::StreamKind;
 
 /// The open pipes of this transport, and the endpoint they belong to. Cloning shares them.
@@ -178,10 +177,5 @@ fn find(query: &str, pipes: &Pipes) -> Option<Pipe> {
 }
 
 fn refuse(context: &Context, refused: &Refused) -> HttpResponse {
-    RefusedEvent {
-        reason: refused.reason(),
-        detail: refused,
-    }
-    .emit(&context.metrics);
-    refused.respond(None)
+    refused.respond(&context.metrics, None)
 }

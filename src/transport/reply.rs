@@ -26,7 +26,9 @@ use crate::protocol::version::{Era, ProtocolVersion};
 use crate::service::{Reply, ReplyKind, ServiceError};
 use crate::session::in_flight::NotEntered;
 use crate::session::{FindError, OpenError};
+use crate::telemetry::events::{Event as _, Refused as RefusedEvent};
 use crate::telemetry::labels::Refusal;
+use crate::telemetry::metrics::Metrics;
 
 /// An error as it stands on the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -443,9 +445,15 @@ impl Envelope {
 }
 
 impl Refused {
-    /// The whole HTTP answer. `id` is the refused request's, where it is known.
+    /// Counts the refusal and gives the whole HTTP answer. `id` is the refused request's, where it
+    /// is known.
     #[must_use]
-    pub fn respond(&self, id: Option<&RequestId>) -> HttpResponse {
+    pub fn respond(&self, metrics: &Metrics, id: Option<&RequestId>) -> HttpResponse {
+        RefusedEvent {
+            reason: self.reason(),
+            detail: self,
+        }
+        .emit(metrics);
         let wire = self.wire();
         let mut response = HttpResponse::build(wire.status);
         response.content_type("application/json");

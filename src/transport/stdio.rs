@@ -25,6 +25,7 @@ use super::reply::Refused;
 use super::stateless::listen::Listening;
 use super::stateless::{self, Declared, StatelessLine, Surroundings};
 use crate::identity::Principal;
+use crate::protocol::encode;
 use crate::protocol::era::{self, EraError, VersionHeader};
 use crate::protocol::jsonrpc::{Body, Message, Request, RequestId};
 use crate::protocol::meta::{MetaError, PROTOCOL_VERSION_KEY};
@@ -86,7 +87,7 @@ async fn write<O: AsyncWrite + Unpin>(mut events: EventReceiver, mut output: O) 
         while let Some(event) = next {
             match event {
                 Event::Message { data, .. } => {
-                    output.write_all(one_line(&data).as_bytes()).await?;
+                    output.write_all(encode::one_line(&data).as_bytes()).await?;
                     output.write_all(b"\n").await?;
                 }
                 // Pipes have no reconnecting, so these mean nothing here.
@@ -97,15 +98,6 @@ async fn write<O: AsyncWrite + Unpin>(mut events: EventReceiver, mut output: O) 
         output.flush().await?;
     }
     Ok(())
-}
-
-/// JSON may be laid out over several lines; between tokens a space means the same.
-fn one_line(json: &str) -> std::borrow::Cow<'_, str> {
-    if json.contains(['\n', '\r']) {
-        json.replace(['\n', '\r'], " ").into()
-    } else {
-        json.into()
-    }
 }
 
 struct Process {

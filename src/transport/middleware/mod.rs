@@ -28,7 +28,6 @@ use actix_web::{Error, HttpResponse};
 
 use super::config::Context;
 use super::reply::Refused;
-use crate::telemetry::events::{Event as _, Refused as RefusedEvent};
 
 /// The layer.
 ///
@@ -46,16 +45,9 @@ pub async fn guard<B: MessageBody>(
     let mut response = match admit(&request, &context) {
         Ok(None) => next.call(request).await?.map_into_left_body(),
         Ok(Some(response)) => request.into_response(response).map_into_right_body(),
-        Err(refused) => {
-            RefusedEvent {
-                reason: refused.reason(),
-                detail: &refused,
-            }
-            .emit(&context.metrics);
-            request
-                .into_response(refused.respond(None))
-                .map_into_right_body()
-        }
+        Err(refused) => request
+            .into_response(refused.respond(&context.metrics, None))
+            .map_into_right_body(),
     };
     cors::add(&mut response, &context.config);
     ending::settle(&mut response);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
 
+use crate::protocol::encode::one_line;
 use crate::service::event::Event;
 use crate::session::event_log::StreamName;
 
@@ -21,7 +22,7 @@ pub fn encode(event: &Event, stream: Option<&StreamName>, to: &mut BytesMut) {
                 id(stream, *seq, to);
             }
             to.put_slice(b"data: ");
-            put_one_line(data, to);
+            to.put_slice(one_line(data).as_bytes());
             to.put_slice(b"\n\n");
         }
         Event::Priming { retry } => {
@@ -54,17 +55,6 @@ fn put_retry(retry: Duration, to: &mut BytesMut) {
 fn put(to: &mut BytesMut, text: std::fmt::Arguments<'_>) {
     to.write_fmt(text)
         .expect("invariant: writing to memory does not fail");
-}
-
-/// JSON may be laid out over several lines; between tokens a space means the same.
-fn put_one_line(json: &str, to: &mut BytesMut) {
-    let mut rest = json.as_bytes();
-    while let Some(at) = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
-        to.put_slice(&rest[..at]);
-        to.put_u8(b' ');
-        rest = &rest[at + 1..];
-    }
-    to.put_slice(rest);
 }
 
 #[cfg(test)]

@@ -16,7 +16,6 @@ use crate::identity::Principal;
 use crate::protocol::era::{self, EraError, VersionHeader};
 use crate::protocol::jsonrpc::{Body, Message, NotJsonRpc, RequestId};
 use crate::protocol::version::{Era, is_stateless_header};
-use crate::telemetry::events::{Event as _, Refused as RefusedEvent};
 use crate::transport::body;
 use crate::transport::config::{Context, Endpoint};
 use crate::transport::reply::Refused;
@@ -92,12 +91,7 @@ pub async fn serve(
         _ => Err(Refused::HttpMethod(SESSION_METHODS).into()),
     };
     answered.unwrap_or_else(|RefusedRequest { id, refused }| {
-        RefusedEvent {
-            reason: refused.reason(),
-            detail: &refused,
-        }
-        .emit(&context.metrics);
-        refused.respond(id.as_ref())
+        refused.respond(&context.metrics, id.as_ref())
     })
 }
 
