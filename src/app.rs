@@ -34,6 +34,7 @@ use crate::session::{self, Parts, Sessions};
 use crate::store::embedded::{EmbeddedStore, OpenError};
 use crate::store::memory::MemoryStore;
 use crate::store::{Bounds, Incarnation, Store};
+use crate::task::{self, TaskService};
 use crate::telemetry::events::{Cautioned, Draining, Event as _, Started, StopStep, Stopped};
 use crate::telemetry::metrics::Metrics;
 use crate::transport::http::Doorkeeper;
@@ -194,13 +195,34 @@ impl Assembled {
             None => opened.kept_keys()?,
         };
         let store = opened.as_store();
+        let incarnation = Incarnation(u64::from_be_bytes(seal::random()));
+        let task_parts = task::Parts {
+            store: store.clone(),
+            keys: keys.clone(),
+            clock: clock.clone(),
+            tasks: tasks.clone(),
+            incarnation,
+            metrics: metrics.clone(),
+            error_on_the_wire: transport::reply::error_object,
+            config: settings.tasks.config,
+        };
         let endpoints = settings
             .endpoints
             .iter()
             .map(|endpoint| Endpoint {
                 name: endpoint.name.as_str().into(),
                 path: endpoint.path.clone(),
-                service: service(endpoint.builtin, &keys, &clock, &tasks),
+                service: Arc::new(TaskService::before(
+                    service(
+                        endpoint.builtin,
+                        &keys,
+                        &clock,
+                        &tasks,
+                        settings.tasks.after,
+                    ),
+                    endpoint.name.as_str().into(),
+                    task_parts.clone(),
+                )),
             })
             .collect::<Vec<_>>();
         let services = endpoints
@@ -215,7 +237,7 @@ impl Assembled {
             tasks: tasks.clone(),
             arbiters: Arbiters::start(settings.server.workers),
             shutdown: shutdown.clone(),
-            incarnation: Incarnation(u64::from_be_bytes(seal::random())),
+            incarnation,
             metrics: metrics.clone(),
             config: session_config(settings),
         });
@@ -501,8 +523,9 @@ enum OpenedStore {
 impl OpenedStore {
     fn open(settings: &Settings, clock: &Clock) -> Result<Self, StartError> {
         let bounds = Bounds {
-            // Without identities everybody is one principal, so its bound is that of the store.
-            scopes: settings.sessions.max_per_principal,
+            // Without identities everybody is one principal, so its bound is that of the store;
+            // tasks have records of their own there.
+            scopes: settings.sessions.max_per_principal + settings.tasks.config.max_kept,
             ..settings.store.bounds
         };
         Ok(match &settings.store.kind {
@@ -574,15 +597,18 @@ fn service(
     keys: &ClusterKeys,
     clock: &Clock,
     tasks: &Tasks,
+    tasks_after: Option<Duration>,
 ) -> Arc<dyn Service> {
     match builtin {
         Some(BuiltinSet::Demo) => {
-            let demo = builtin::demo::Demo::new(keys, clock);
+            let demo = builtin::demo::Demo::new(keys, clock, tasks_after);
             let service = Arc::new(demo.server().clone());
             tasks.spawn(TaskKind::Upkeep, demo.run());
             service
         }
-        Some(BuiltinSet::Conformance) => Arc::new(builtin::conformance::conformance(keys, clock)),
+        Some(BuiltinSet::Conformance) => {
+            Arc::new(builtin::conformance::conformance(keys, clock, tasks_after))
+        }
         None => Arc::new(
             Server::builder("switchboard", env!("CARGO_PKG_VERSION"))
                 .clock(clock.clone())
@@ -662,6 +688,7 @@ fn transport_config(settings: &Settings) -> transport::Config {
         grace: settings.calls.grace,
         call_deadline: settings.calls.deadline,
         list_deadline: settings.calls.list_deadline,
+        task_deadline: settings.tasks.config.ttl_max,
         heartbeat: settings.streams.heartbeat,
         stateless_heartbeat: settings.streams.stateless_heartbeat,
     }

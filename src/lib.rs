@@ -21,7 +21,8 @@
 //! 4. Session era: [`session::Sessions::find`] finds the session in this node's index (or checks the
 //!    id's MAC and restores it from the store), and the call enters its in-flight table. Stateless
 //!    era: no session, no store.
-//! 5. A [`service::Service`] answers; today that is the library, [`server::Server`].
+//! 5. A [`service::Service`] answers: the library, [`server::Server`], and before it
+//!    [`task::TaskService`], which lets a call go on as a task.
 //! 6. [`transport::exchange`] runs the call where it arrived. If it ends within the grace and alone,
 //!    the answer is one JSON object. When it says something first, or takes longer, it moves to the
 //!    main runtime and the answer becomes an event stream.
@@ -62,6 +63,7 @@
 //! | [`policy`] | allow-lists and limits as pure decisions |
 //! | [`service`] | the seam: request in, result out |
 //! | [`session`] | session actors, the registry, event logs, replay |
+//! | [`task`] | calls that go on as tasks, in both generations |
 //! | [`server`] | the library: tools, resources, prompts out of async functions |
 //! | [`builtin`] | the demonstration and conformance sets, written with the library |
 //! | [`transport`] | Streamable HTTP of both eras, HTTP+SSE, stdio |
@@ -80,7 +82,7 @@
 //! | 1 | `telemetry`, `identity` |
 //! | 2 | `store` |
 //! | 3 | `policy`, `service` (not each other) |
-//! | 4 | `session`, `server` (never each other: they meet in `service`) |
+//! | 4 | `session`, `server`, `task` (never each other: they meet in `service`) |
 //! | 5 | `builtin`, `transport`, `admin` (transport never imports `store`) |
 //! | 6 | `config` |
 //! | 7 | `app`, then `cli`, then `main` |
@@ -111,5 +113,6 @@ pub mod server;
 pub mod service;
 pub mod session;
 pub mod store;
+pub mod task;
 pub mod telemetry;
 pub mod transport;

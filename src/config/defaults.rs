@@ -89,6 +89,21 @@ pub const QUESTION: Period = Period::from_secs(600);
 /// For a list.
 pub const LIST_DEADLINE: Period = Period::from_secs(10);
 
+/// How long a task lives if its client does not say.
+pub const TASK_TTL: Period = Period::from_secs(3_600);
+/// How long a task may live.
+pub const TASK_TTL_MAX: Period = Period::from_secs(86_400);
+/// How often a client is told to ask how its task stands.
+pub const TASK_POLL_INTERVAL: Period = Period::from_secs(1);
+/// Running tasks: 10,000 x about 3 KiB = 30 MiB, what their tools hold not counted.
+pub const TASKS: usize = 10_000;
+/// Running tasks of one principal.
+pub const TASKS_PER_PRINCIPAL: usize = 256;
+/// Ended tasks that are kept: 50,000 x about 1 KiB = 50 MiB.
+pub const TASKS_KEPT: usize = 50_000;
+/// Bytes of their results; the whole cost of large ones.
+pub const TASK_BYTES_KEPT: ByteSize = ByteSize::new(256 * MIB);
+
 /// Open streams: as many as sessions, 20,000 x 12 KiB = 240 MiB (within the sessions' 280).
 pub const STREAMS: usize = 20_000;
 /// Comment lines on a silent stream, so that proxies keep it.
@@ -121,5 +136,7 @@ const _: () = {
     assert!(LOG_BYTES.get() <= SESSION_LOG_BYTES.get());
     assert!(SESSION_LOG_BYTES.get() <= NODE_LOG_BYTES.get());
     assert!(UNACKNOWLEDGED <= LOG_ENTRIES);
+    assert!(TASK_TTL.get().as_secs() <= TASK_TTL_MAX.get().as_secs());
+    assert!(TASKS_PER_PRINCIPAL <= TASKS);
     assert!(EVENT.get() >= EVENT_MIN && LINE.get() >= EVENT_MIN);
 };

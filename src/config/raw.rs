@@ -26,6 +26,8 @@ pub struct Raw {
     pub sessions: Sessions,
     /// How long calls may take.
     pub calls: Calls,
+    /// Calls that go on as tasks.
+    pub tasks: Tasks,
     /// Event streams and their replay.
     pub streams: Streams,
     /// Where state that outlives the process is kept.
@@ -222,6 +224,45 @@ impl Default for Calls {
             deadline: defaults::DEADLINE,
             question: defaults::QUESTION,
             list_deadline: defaults::LIST_DEADLINE,
+        }
+    }
+}
+
+/// Calls that go on as tasks: their client gets a handle now and the result later.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tasks {
+    /// Calls of any tool become tasks when they take longer than this, for clients that can follow
+    /// a task. Default: only calls of tools that say so.
+    pub after: Option<Period>,
+    /// How long a task lives, from its beginning, if its client does not say: its work must end
+    /// within that time, and whatever state it is in, it is gone after it.
+    pub ttl: Period,
+    /// How long a task may live, whatever its client says.
+    pub ttl_max: Period,
+    /// How often a client is told to ask how its task stands.
+    pub poll_interval: Period,
+    /// Running tasks on this node.
+    pub max: NonZeroUsize,
+    /// Running tasks of one principal.
+    pub max_per_principal: NonZeroUsize,
+    /// Ended tasks that are kept until their time is over; with as many, no new task begins.
+    pub max_kept: NonZeroUsize,
+    /// Bytes of their results; with as many, no new task begins.
+    pub max_kept_bytes: ByteSize,
+}
+
+impl Default for Tasks {
+    fn default() -> Self {
+        Self {
+            after: None,
+            ttl: defaults::TASK_TTL,
+            ttl_max: defaults::TASK_TTL_MAX,
+            poll_interval: defaults::TASK_POLL_INTERVAL,
+            max: count(defaults::TASKS),
+            max_per_principal: count(defaults::TASKS_PER_PRINCIPAL),
+            max_kept: count(defaults::TASKS_KEPT),
+            max_kept_bytes: defaults::TASK_BYTES_KEPT,
         }
     }
 }

@@ -14,10 +14,12 @@ use super::layers::Ground;
 use super::raw::{self, Raw};
 use super::settings::{
     CallSettings, LimitSettings, LogSettings, ServerSettings, SessionSettings, Settings, StoreKind,
-    StoreSettings, StreamSettings, TimeoutSettings,
+    StoreSettings, StreamSettings, TaskSettings, TimeoutSettings,
 };
+use super::values::Period;
 use super::{defaults, endpoints, secrets};
 use crate::store::Bounds;
+use crate::task;
 use crate::telemetry::tracing::{Filter, LogFormat};
 
 /// Resolves `raw`. Incomplete if `ground` has complaints afterwards.
@@ -54,6 +56,7 @@ pub(super) fn resolve(
         },
         sessions: sessions(&raw.sessions, ground),
         calls: calls(&raw.calls, ground),
+        tasks: tasks(&raw.tasks, raw.server.limits.event.get(), ground),
         streams: streams(&raw.streams),
         store: StoreSettings {
             kind: store(&raw.store, ground),
@@ -197,6 +200,27 @@ fn calls(raw: &raw::Calls, ground: &mut Ground) -> CallSettings {
         deadline: raw.deadline.get(),
         question: raw.question.get(),
         list_deadline: raw.list_deadline.get(),
+    }
+}
+
+fn tasks(raw: &raw::Tasks, result_max: usize, ground: &mut Ground) -> TaskSettings {
+    ordered(
+        ground,
+        ("tasks.ttl", raw.ttl),
+        ("tasks.ttl_max", raw.ttl_max),
+    );
+    TaskSettings {
+        after: raw.after.map(Period::get),
+        config: task::Config {
+            ttl: raw.ttl.get(),
+            ttl_max: raw.ttl_max.get(),
+            poll_interval: raw.poll_interval.get(),
+            max: raw.max.get(),
+            max_per_principal: raw.max_per_principal.get(),
+            max_kept: raw.max_kept.get(),
+            max_kept_bytes: raw.max_kept_bytes.get(),
+            result_max,
+        },
     }
 }
 

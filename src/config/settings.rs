@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::policy::origin::{HostPolicy, OriginPolicy};
 use crate::runtime::seal::ClusterKeys;
 use crate::store::Bounds;
+use crate::task;
 use crate::telemetry::tracing::{Filter, LogFormat};
 
 /// A whole configuration, resolved.
@@ -20,6 +21,8 @@ pub struct Settings {
     pub sessions: SessionSettings,
     /// How long calls may take.
     pub calls: CallSettings,
+    /// Calls that go on as tasks.
+    pub tasks: TaskSettings,
     /// Event streams.
     pub streams: StreamSettings,
     /// Where state is kept, and how much of it.
@@ -140,6 +143,15 @@ pub struct CallSettings {
     pub question: Duration,
     /// For a list.
     pub list_deadline: Duration,
+}
+
+/// See [`Settings::tasks`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TaskSettings {
+    /// When calls of any tool become tasks; `None`: only calls of tools that say so.
+    pub after: Option<Duration>,
+    /// Bounds and times.
+    pub config: task::Config,
 }
 
 /// See [`Settings::streams`].

@@ -226,7 +226,7 @@ enabled = true
             "switchboard.toml:32: log.filter: \"infoo\" is not a level: use off, error, warn, \
              info, debug or trace, alone or as MODULE=LEVEL, separated by commas",
             "switchboard.toml:34: metrics: unknown key; known here: `admin`, `calls`, `cluster`, \
-             `endpoints`, `log`, `server`, `sessions`, `store`, `streams`",
+             `endpoints`, `log`, `server`, `sessions`, `store`, `streams`, `tasks`",
         ],
     );
 }

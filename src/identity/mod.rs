@@ -5,6 +5,8 @@
 //!
 //! It does not decide who a caller is; the transport settles that before anything else.
 
+mod mint;
 mod principal;
 
+pub use mint::Mint;
 pub use principal::Principal;

@@ -6,6 +6,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::raw::{RawJson, ShapeError};
+use super::version::ProtocolVersion;
+
+/// The extension under which calls of the stateless era become tasks.
+pub const TASKS_EXTENSION: &str = "io.modelcontextprotocol/tasks";
 
 /// What a client declared: the parts that steer us, and the whole as it was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +26,8 @@ pub struct ClientCapabilities {
     pub sampling_tools: bool,
     /// Its roots may be listed.
     pub roots: bool,
+    /// Its calls may become tasks: it names the extension. Means nothing in the session era.
+    pub tasks: bool,
 }
 
 #[derive(Deserialize)]
@@ -31,8 +37,7 @@ struct Declared {
     roots: Option<Map<String, Value>>,
     #[serde(rename = "experimental")]
     _experimental: Option<Map<String, Value>>,
-    #[serde(rename = "extensions")]
-    _extensions: Option<Map<String, Value>>,
+    extensions: Option<Map<String, Value>>,
 }
 
 impl ClientCapabilities {
@@ -46,6 +51,7 @@ impl ClientCapabilities {
             sampling: false,
             sampling_tools: false,
             roots: false,
+            tasks: false,
         }
     }
 
@@ -69,6 +75,7 @@ impl ClientCapabilities {
             sampling: declared.sampling.is_some(),
             sampling_tools: has(&declared.sampling, "tools"),
             roots: declared.roots.is_some(),
+            tasks: has(&declared.extensions, TASKS_EXTENSION),
             raw,
         })
     }
@@ -82,6 +89,7 @@ impl ClientCapabilities {
             ClientCapability::Sampling => self.sampling,
             ClientCapability::SamplingTools => self.sampling_tools,
             ClientCapability::Roots => self.roots,
+            ClientCapability::Tasks => self.tasks,
         }
     }
 }
@@ -99,6 +107,8 @@ pub enum ClientCapability {
     SamplingTools,
     /// `roots`
     Roots,
+    /// The extension `io.modelcontextprotocol/tasks`
+    Tasks,
 }
 
 impl ClientCapability {
@@ -111,6 +121,7 @@ impl ClientCapability {
             Self::Sampling => json!({"sampling": {}}),
             Self::SamplingTools => json!({"sampling": {"tools": {}}}),
             Self::Roots => json!({"roots": {}}),
+            Self::Tasks => json!({"extensions": {TASKS_EXTENSION: {}}}),
         }
     }
 
@@ -123,6 +134,7 @@ impl ClientCapability {
             Self::Sampling => "sampling",
             Self::SamplingTools => "sampling.tools",
             Self::Roots => "roots",
+            Self::Tasks => TASKS_EXTENSION,
         }
     }
 }
@@ -142,12 +154,14 @@ pub struct ServerCapabilities {
     pub logging: bool,
     /// Arguments can be completed.
     pub completions: bool,
+    /// Some tool's calls may become tasks.
+    pub tasks: bool,
 }
 
 impl ServerCapabilities {
     /// The declaration as it stands in `initialize` and `server/discover` results.
     #[must_use]
-    pub fn to_value(&self) -> Value {
+    pub fn to_value(&self, version: ProtocolVersion) -> Value {
         let mut declared = Map::new();
         if self.tools {
             declared.insert("tools".into(), json!({"listChanged": true}));
@@ -166,6 +180,17 @@ impl ServerCapabilities {
         }
         if self.completions {
             declared.insert("completions".into(), json!({}));
+        }
+        match version {
+            ProtocolVersion::V2025_11_25 if self.tasks => {
+                let calls = json!({"tools": {"call": {}}});
+                let tasks = json!({"list": {}, "cancel": {}, "requests": calls});
+                declared.insert("tasks".into(), tasks);
+            }
+            ProtocolVersion::V2026_07_28 if self.tasks => {
+                declared.insert("extensions".into(), json!({TASKS_EXTENSION: {}}));
+            }
+            _ => {}
         }
         Value::Object(declared)
     }

@@ -40,13 +40,23 @@ pub enum Method {
     Complete,
     /// `logging/setLevel`
     SetLevel,
+    /// `tasks/get`
+    TasksGet,
+    /// `tasks/update`
+    TasksUpdate,
+    /// `tasks/cancel`
+    TasksCancel,
+    /// `tasks/result`
+    TasksResult,
+    /// `tasks/list`
+    TasksList,
     /// Anything else, as it was sent.
     Other(Arc<str>),
 }
 
 impl Method {
     /// The methods we know, for tables and tests.
-    pub const KNOWN: [Self; 15] = [
+    pub const KNOWN: [Self; 20] = [
         Self::Initialize,
         Self::Ping,
         Self::Discover,
@@ -62,6 +72,11 @@ impl Method {
         Self::PromptsGet,
         Self::Complete,
         Self::SetLevel,
+        Self::TasksGet,
+        Self::TasksUpdate,
+        Self::TasksCancel,
+        Self::TasksResult,
+        Self::TasksList,
     ];
 
     /// The method of that name. Names are case-sensitive.
@@ -83,6 +98,11 @@ impl Method {
             "prompts/get" => Self::PromptsGet,
             "completion/complete" => Self::Complete,
             "logging/setLevel" => Self::SetLevel,
+            "tasks/get" => Self::TasksGet,
+            "tasks/update" => Self::TasksUpdate,
+            "tasks/cancel" => Self::TasksCancel,
+            "tasks/result" => Self::TasksResult,
+            "tasks/list" => Self::TasksList,
             other => Self::Other(other.into()),
         }
     }
@@ -115,6 +135,11 @@ impl Method {
             Self::PromptsGet => "prompts/get",
             Self::Complete => "completion/complete",
             Self::SetLevel => "logging/setLevel",
+            Self::TasksGet => "tasks/get",
+            Self::TasksUpdate => "tasks/update",
+            Self::TasksCancel => "tasks/cancel",
+            Self::TasksResult => "tasks/result",
+            Self::TasksList => "tasks/list",
             Self::Other(_) => "other",
         }
     }
@@ -129,7 +154,9 @@ impl Method {
             | Self::ResourcesSubscribe
             | Self::ResourcesUnsubscribe
             | Self::SetLevel => !stateless,
-            Self::Discover | Self::Listen => stateless,
+            Self::Discover | Self::Listen | Self::TasksUpdate => stateless,
+            Self::TasksResult | Self::TasksList => matches!(version, ProtocolVersion::V2025_11_25),
+            Self::TasksGet | Self::TasksCancel => version.has_tasks(),
             Self::ToolsList
             | Self::ToolsCall
             | Self::ResourcesList
@@ -202,7 +229,9 @@ mod tests {
                 "ping",
                 "resources/subscribe",
                 "resources/unsubscribe",
-                "logging/setLevel"
+                "logging/setLevel",
+                "tasks/result",
+                "tasks/list"
             ]
         );
     }

@@ -65,11 +65,14 @@ pub struct LogMessage {
 }
 
 impl ServerNotification {
+    /// The method of progress notifications.
+    pub const PROGRESS: &str = "notifications/progress";
+
     /// `notifications/progress`
     #[must_use]
     pub fn progress(progress: &Progress) -> Self {
         Self {
-            method: "notifications/progress",
+            method: Self::PROGRESS,
             params: RawJson::of(progress),
         }
     }

@@ -23,6 +23,10 @@ pub struct ParamsHead<'a> {
     pub uri: Option<&'a str>,
     /// `arguments` of a tool or prompt
     pub arguments: Option<&'a str>,
+    /// `task` of a call that shall become one (2025-11-25)
+    pub task: Option<&'a str>,
+    /// `taskId` of a request about a task
+    pub task_id: Option<&'a str>,
 }
 
 /// Where the members of a [`ParamsHead`] are in the text of their params.
@@ -32,6 +36,8 @@ pub(super) struct HeadAt {
     name: Option<Range<usize>>,
     uri: Option<Range<usize>>,
     arguments: Option<Range<usize>>,
+    task: Option<Range<usize>>,
+    task_id: Option<Range<usize>>,
 }
 
 #[derive(Deserialize)]
@@ -44,6 +50,10 @@ struct Members<'a> {
     uri: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "raw::present")]
     arguments: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "raw::present")]
+    task: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "taskId", deserialize_with = "raw::present")]
+    task_id: Option<&'a RawValue>,
 }
 
 impl<'a> ParamsHead<'a> {
@@ -63,6 +73,8 @@ impl<'a> ParamsHead<'a> {
             name: member(&at.name),
             uri: member(&at.uri),
             arguments: member(&at.arguments),
+            task: member(&at.task),
+            task_id: member(&at.task_id),
         })
     }
 }
@@ -82,6 +94,8 @@ impl HeadAt {
             name: range(members.name),
             uri: range(members.uri),
             arguments: range(members.arguments),
+            task: range(members.task),
+            task_id: range(members.task_id),
         })
     }
 }

@@ -85,6 +85,22 @@ impl RawJson {
         (!inner.is_empty()).then_some(inner)
     }
 
+    /// The object, which has no `_meta`, with this one.
+    #[must_use]
+    pub fn with_meta(&self, meta: &serde_json::Value) -> Self {
+        let members = self.members().unwrap_or("");
+        let comma = if members.is_empty() { "" } else { "," };
+        Self::from_valid(format!(r#"{{"_meta":{meta}{comma}{members}}}"#))
+    }
+
+    /// The object, which has no member of this plain name, with one more.
+    #[must_use]
+    pub fn with_member(&self, key: &'static str, value: &Self) -> Self {
+        let members = self.members().unwrap_or("");
+        let comma = if members.is_empty() { "" } else { "," };
+        Self::from_valid(format!("{{{members}{comma}\"{key}\":{}}}", value.as_str()))
+    }
+
     /// Decodes the value, borrowing from it.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 //! Spec: 2026-07-28 basic/patterns/subscriptions; server/resources, subscriptions (2025-11-25).
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -15,6 +16,8 @@ use super::raw::{self, RawJson, ShapeError};
 
 /// Most resource URIs in one filter or one session.
 pub const FILTER_URIS_MAX: usize = 1_000;
+/// Most task ids in one filter: each is looked up in the store when the stream opens.
+pub const FILTER_TASKS_MAX: usize = 100;
 
 /// Which changes somebody wants to hear of, or is allowed to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +35,13 @@ pub struct SubscriptionFilter {
     /// One of these resources changed.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub resource_subscriptions: BTreeSet<String>,
+    /// The status of one of these tasks changed (extension `io.modelcontextprotocol/tasks`).
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub task_ids: BTreeSet<String>,
+    /// The status of a task of this session changed (2025-11-25). Nobody writes it on the wire: a
+    /// session hears of its own tasks without asking.
+    #[serde(skip)]
+    pub tasks_of: Option<Arc<str>>,
 }
 
 impl SubscriptionFilter {
@@ -61,6 +71,9 @@ impl SubscriptionFilter {
                 "at most 1000 `resourceSubscriptions` are taken",
             ));
         }
+        if filter.task_ids.len() > FILTER_TASKS_MAX {
+            return Err(ShapeError::new("at most 100 `taskIds` are taken"));
+        }
         Ok(filter)
     }
 }
@@ -76,44 +89,38 @@ pub enum Change {
     Resources,
     /// The resource at this URI.
     Resource(String),
+    /// The status of the task of this id.
+    Task(String),
 }
 
 impl Change {
-    const fn method(&self) -> &'static str {
+    /// The notification as a session hears it; `None` for a task, whose notification says how it
+    /// stands and so cannot be made of its id alone.
+    #[must_use]
+    pub fn notification(&self) -> Option<ServerNotification> {
+        let list = |method| ServerNotification {
+            method,
+            params: RawJson::empty_object(),
+        };
         match self {
-            Self::Tools => "notifications/tools/list_changed",
-            Self::Prompts => "notifications/prompts/list_changed",
-            Self::Resources => "notifications/resources/list_changed",
-            Self::Resource(_) => "notifications/resources/updated",
+            Self::Tools => Some(list("notifications/tools/list_changed")),
+            Self::Prompts => Some(list("notifications/prompts/list_changed")),
+            Self::Resources => Some(list("notifications/resources/list_changed")),
+            Self::Resource(uri) => Some(ServerNotification {
+                method: "notifications/resources/updated",
+                params: RawJson::of(&json!({"uri": uri})),
+            }),
+            Self::Task(_) => None,
         }
     }
+}
 
-    /// The notification as a session hears it.
-    #[must_use]
-    pub fn notification(&self) -> ServerNotification {
-        let params = match self {
-            Self::Tools | Self::Prompts | Self::Resources => RawJson::empty_object(),
-            Self::Resource(uri) => RawJson::of(&json!({"uri": uri})),
-        };
-        ServerNotification {
-            method: self.method(),
-            params,
-        }
-    }
-
-    /// The notification as a listen stream hears it: it names the listen request.
-    #[must_use]
-    pub fn notification_for(&self, listen: &RequestId) -> ServerNotification {
-        let params = match self {
-            Self::Tools | Self::Prompts | Self::Resources => {
-                json!({"_meta": subscription_meta(listen)})
-            }
-            Self::Resource(uri) => json!({"_meta": subscription_meta(listen), "uri": uri}),
-        };
-        ServerNotification {
-            method: self.method(),
-            params: RawJson::of(&params),
-        }
+/// A notification as a listen stream says it: it names the listen request.
+#[must_use]
+pub fn on_listen(notification: &ServerNotification, listen: &RequestId) -> ServerNotification {
+    ServerNotification {
+        method: notification.method,
+        params: notification.params.with_meta(&subscription_meta(listen)),
     }
 }
 

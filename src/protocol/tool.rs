@@ -37,6 +37,18 @@ pub struct ToolAnnotations {
     pub open_world_hint: Option<bool>,
 }
 
+/// Whether calls of a tool may be tasks (2025-11-25 basic/utilities/tasks).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TaskSupport {
+    /// They may not; the default on the wire.
+    Forbidden,
+    /// They may.
+    Optional,
+    /// They must.
+    Required,
+}
+
 /// An entry of `tools/list`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -116,6 +116,12 @@ impl ProtocolVersion {
         matches!(self, Self::V2025_11_25)
     }
 
+    /// Whether a call may go on as a task: experimentally in 2025-11-25, as an extension after.
+    #[must_use]
+    pub const fn has_tasks(self) -> bool {
+        matches!(self, Self::V2025_11_25 | Self::V2026_07_28)
+    }
+
     /// Whether invalid tool arguments are a tool error (`isError`) rather than a protocol error.
     #[must_use]
     pub const fn invalid_arguments_are_tool_errors(self) -> bool {

@@ -3,6 +3,7 @@
 //! Nothing here knows about MCP. Row 0 of the import table: it imports nothing of ours.
 
 pub mod arbiters;
+pub mod calendar;
 pub mod clock;
 pub mod queue;
 pub mod seal;

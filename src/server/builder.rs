@@ -1,6 +1,7 @@
 //! Putting a server together.
 
 use std::sync::{Arc, Mutex, RwLock};
+use std::time::Duration;
 
 use super::Server;
 use super::catalog::Catalog;
@@ -15,8 +16,8 @@ use super::tool::Tool;
 use crate::protocol::lifecycle::Implementation;
 use crate::runtime::clock::Clock;
 use crate::runtime::seal::ClusterKeys;
-use crate::service::CacheHints;
 use crate::service::changes::Changes;
+use crate::service::{CacheHints, TaskUse};
 
 /// Entries on a page of a list. Most servers have fewer, so that most lists are one answer.
 const PAGE_SIZE_DEFAULT: usize = 100;
@@ -30,6 +31,7 @@ pub struct ServerBuilder {
     logging: bool,
     page_size: usize,
     list_cache: CacheHints,
+    tasks: Option<TaskUse>,
     clock: Clock,
     tools: Vec<Tool>,
     prompts: Vec<Prompt>,
@@ -51,6 +53,7 @@ impl ServerBuilder {
             logging: true,
             page_size: PAGE_SIZE_DEFAULT,
             list_cache: CacheHints::default(),
+            tasks: None,
             clock: Clock::system(),
             tools: Vec::new(),
             prompts: Vec::new(),
@@ -119,6 +122,13 @@ impl ServerBuilder {
         self
     }
 
+    /// Lets calls of any tool that does not say otherwise become tasks when they take longer than
+    /// this, for clients that can follow one.
+    pub fn tasks_after(mut self, time: impl Into<Option<Duration>>) -> Self {
+        self.tasks = time.into().map(TaskUse::after);
+        self
+    }
+
     /// The clock by which sealed states expire.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
@@ -133,7 +143,7 @@ impl ServerBuilder {
     pub fn build(self, keys: &ClusterKeys) -> Result<Server, RegistrationError> {
         let mut catalog = Catalog::default();
         for tool in self.tools {
-            catalog.tools.add(tool.register()?)?;
+            catalog.tools.add(tool.register(self.tasks)?)?;
         }
         for prompt in self.prompts {
             catalog.prompts.add(prompt.register())?;
@@ -154,6 +164,7 @@ impl ServerBuilder {
             info: self.info,
             instructions: self.instructions,
             logging: self.logging,
+            tasks: self.tasks,
             pages: Pages {
                 seal: keys.seal("cursor"),
                 size: self.page_size,

@@ -15,6 +15,7 @@ use super::outcome::ToolError;
 use super::replay::Replay;
 use super::run::{Ended, guarded, run};
 use super::tool::RegisteredTool;
+use crate::protocol::capabilities::ClientCapability;
 use crate::protocol::completion::{
     CompleteParams, CompleteResult, Completion, CompletionReference,
 };
@@ -22,8 +23,8 @@ use crate::protocol::content::{ResourceBody, ResourceContents};
 use crate::protocol::prompt::GetPromptParams;
 use crate::protocol::raw::{RawJson, ShapeError};
 use crate::protocol::resource::{ReadResourceParams, ReadResourceResult};
-use crate::protocol::tool::{CallToolParams, ToolResult};
-use crate::protocol::version::Era;
+use crate::protocol::tool::{CallToolParams, TaskSupport, ToolResult};
+use crate::protocol::version::{Era, ProtocolVersion};
 use crate::service::{CacheHints, Call, Reply, ServiceError};
 
 /// A read of a resource that has begun.
@@ -53,6 +54,20 @@ pub(super) async fn call_tool(server: Handle, call: Call) -> Result<Reply, Servi
             .map(Value::Object)
             .map_err(|_| ServiceError::InvalidParams("`arguments` must be an object".into()))?,
     };
+    if tool.task_use().support == TaskSupport::Required && !context.outlet.is_task() {
+        match version {
+            ProtocolVersion::V2026_07_28 => {
+                return Err(ServiceError::MissingCapability(ClientCapability::Tasks));
+            }
+            ProtocolVersion::V2025_11_25 => {
+                return Err(ServiceError::NotATask(decoded.name));
+            }
+            // These clients have no way to ask for a task, so they wait.
+            ProtocolVersion::V2024_11_05
+            | ProtocolVersion::V2025_03_26
+            | ProtocolVersion::V2025_06_18 => {}
+        }
+    }
     let replay = match version.era() {
         Era::Stateless if is_retry => server.0.rounds.open(&context, &method, &params)?,
         Era::Stateless | Era::Session => Replay::default(),

@@ -15,6 +15,7 @@ use super::resource::RegisteredResource;
 use super::template::RegisteredTemplate;
 use super::tool::RegisteredTool;
 use crate::protocol::raw::RawJson;
+use crate::protocol::tool::TaskSupport;
 use crate::protocol::version::ProtocolVersion;
 use crate::runtime::seal;
 use crate::service::changes::CatalogDigest;
@@ -59,6 +60,13 @@ impl Catalog {
     pub(super) fn offers_completions(&self) -> bool {
         self.prompts.iter().any(|prompt| prompt.completes())
             || self.templates.iter().any(|template| template.completes())
+    }
+
+    /// Whether some tool's calls may be tasks.
+    pub(super) fn offers_tasks(&self) -> bool {
+        self.tools
+            .iter()
+            .any(|tool| tool.task_use().support != TaskSupport::Forbidden)
     }
 
     /// Whether a resource can be read at `uri`.

@@ -23,7 +23,7 @@ use crate::protocol::capabilities::ClientCapability;
 use crate::protocol::logging::LogLevel;
 use crate::protocol::notification::{LogMessage, Progress, Quantity, ServerNotification};
 use crate::protocol::raw::{self, RawJson};
-use crate::protocol::version::ProtocolVersion;
+use crate::protocol::version::{Era, ProtocolVersion};
 use crate::service::{CallContext, Client, ServiceError};
 
 /// A handler's view of its call. Cloning shares it.
@@ -74,6 +74,7 @@ impl Context {
         let version = self.version();
         let expressible = match capability {
             ClientCapability::Sampling | ClientCapability::Roots => true,
+            ClientCapability::Tasks => version.era() == Era::Stateless,
             ClientCapability::ElicitationForm => version >= ProtocolVersion::V2025_06_18,
             ClientCapability::ElicitationUrl | ClientCapability::SamplingTools => {
                 version >= ProtocolVersion::V2025_11_25
@@ -198,6 +199,22 @@ impl Context {
         }
         drop(running);
         Ok(result)
+    }
+
+    /// Goes on as a task from here: the client gets a handle now and the result later. Returns
+    /// whether it does; when the client cannot follow a task, or [`super::Tool::task`] does not
+    /// say that calls may be tasks, the call goes on as it is.
+    ///
+    /// Questions put before this are rounds of the call; questions put after it belong to the
+    /// task.
+    pub async fn become_task(&self) -> bool {
+        self.0.call.outlet.become_task().await
+    }
+
+    /// Whether the call goes on as a task.
+    #[must_use]
+    pub fn is_task(&self) -> bool {
+        self.0.call.outlet.is_task()
     }
 
     /// Lets the client's connection go while the work goes on, where the revision can; the client

@@ -19,8 +19,8 @@ use super::tool::Tool;
 use crate::protocol::capabilities::ServerCapabilities;
 use crate::protocol::lifecycle::Implementation;
 use crate::protocol::subscription::Change;
-use crate::service::Description;
 use crate::service::changes::Changes;
+use crate::service::{Description, TaskUse};
 
 /// The clonable front of a server.
 #[derive(Clone)]
@@ -31,6 +31,7 @@ pub(super) struct Shared {
     pub(super) info: Implementation,
     pub(super) instructions: Option<String>,
     pub(super) logging: bool,
+    pub(super) tasks: Option<TaskUse>,
     pub(super) pages: Pages,
     pub(super) rounds: Rounds,
     pub(super) changes: Changes,
@@ -60,6 +61,7 @@ impl Offer {
             resource_subscriptions: catalog.offers_resources(),
             logging,
             completions: catalog.offers_completions(),
+            tasks: catalog.offers_tasks(),
         };
         let description = Description::new(info.clone(), capabilities, instructions.cloned());
         Self {
@@ -75,7 +77,7 @@ impl Handle {
     /// # Errors
     /// [`RegistrationError`] when the tool cannot be offered; nothing changes then.
     pub fn add_tool(&self, tool: Tool) -> Result<(), RegistrationError> {
-        let tool = tool.register()?;
+        let tool = tool.register(self.0.tasks)?;
         self.change(&Change::Tools, |catalog| catalog.tools.put(tool));
         Ok(())
     }

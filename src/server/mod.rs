@@ -108,6 +108,8 @@ use crate::protocol::method::Method;
 use crate::protocol::param_headers::HeaderParams;
 use crate::protocol::subscription::SubscriptionFilter;
 use crate::service::changes::{CatalogDigest, Watch};
+pub use crate::service::{TaskStart, TaskUse};
+
 use crate::service::{Call, CallFuture, Description, Service, ServiceError};
 use calls::List;
 
@@ -170,6 +172,11 @@ impl Service for Server {
             | Method::ResourcesSubscribe
             | Method::ResourcesUnsubscribe
             | Method::SetLevel
+            | Method::TasksGet
+            | Method::TasksUpdate
+            | Method::TasksCancel
+            | Method::TasksResult
+            | Method::TasksList
             | Method::Other(_) => ready(Err(ServiceError::MethodNotFound(call.method.to_string()))),
         }
     }
@@ -177,6 +184,11 @@ impl Service for Server {
     fn header_params(&self, _: &Principal, tool: &str) -> Option<Arc<HeaderParams>> {
         let catalog = self.0.offer().catalog;
         catalog.tools.get(tool)?.header_params().cloned()
+    }
+
+    fn task_use(&self, _: &Principal, tool: &str) -> Option<TaskUse> {
+        let catalog = self.0.offer().catalog;
+        Some(catalog.tools.get(tool)?.task_use())
     }
 
     fn catalog_digest(&self, _: &Principal) -> CatalogDigest {
@@ -199,6 +211,7 @@ impl Service for Server {
                 .into_iter()
                 .filter(|uri| offer.catalog.resolves(uri))
                 .collect(),
+            ..SubscriptionFilter::default()
         };
         Box::pin(std::future::ready(Ok(self.0.0.changes.watch(honoured))))
     }

@@ -25,10 +25,10 @@ use crate::protocol::capabilities::ClientCapability;
 use crate::protocol::param_headers::HeaderParams;
 use crate::protocol::raw::RawJson;
 use crate::protocol::tool::{
-    ToolAnnotations, ToolDefinition, ToolResult, needs_wrapping, wrapped_output_schema,
+    TaskSupport, ToolAnnotations, ToolDefinition, ToolResult, needs_wrapping, wrapped_output_schema,
 };
 use crate::protocol::version::{Era, ProtocolVersion};
-use crate::service::ServiceError;
+use crate::service::{ServiceError, TaskUse};
 
 /// Longest tool name every client takes (server/tools, tool names).
 const NAME_BYTES_MAX: usize = 128;
@@ -41,6 +41,7 @@ type Handler =
 pub struct Tool {
     definition: ToolDefinition,
     needs: Vec<ClientCapability>,
+    task: Option<TaskUse>,
     handler: Handler,
 }
 
@@ -119,6 +120,7 @@ impl Tool {
                 annotations: None,
             },
             needs: Vec::new(),
+            task: None,
             handler,
         }
     }
@@ -163,11 +165,22 @@ impl Tool {
         self
     }
 
-    /// Compiles it.
-    pub(super) fn register(self) -> Result<RegisteredTool, RegistrationError> {
+    /// How its calls may go on as tasks; unsaid, as the server has it for all its tools
+    /// ([`super::ServerBuilder::tasks_after`]).
+    pub fn task(mut self, task: TaskUse) -> Self {
+        self.task = Some(task);
+        self
+    }
+
+    /// Compiles it. `tasks` is how its calls may become tasks if it does not say.
+    pub(super) fn register(
+        self,
+        tasks: Option<TaskUse>,
+    ) -> Result<RegisteredTool, RegistrationError> {
         let Self {
             definition,
             needs,
+            task,
             handler,
         } = self;
         let tool = definition.name.clone();
@@ -200,6 +213,7 @@ impl Tool {
             .output_schema
             .as_ref()
             .is_some_and(needs_wrapping);
+        let task = task.or(tasks).unwrap_or(TaskUse::forbidden());
         let entry = RawJson::of(&definition);
         let session_entry = if wraps {
             RawJson::of(&ToolDefinition {
@@ -209,10 +223,20 @@ impl Tool {
         } else {
             entry.clone()
         };
+        let tasks_entry = match task.support {
+            // What is not said is forbidden.
+            TaskSupport::Forbidden => session_entry.clone(),
+            TaskSupport::Optional | TaskSupport::Required => {
+                let execution = RawJson::of(&json!({"taskSupport": task.support}));
+                session_entry.with_member("execution", &execution)
+            }
+        };
         Ok(RegisteredTool {
             name: tool,
             entry,
             session_entry,
+            tasks_entry,
+            task,
             input,
             output,
             wraps,
@@ -241,6 +265,9 @@ pub(super) struct RegisteredTool {
     name: String,
     entry: RawJson,
     session_entry: RawJson,
+    /// For 2025-11-25, where it says whether calls may be tasks.
+    tasks_entry: RawJson,
+    task: TaskUse,
     input: Schema,
     output: Option<Schema>,
     wraps: bool,
@@ -257,9 +284,10 @@ impl Entry for RegisteredTool {
     }
 
     fn entry(&self, version: ProtocolVersion) -> &RawJson {
-        match version.era() {
-            Era::Session => &self.session_entry,
-            Era::Stateless => &self.entry,
+        match (version, version.era()) {
+            (ProtocolVersion::V2025_11_25, _) => &self.tasks_entry,
+            (_, Era::Session) => &self.session_entry,
+            (_, Era::Stateless) => &self.entry,
         }
     }
 }
@@ -267,6 +295,10 @@ impl Entry for RegisteredTool {
 impl RegisteredTool {
     pub(super) fn needs(&self) -> &[ClientCapability] {
         &self.needs
+    }
+
+    pub(super) const fn task_use(&self) -> TaskUse {
+        self.task
     }
 
     pub(super) const fn header_params(&self) -> Option<&Arc<HeaderParams>> {
@@ -317,7 +349,7 @@ mod tests {
     use crate::server::Structured;
 
     fn tool(name: &str, schema: Value) -> Result<RegisteredTool, RegistrationError> {
-        Tool::untyped(name, schema, |_, _| async { Ok("") }).register()
+        Tool::untyped(name, schema, |_, _| async { Ok("") }).register(None)
     }
 
     #[test]
@@ -343,7 +375,7 @@ mod tests {
         let tool = Tool::new("list", |_, NoArguments {}| async {
             Ok(Structured(vec![1_u8]))
         })
-        .register()
+        .register(None)
         .unwrap();
         let modern = tool.entry(ProtocolVersion::V2026_07_28).to_value();
         let session = tool.entry(ProtocolVersion::V2025_06_18).to_value();
@@ -360,7 +392,7 @@ mod tests {
         let schema = json!({"type": "object", "properties": {"n": {"type": "integer"}}});
         let tool = Tool::untyped("t", no_arguments(), |_, _| async { Ok("") })
             .output_schema(schema)
-            .register()
+            .register(None)
             .unwrap();
         let version = ProtocolVersion::V2025_11_25;
         for (result, leaves) in [

@@ -1,5 +1,6 @@
 //! One request, as those who answer it see it.
 
+use std::fmt;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -31,6 +32,8 @@ pub struct CallContext {
     pub principal: Principal,
     /// The name of the endpoint it came in by.
     pub endpoint: Arc<str>,
+    /// The session it belongs to; none in the stateless era.
+    pub session: Option<SessionKey>,
     /// The revision it is spoken in.
     pub version: ProtocolVersion,
     /// What the client can do and says it is.
@@ -43,6 +46,16 @@ pub struct CallContext {
     pub deadline: Deadline,
     /// The way to the client while the call runs.
     pub outlet: Arc<dyn Outlet>,
+}
+
+/// Names a session, for state that is kept per session. A secret of its client, so never logged.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct SessionKey(pub Arc<str>);
+
+impl fmt::Debug for SessionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionKey([redacted])")
+    }
 }
 
 /// The other side of a call.
@@ -66,6 +79,7 @@ impl Client {
                 sampling: false,
                 sampling_tools: false,
                 roots: false,
+                tasks: false,
             },
             info: None,
         }

@@ -48,8 +48,44 @@ pub struct Changes {
 #[derive(Debug, Default)]
 struct Watchers {
     lists: Vec<Weak<Marks>>,
-    resources: HashMap<String, Vec<Weak<Marks>>>,
+    resources: Readers,
+    /// By task id, and by the session whose tasks they are.
+    tasks: Readers,
 }
+
+/// Readers by the name of what they asked for.
+#[derive(Debug, Default)]
+struct Readers {
+    by_name: HashMap<String, Vec<Weak<Marks>>>,
+    /// How many names there may be before those without a living reader are dropped.
+    prune_at: usize,
+}
+
+impl Readers {
+    fn add(&mut self, name: &str, reader: &Arc<Marks>) {
+        if self.by_name.len() >= self.prune_at {
+            // At most twice as many names are kept as have readers, at constant cost per name.
+            let lives = |readers: &[Weak<Marks>]| readers.iter().any(|it| it.strong_count() > 0);
+            self.by_name.retain(|_, readers| lives(readers));
+            self.prune_at = (2 * self.by_name.len()).max(PRUNE_AT_LEAST);
+        }
+        let readers = self.by_name.entry(name.to_owned()).or_default();
+        prune(readers);
+        readers.push(Arc::downgrade(reader));
+    }
+
+    fn tell(&mut self, name: &str, change: &Change) {
+        if let Some(readers) = self.by_name.get_mut(name) {
+            readers.retain(|reader| tell(reader, change));
+            if readers.is_empty() {
+                self.by_name.remove(name);
+            }
+        }
+    }
+}
+
+/// Fewer names than this are not worth looking through.
+const PRUNE_AT_LEAST: usize = 64;
 
 /// One reader's view of what changed since it last looked.
 #[derive(Debug)]
@@ -63,6 +99,16 @@ struct Marks {
     filter: SubscriptionFilter,
     pending: Mutex<BTreeSet<Change>>,
     wake: Notify,
+}
+
+impl Marks {
+    fn mark(&self, change: Change) {
+        self.pending
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(change);
+        self.wake.notify_one();
+    }
 }
 
 impl Changes {
@@ -80,13 +126,36 @@ impl Changes {
             watchers.lists.push(Arc::downgrade(&marks));
         }
         for uri in &filter.resource_subscriptions {
-            let readers = watchers.resources.entry(uri.clone()).or_default();
-            prune(readers);
-            readers.push(Arc::downgrade(&marks));
+            watchers.resources.add(uri, &marks);
         }
         Watch {
             honoured: filter,
             marks,
+        }
+    }
+
+    /// Lets `watch` hear of tasks as well: these, all of which the caller has found, and those of
+    /// that session. Each of these is marked from the start, so that nothing that happened
+    /// meanwhile is missed.
+    pub fn watch_tasks(&self, watch: &mut Watch, ids: BTreeSet<String>, of: Option<Arc<str>>) {
+        let mut watchers = self.lock();
+        for key in ids.iter().map(String::as_str).chain(of.as_deref()) {
+            watchers.tasks.add(key, &watch.marks);
+        }
+        drop(watchers);
+        for id in &ids {
+            watch.marks.mark(Change::Task(id.clone()));
+        }
+        watch.honoured.task_ids = ids;
+        watch.honoured.tasks_of = of;
+    }
+
+    /// Tells everyone who watches this task, or the tasks of its session, that its status changed.
+    pub fn announce_task(&self, id: &str, of: Option<&str>) {
+        let change = Change::Task(id.to_owned());
+        let mut watchers = self.lock();
+        for key in [Some(id), of].into_iter().flatten() {
+            watchers.tasks.tell(key, &change);
         }
     }
 
@@ -97,14 +166,8 @@ impl Changes {
             Change::Tools | Change::Prompts | Change::Resources => {
                 watchers.lists.retain(|reader| tell(reader, change));
             }
-            Change::Resource(uri) => {
-                if let Some(readers) = watchers.resources.get_mut(uri) {
-                    readers.retain(|reader| tell(reader, change));
-                    if readers.is_empty() {
-                        watchers.resources.remove(uri);
-                    }
-                }
-            }
+            Change::Resource(uri) => watchers.resources.tell(uri, change),
+            Change::Task(id) => watchers.tasks.tell(id, change),
         }
     }
 
@@ -113,6 +176,7 @@ impl Changes {
     pub fn is_watched(&self, uri: &str) -> bool {
         self.lock()
             .resources
+            .by_name
             .get(uri)
             .is_some_and(|readers| readers.iter().any(|reader| reader.strong_count() > 0))
     }
@@ -137,15 +201,10 @@ fn tell(reader: &Weak<Marks>, change: &Change) -> bool {
         Change::Tools => marks.filter.tools_list_changed,
         Change::Prompts => marks.filter.prompts_list_changed,
         Change::Resources => marks.filter.resources_list_changed,
-        Change::Resource(_) => true,
+        Change::Resource(_) | Change::Task(_) => true,
     };
     if wanted {
-        marks
-            .pending
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(change.clone());
-        marks.wake.notify_one();
+        marks.mark(change.clone());
     }
     true
 }
@@ -220,6 +279,15 @@ mod tests {
         drop(changes.watch(filter(true, &["a:b"])));
         assert!(!changes.is_watched("a:b"));
         changes.announce(&Change::Resource("a:b".into()));
-        assert!(changes.lock().resources.is_empty());
+        assert!(changes.lock().resources.by_name.is_empty());
+    }
+
+    #[test]
+    fn names_that_nobody_reads_do_not_pile_up() {
+        let changes = Changes::default();
+        for round in 0..10 * PRUNE_AT_LEAST {
+            drop(changes.watch(filter(false, &[&format!("a:{round}")])));
+        }
+        assert!(changes.lock().resources.by_name.len() <= PRUNE_AT_LEAST);
     }
 }

@@ -45,6 +45,11 @@ impl Deadline {
         state.at.saturating_duration_since(now)
     }
 
+    /// Begins it anew, `budget` from now: the call goes on as something that may take longer.
+    pub fn restart(&self, budget: Duration) {
+        self.lock().at = Instant::now() + budget;
+    }
+
     /// Holds it still while the client is asked something.
     #[must_use]
     pub fn pause(&self) -> Paused {

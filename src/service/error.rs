@@ -24,6 +24,15 @@ pub enum ServiceError {
         /// The URI asked for.
         uri: String,
     },
+    /// This tool is called as a task only (2025-11-25 basic/utilities/tasks).
+    #[error("tool {0:?} must be called as a task")]
+    NotATask(String),
+    /// Calls of this tool are no tasks.
+    #[error("tool {0:?} cannot be called as a task")]
+    NoTasks(String),
+    /// No task of that id, or not this caller's.
+    #[error("unknown task")]
+    UnknownTask,
     /// The parameters do not fit.
     #[error("invalid params: {0}")]
     InvalidParams(String),
@@ -82,6 +91,8 @@ impl ServiceError {
             Self::UnknownTool(_) => "unknown_tool",
             Self::UnknownPrompt(_) => "unknown_prompt",
             Self::ResourceNotFound { .. } => "resource_not_found",
+            Self::NotATask(_) | Self::NoTasks(_) => "task_use",
+            Self::UnknownTask => "unknown_task",
             Self::InvalidParams(_) => "invalid_params",
             Self::InvalidRequestState => "invalid_request_state",
             Self::MissingCapability(_) => "missing_capability",

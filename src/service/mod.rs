@@ -18,11 +18,13 @@ mod deadline;
 mod error;
 pub mod event;
 mod outlet;
+mod task_use;
 
-pub use call::{Call, CallContext, Client};
+pub use call::{Call, CallContext, Client, SessionKey};
 pub use deadline::Deadline;
 pub use error::ServiceError;
 pub use outlet::{AskError, Outlet, Quiet};
+pub use task_use::{TaskStart, TaskUse};
 
 use std::future::Future;
 use std::pin::Pin;
@@ -34,9 +36,11 @@ use crate::identity::Principal;
 use crate::protocol::capabilities::ServerCapabilities;
 use crate::protocol::client_request::ClientRequest;
 use crate::protocol::lifecycle::Implementation;
+use crate::protocol::notification::ServerNotification;
 use crate::protocol::param_headers::HeaderParams;
 use crate::protocol::raw::RawJson;
-use crate::protocol::subscription::SubscriptionFilter;
+use crate::protocol::subscription::{Change, SubscriptionFilter};
+use crate::protocol::version::ProtocolVersion;
 use changes::{CatalogDigest, Watch};
 
 /// A running call.
@@ -54,6 +58,9 @@ pub trait Service: Send + Sync + 'static {
     /// Which arguments of `tool` a stateless client must repeat as headers.
     fn header_params(&self, principal: &Principal, tool: &str) -> Option<Arc<HeaderParams>>;
 
+    /// How calls of `tool` may go on as tasks; `None` when there is no such tool.
+    fn task_use(&self, principal: &Principal, tool: &str) -> Option<TaskUse>;
+
     /// A digest of each list as this principal sees it.
     fn catalog_digest(&self, principal: &Principal) -> CatalogDigest;
 
@@ -63,6 +70,16 @@ pub trait Service: Send + Sync + 'static {
         principal: &Principal,
         filter: SubscriptionFilter,
     ) -> BoxFuture<'static, Result<Watch, ServiceError>>;
+
+    /// How a change is told in `version`; `None` when there is nothing to tell any more.
+    fn tell(
+        &self,
+        _: &Principal,
+        _: ProtocolVersion,
+        change: &Change,
+    ) -> BoxFuture<'static, Option<ServerNotification>> {
+        Box::pin(std::future::ready(change.notification()))
+    }
 }
 
 /// What a service says of itself.
@@ -151,6 +168,8 @@ pub enum ReplyKind {
     Complete,
     /// The client must answer questions and ask again.
     InputRequired,
+    /// The work goes on as a task; stateless era only.
+    Task,
 }
 
 impl ReplyKind {
@@ -160,6 +179,7 @@ impl ReplyKind {
         match self {
             Self::Complete => "complete",
             Self::InputRequired => "input_required",
+            Self::Task => "task",
         }
     }
 }

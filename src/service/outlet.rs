@@ -23,6 +23,17 @@ pub trait Outlet: Send + Sync + fmt::Debug {
     /// ends with its questions instead ([`super::ReplyKind::InputRequired`]).
     fn ask(&self, request: ClientRequest) -> BoxFuture<'_, Result<RawJson, AskError>>;
 
+    /// Lets the call go on as a task from here, if its client can follow one and the tool's
+    /// [`super::TaskUse`] allows it. Returns whether it now is a task.
+    fn become_task(&self) -> BoxFuture<'_, bool> {
+        Box::pin(std::future::ready(self.is_task()))
+    }
+
+    /// Whether the call goes on as a task.
+    fn is_task(&self) -> bool {
+        false
+    }
+
     /// Lets the client's connection go while the work goes on: the client comes back and polls.
     /// Does nothing where the revision or the transport has no such thing.
     fn release_connection(&self) -> BoxFuture<'_, ()>;

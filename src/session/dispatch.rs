@@ -35,7 +35,20 @@ pub fn answer(session: &SessionHandle, call: Call) -> CallFuture {
         | Method::PromptsList
         | Method::PromptsGet
         | Method::Complete => session.service().call(call),
-        Method::Initialize | Method::Discover | Method::Listen | Method::Other(_) => {
+        Method::TasksGet | Method::TasksResult | Method::TasksCancel | Method::TasksList
+            if call.method.exists_in(call.context.version) =>
+        {
+            session.service().call(call)
+        }
+        Method::Initialize
+        | Method::Discover
+        | Method::Listen
+        | Method::TasksGet
+        | Method::TasksUpdate
+        | Method::TasksResult
+        | Method::TasksCancel
+        | Method::TasksList
+        | Method::Other(_) => {
             let error = ServiceError::MethodNotFound(call.method.to_string());
             Box::pin(std::future::ready(Err(error)))
         }

@@ -107,6 +107,8 @@ impl StandingStream {
             prompts_list_changed: true,
             resources_list_changed: true,
             resource_subscriptions: self.handle.changing().subscriptions,
+            tasks_of: Some(self.handle.id().key().0),
+            ..SubscriptionFilter::default()
         };
         let principal = &self.handle.negotiated().principal;
         match self.handle.service().watch(principal, filter).await {
@@ -153,7 +155,7 @@ impl StandingStream {
         self.say(change).await?;
         match change {
             Change::Tools | Change::Prompts | Change::Resources => self.remember(now),
-            Change::Resource(_) => {}
+            Change::Resource(_) | Change::Task(_) => {}
         }
         Ok(())
     }
@@ -174,7 +176,13 @@ impl StandingStream {
     }
 
     async fn say(&mut self, change: &Change) -> Result<(), Ended> {
-        let data = ByteString::from(encode::notification(&change.notification()));
+        let negotiated = self.handle.negotiated();
+        let service = self.handle.service();
+        let telling = service.tell(&negotiated.principal, negotiated.version, change);
+        let Some(notification) = telling.await else {
+            return Ok(());
+        };
+        let data = ByteString::from(encode::notification(&notification));
         let mut seq = None;
         if let Some(log) = &mut self.log {
             let appending = log.append(&data, false);

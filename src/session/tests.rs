@@ -25,7 +25,9 @@ use crate::runtime::seal::ClusterKeys;
 use crate::runtime::shutdown::Shutdown;
 use crate::runtime::tasks::Tasks;
 use crate::service::changes::{CatalogDigest, Changes, Watch};
-use crate::service::{Call, CallFuture, Client, Description, Reply, Service, ServiceError};
+use crate::service::{
+    Call, CallFuture, Client, Description, Reply, Service, ServiceError, TaskUse,
+};
 use crate::store::memory::MemoryStore;
 use crate::store::{Bounds, Incarnation};
 use crate::telemetry::labels::CloseReason;
@@ -57,6 +59,10 @@ impl Service for Plain {
     }
 
     fn header_params(&self, _: &Principal, _: &str) -> Option<Arc<HeaderParams>> {
+        None
+    }
+
+    fn task_use(&self, _: &Principal, _: &str) -> Option<TaskUse> {
         None
     }
 

@@ -72,6 +72,18 @@ label! {
 }
 
 label! {
+    /// How a task ended.
+    TaskEnd = "end" {
+        /// With a result.
+        Completed = "completed",
+        /// Without one.
+        Failed = "failed",
+        /// Its client cancelled it.
+        Cancelled = "cancelled",
+    }
+}
+
+label! {
     /// What a stream is for.
     StreamKind = "kind" {
         /// The standing stream of a session.
@@ -218,7 +230,12 @@ impl Label for Method {
             Self::PromptsGet => 12,
             Self::Complete => 13,
             Self::SetLevel => 14,
-            Self::Other(_) => 15,
+            Self::TasksGet => 15,
+            Self::TasksUpdate => 16,
+            Self::TasksCancel => 17,
+            Self::TasksResult => 18,
+            Self::TasksList => 19,
+            Self::Other(_) => 20,
         }
     }
 }
@@ -239,6 +256,7 @@ mod tests {
     #[test]
     fn every_label_value_has_its_own_place_and_text() {
         is_a_closed_set(Outcome::ALL);
+        is_a_closed_set(TaskEnd::ALL);
         is_a_closed_set(StreamKind::ALL);
         is_a_closed_set(CloseReason::ALL);
         is_a_closed_set(Refusal::ALL);

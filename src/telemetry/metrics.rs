@@ -23,7 +23,7 @@ use metrics_exporter_prometheus::{
     BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
 
-use super::labels::{CloseReason, Label, Outcome, Refusal, StoreOperation, StreamKind};
+use super::labels::{CloseReason, Label, Outcome, Refusal, StoreOperation, StreamKind, TaskEnd};
 use crate::protocol::method::Method;
 use crate::protocol::version::Era;
 
@@ -85,6 +85,10 @@ catalogue! {
         "From the whole request read to its answer ready, questions to the client included.";
     RUNNING_CALLS = Gauge "mcp_running_calls" in Count by []:
         "Requests begun and not yet answered.";
+    RUNNING_TASKS = Gauge "mcp_running_tasks" in Count by []:
+        "Calls that go on as tasks on this node.";
+    TASKS_ENDED = Counter "mcp_tasks_ended_total" in Count by [TaskEnd]:
+        "Tasks that ran on this node and ended.";
     OPEN_STREAMS = Gauge "mcp_open_streams" in Count by [StreamKind]:
         "Open event streams.";
     CONNECTIONS = Gauge "mcp_connections" in Count by []:
@@ -118,6 +122,8 @@ struct Tables {
     requests: Cells<Counter>,
     durations: Cells<Histogram>,
     running_calls: Gauge,
+    running_tasks: Gauge,
+    tasks_ended: Cells<Counter>,
     open_streams: Cells<Gauge>,
     connections: Gauge,
     refused: Cells<Counter>,
@@ -181,6 +187,8 @@ impl Metrics {
             requests: cells(Method::COUNT * Era::COUNT * Outcome::COUNT),
             durations: cells(Method::COUNT * Era::COUNT),
             running_calls: gauge(&recorder, &RUNNING_CALLS, vec![]),
+            running_tasks: gauge(&recorder, &RUNNING_TASKS, vec![]),
+            tasks_ended: cells(TaskEnd::COUNT),
             open_streams: cells(StreamKind::COUNT),
             connections: gauge(&recorder, &CONNECTIONS, vec![]),
             refused: cells(Refusal::COUNT),
@@ -230,6 +238,19 @@ impl Metrics {
     /// Counts a running request for as long as the answer lives.
     pub fn running_call(&self) -> Gauged {
         Gauged::new(&self.0.running_calls)
+    }
+
+    /// Counts a running task for as long as the answer lives.
+    pub fn running_task(&self) -> Gauged {
+        Gauged::new(&self.0.running_tasks)
+    }
+
+    /// A task ended.
+    pub fn task_ended(&self, end: TaskEnd) {
+        let tables = &*self.0;
+        tables.tasks_ended[end.index()]
+            .get_or_init(|| counter(&tables.recorder, &TASKS_ENDED, vec![label(&end)]))
+            .increment(1);
     }
 
     /// Counts a session at its home for as long as the answer lives.

@@ -86,6 +86,8 @@ pub struct Config {
     pub grace: Duration,
     /// How long a call may take.
     pub call_deadline: Duration,
+    /// How long any task may take.
+    pub task_deadline: Duration,
     /// How long a list or a completion may take.
     pub list_deadline: Duration,
     /// Time between two heartbeats on a stream.
@@ -113,7 +115,13 @@ impl Config {
             | Method::PromptsList
             | Method::Complete
             | Method::SetLevel
+            | Method::TasksGet
+            | Method::TasksUpdate
+            | Method::TasksCancel
+            | Method::TasksList
             | Method::Other(_) => self.list_deadline,
+            // It waits for a task, which ends by itself.
+            Method::TasksResult => self.task_deadline,
         }
     }
 }

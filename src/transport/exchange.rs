@@ -155,7 +155,7 @@ fn label(outcome: &Result<Reply, ServiceError>) -> Outcome {
     match outcome {
         Ok(reply) => match reply.kind {
             ReplyKind::Complete if reply.is_tool_error => Outcome::ToolError,
-            ReplyKind::Complete => Outcome::Ok,
+            ReplyKind::Complete | ReplyKind::Task => Outcome::Ok,
             ReplyKind::InputRequired => Outcome::InputRequired,
         },
         Err(ServiceError::Cancelled) => Outcome::Cancelled,
@@ -165,6 +165,9 @@ fn label(outcome: &Result<Reply, ServiceError>) -> Outcome {
             ServiceError::MethodNotFound(_)
             | ServiceError::UnknownTool(_)
             | ServiceError::UnknownPrompt(_)
+            | ServiceError::NotATask(_)
+            | ServiceError::NoTasks(_)
+            | ServiceError::UnknownTask
             | ServiceError::ResourceNotFound { .. }
             | ServiceError::InvalidParams(_)
             | ServiceError::InvalidRequestState

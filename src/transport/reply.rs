@@ -18,7 +18,7 @@ use crate::policy::origin::Denial;
 use crate::protocol::encode;
 use crate::protocol::era::EraError;
 use crate::protocol::error_code::ErrorCode;
-use crate::protocol::jsonrpc::{NotJsonRpc, ParseError, RequestId};
+use crate::protocol::jsonrpc::{NotJsonRpc, ParseError, RequestId, ResponseError};
 use crate::protocol::meta::SERVER_INFO_KEY;
 use crate::protocol::method::Method;
 use crate::protocol::raw::RawJson;
@@ -324,8 +324,12 @@ pub fn service_error(error: &ServiceError, version: ProtocolVersion) -> WireErro
         ServiceError::MethodNotFound(_) => {
             WireError::new(status(404), Code::METHOD_NOT_FOUND, text)
         }
+        ServiceError::NotATask(_) | ServiceError::NoTasks(_) => {
+            WireError::new(200, Code::METHOD_NOT_FOUND, text)
+        }
         ServiceError::UnknownTool(_)
         | ServiceError::UnknownPrompt(_)
+        | ServiceError::UnknownTask
         | ServiceError::InvalidParams(_) => WireError::new(200, Code::INVALID_PARAMS, text),
         ServiceError::ResourceNotFound { uri } => {
             let code = if stateless {
@@ -366,6 +370,22 @@ pub fn service_error(error: &ServiceError, version: ProtocolVersion) -> WireErro
         ServiceError::ResultTooLarge { .. } | ServiceError::Cancelled | ServiceError::Internal => {
             WireError::new(200, Code::INTERNAL_ERROR, text)
         }
+    }
+}
+
+/// The error of a call as an object, for where it stands inside a result.
+#[must_use]
+pub fn error_object(error: &ServiceError, version: ProtocolVersion) -> ResponseError {
+    let WireError {
+        code,
+        message,
+        data,
+        ..
+    } = service_error(error, version);
+    ResponseError {
+        code: code.0,
+        message,
+        data,
     }
 }
 
@@ -424,6 +444,7 @@ impl Envelope {
                 let kind = match reply.kind {
                     ReplyKind::Complete => r#""resultType":"complete""#,
                     ReplyKind::InputRequired => r#""resultType":"input_required""#,
+                    ReplyKind::Task => r#""resultType":"task""#,
                 };
                 let cache = if self.method.is_cacheable() && reply.kind == ReplyKind::Complete {
                     let scope = if reply.cache.public {

@@ -54,6 +54,7 @@ pub fn start(
         context: CallContext {
             principal: negotiated.principal.clone(),
             endpoint: negotiated.endpoint.clone(),
+            session: Some(session.id().key()),
             version: negotiated.version,
             client: negotiated.client.clone(),
             progress_token: token,

@@ -194,6 +194,26 @@ async fn what_2026_07_28_requires_is_held() {
         "json-schema-2020-12",
         "http-header-validation",
         "http-custom-header-server-validation",
+        "tasks-lifecycle",
+        "tasks-capability-negotiation",
+        "tasks-wire-fields",
+        "tasks-request-state-removal",
+        "tasks-mrtr-input",
+        "tasks-request-headers",
+        "tasks-dispatch-and-envelope",
+        "tasks-required-task-error",
+        "tasks-mrtr-composition",
     ];
     report.holds(37, &besides);
+    // This one the suite announces and does not check yet.
+    let notifications = report
+        .scenarios
+        .iter()
+        .find(|scenario| scenario.name == "tasks-status-notifications")
+        .expect("it was run");
+    let checks = notifications.checks(report.results.path());
+    assert!(
+        checks.iter().all(|check| check["status"] == "SKIPPED"),
+        "{checks:?}"
+    );
 }

@@ -54,3 +54,4 @@ mod store_contract;
 mod streams;
 mod subscriptions;
 mod surroundings;
+mod tasks;

@@ -6,14 +6,18 @@
 //! - [`content`]: what a tool can give back.
 //! - [`questions`]: asking the client, as sessions know it.
 //! - [`rounds`]: asking the client, as the stateless era does.
+//! - [`tasks`]: calls that are tasks.
 //! - [`others`]: resources and prompts.
 
 mod content;
 mod others;
 mod questions;
 mod rounds;
+mod tasks;
 #[cfg(test)]
 mod tests;
+
+use std::time::Duration;
 
 use crate::runtime::clock::Clock;
 use crate::runtime::seal::ClusterKeys;
@@ -33,13 +37,15 @@ const PIXEL_PNG: &[u8] = &[
 /// # Panics
 /// Never: what is registered is fixed, and a test builds it.
 #[must_use]
-pub fn conformance(keys: &ClusterKeys, clock: &Clock) -> Server {
+pub fn conformance(keys: &ClusterKeys, clock: &Clock, tasks_after: Option<Duration>) -> Server {
     let builder = Server::builder("switchboard-conformance", env!("CARGO_PKG_VERSION"))
         .instructions("The tools, resources and prompts of the MCP conformance suite.")
-        .clock(clock.clone());
+        .clock(clock.clone())
+        .tasks_after(tasks_after);
     let builder = with_tools(builder, content::tools());
     let builder = with_tools(builder, questions::tools());
     let builder = with_tools(builder, rounds::tools());
+    let builder = with_tools(builder, tasks::tools());
     others::register(builder)
         .build(keys)
         .expect("invariant: the conformance set is well-formed")

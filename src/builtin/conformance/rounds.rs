@@ -186,7 +186,11 @@ fn capabilities() -> Tool {
     .description("Asks only what the client can answer.")
 }
 
-async fn ask_name(ctx: &Context, key: &str, message: &str) -> Result<Elicited, NoAnswer> {
+pub(super) async fn ask_name(
+    ctx: &Context,
+    key: &str,
+    message: &str,
+) -> Result<Elicited, NoAnswer> {
     let form = Form::new(message).field("name", Field::string());
     ctx.elicit(key, form).await
 }
@@ -196,7 +200,7 @@ async fn confirm(ctx: &Context) -> Result<Elicited, NoAnswer> {
     ctx.elicit("confirm", form).await
 }
 
-fn hello(answer: &Elicited) -> String {
+pub(super) fn hello(answer: &Elicited) -> String {
     match answer.text("name") {
         Some(name) => format!("Hello, {name}!"),
         None => format!("No name: {}", answer.action()),

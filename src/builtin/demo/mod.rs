@@ -6,11 +6,11 @@
 
 #[cfg(test)]
 mod tests;
-mod time;
 mod tools;
 
 use std::time::Duration;
 
+use crate::runtime::calendar;
 use crate::runtime::clock::Clock;
 use crate::runtime::seal::ClusterKeys;
 use crate::server::{Completer, Handle, Prompt, Resource, Server};
@@ -36,12 +36,13 @@ impl Demo {
     /// # Panics
     /// Never: what is registered is fixed, and a test builds it.
     #[must_use]
-    pub fn new(keys: &ClusterKeys, clock: &Clock) -> Self {
+    pub fn new(keys: &ClusterKeys, clock: &Clock, tasks_after: Option<Duration>) -> Self {
         let now = clock.clone();
         let server = Server::builder("switchboard-demo", env!("CARGO_PKG_VERSION"))
             .title("Switchboard demonstration")
             .instructions(INSTRUCTIONS)
             .clock(clock.clone())
+            .tasks_after(tasks_after)
             .without_logging()
             .tool(tools::echo())
             .tool(tools::countdown())
@@ -50,7 +51,7 @@ impl Demo {
             .tool(tools::stream(clock))
             .resource(
                 Resource::dynamic(CLOCK_URI, "now", move |_| {
-                    let now = time::rfc3339(now.now());
+                    let now = calendar::rfc3339(now.now());
                     async move { Ok(now) }
                 })
                 .title("The present")

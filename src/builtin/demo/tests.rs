@@ -54,6 +54,7 @@ fn demo() -> Demo {
     Demo::new(
         &ClusterKeys::generate(),
         &Clock::manual(Timestamp(1_785_196_800_250)),
+        None,
     )
 }
 
@@ -70,6 +71,7 @@ async fn call(
         context: CallContext {
             principal: Principal::local(),
             endpoint: "main".into(),
+            session: None,
             version: ProtocolVersion::V2025_11_25,
             client: Arc::new(Client {
                 capabilities: ClientCapabilities::parse(RawJson::of(&declared)).unwrap(),

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::protocol::capabilities::ClientCapability;
 use crate::runtime::clock::Clock;
-use crate::server::{Context, Elicited, Field, Form, SampleRequest, Tool};
+use crate::server::{Context, Elicited, Field, Form, SampleRequest, TaskUse, Tool};
 
 #[derive(Deserialize, JsonSchema)]
 struct Echo {
@@ -39,6 +39,9 @@ const fn one_second_ms() -> u32 {
     1_000
 }
 
+/// How long a countdown is watched as a call; longer ones become tasks where the client can.
+const COUNTDOWN_AS_A_CALL: Duration = Duration::from_secs(10);
+
 /// A long operation that tells how far it is.
 pub(super) fn countdown() -> Tool {
     Tool::new(
@@ -65,6 +68,7 @@ pub(super) fn countdown() -> Tool {
     .title("Count down")
     .description("Counts down with progress notifications; ends early when cancelled.")
     .read_only()
+    .task(TaskUse::after(COUNTDOWN_AS_A_CALL))
 }
 
 #[derive(Deserialize, JsonSchema)]

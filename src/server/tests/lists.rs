@@ -231,6 +231,7 @@ async fn only_what_can_change_is_watched() {
         prompts_list_changed: true,
         resources_list_changed: false,
         resource_subscriptions: ["a:text", "shelf://1", "b:none"].map(Into::into).into(),
+        ..SubscriptionFilter::default()
     };
     let watch = server.watch(&Principal::local(), filter).await.unwrap();
     assert_eq!(

@@ -115,6 +115,7 @@ impl Caller {
             params: Params::new(RawJson::of(&params)),
             context: CallContext {
                 principal: Principal::from_key(self.principal),
+                session: None,
                 endpoint: self.endpoint.into(),
                 version: self.version,
                 client: Arc::new(Client {

@@ -4,15 +4,19 @@
 //! is sent that was not asked for and acknowledged; progress and log messages never travel here.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use super::Declared;
 use crate::identity::Principal;
+use crate::protocol::capabilities::ClientCapability;
 use crate::protocol::encode;
 use crate::protocol::jsonrpc::{Request, RequestId};
 use crate::protocol::meta::SERVER_INFO_KEY;
 use crate::protocol::raw::RawJson;
 use crate::protocol::subscription::{self, SubscriptionFilter};
+use crate::protocol::version::ProtocolVersion;
 use crate::runtime::queue::Closed;
 use crate::runtime::shutdown::{Phase, Shutdown};
 use crate::service::changes::Watch;
@@ -20,11 +24,21 @@ use crate::service::event::{Event, EventSender};
 use crate::service::{Service, ServiceError};
 
 /// An accepted listen request.
-#[derive(Debug)]
 pub struct Listening {
     id: RequestId,
+    service: Arc<dyn Service>,
+    principal: Principal,
     watch: Watch,
     server_info: RawJson,
+}
+
+impl std::fmt::Debug for Listening {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Listening")
+            .field("id", &self.id)
+            .field("watch", &self.watch)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Listening {
@@ -34,13 +48,18 @@ impl Listening {
     /// [`ServiceError`] when the filter cannot be read or watched.
     pub async fn begin(
         request: &Request,
-        service: &dyn Service,
+        service: &Arc<dyn Service>,
         principal: &Principal,
     ) -> Result<Self, ServiceError> {
         let filter = SubscriptionFilter::of(&request.params)
             .map_err(|error| ServiceError::InvalidParams(error.to_string()))?;
+        if !filter.task_ids.is_empty() && !Declared::of(request)?.client.capabilities.tasks {
+            return Err(ServiceError::MissingCapability(ClientCapability::Tasks));
+        }
         Ok(Self {
             id: request.id.clone(),
+            service: service.clone(),
+            principal: principal.clone(),
             watch: service.watch(principal, filter).await?,
             server_info: service.describe(principal).info_json.clone(),
         })
@@ -74,8 +93,13 @@ impl Listening {
     async fn tell_changes(&self, to: &EventSender) -> Result<(), Closed> {
         loop {
             for change in self.watch.changed().await {
-                let notification = change.notification_for(&self.id);
-                send(to, encode::notification(&notification)).await?;
+                let telling = self
+                    .service
+                    .tell(&self.principal, ProtocolVersion::NEWEST, &change);
+                if let Some(notification) = telling.await {
+                    let notification = subscription::on_listen(&notification, &self.id);
+                    send(to, encode::notification(&notification)).await?;
+                }
             }
         }
     }

@@ -105,6 +105,7 @@ impl Surroundings<'_> {
                 context: CallContext {
                     principal: self.principal.clone(),
                     endpoint: self.endpoint.name.clone(),
+                    session: None,
                     version: ProtocolVersion::NEWEST,
                     client: declared.client,
                     progress_token: declared.progress_token,
@@ -130,7 +131,7 @@ impl Surroundings<'_> {
 fn discover(description: &Description) -> Reply {
     let mut result = json!({
         "supportedVersions": ProtocolVersion::ALL,
-        "capabilities": description.capabilities.to_value(),
+        "capabilities": description.capabilities.to_value(ProtocolVersion::NEWEST),
     });
     if let Some(instructions) = &description.instructions {
         result["instructions"] = json!(instructions);

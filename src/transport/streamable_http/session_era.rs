@@ -167,7 +167,7 @@ pub(in crate::transport) fn initialize_result(session: &SessionHandle, id: &Requ
     let description = session.service().describe(&negotiated.principal);
     let mut result = json!({
         "protocolVersion": negotiated.version,
-        "capabilities": description.capabilities.to_value(),
+        "capabilities": description.capabilities.to_value(negotiated.version),
         "serverInfo": description.info,
     });
     if let Some(instructions) = &description.instructions {

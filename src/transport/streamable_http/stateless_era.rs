@@ -85,6 +85,7 @@ fn check_headers(arrived: Arrived<'_>, request: &Request) -> Result<(), Refused>
     let named = match request.method {
         Method::ToolsCall | Method::PromptsGet => string_of(params.name),
         Method::ResourcesRead => string_of(params.uri),
+        Method::TasksGet | Method::TasksUpdate | Method::TasksCancel => string_of(params.task_id),
         Method::Initialize
         | Method::Ping
         | Method::Discover
@@ -97,6 +98,8 @@ fn check_headers(arrived: Arrived<'_>, request: &Request) -> Result<(), Refused>
         | Method::PromptsList
         | Method::Complete
         | Method::SetLevel
+        | Method::TasksResult
+        | Method::TasksList
         | Method::Other(_) => None,
     };
     if let Some(named) = &named {
@@ -206,7 +209,7 @@ async fn listen(arrived: Arrived<'_>, request: Request) -> Result<HttpResponse, 
         .clone()
         .try_acquire_owned()
         .map_err(|_| Refused::Streams.of(&request.id))?;
-    let begun = Listening::begin(&request, &**service, arrived.principal).await;
+    let begun = Listening::begin(&request, service, arrived.principal).await;
     let outcome = if begun.is_ok() {
         Outcome::Ok
     } else {

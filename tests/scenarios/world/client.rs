@@ -238,6 +238,7 @@ impl Stateless {
         let name = match method {
             "tools/call" | "prompts/get" => &message["params"]["name"],
             "resources/read" => &message["params"]["uri"],
+            "tasks/get" | "tasks/update" | "tasks/cancel" => &message["params"]["taskId"],
             _ => &Value::Null,
         };
         if let Some(name) = name.as_str() {

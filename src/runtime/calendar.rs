@@ -1,6 +1,6 @@
 //! A timestamp as people write it.
 
-use crate::runtime::clock::Timestamp;
+use super::clock::Timestamp;
 
 const SECONDS_PER_DAY: u64 = 86_400;
 /// Days from 0000-03-01 to 1970-01-01 in the Gregorian calendar.
@@ -12,7 +12,8 @@ const DAYS_PER_ERA: u64 = 146_097;
 ///
 /// The calendar is counted in years that begin in March, so that the leap day comes last; the
 /// method is Howard Hinnant's `civil_from_days`.
-pub(super) fn rfc3339(at: Timestamp) -> String {
+#[must_use]
+pub fn rfc3339(at: Timestamp) -> String {
     let seconds = at.0 / 1_000;
     let days = seconds / SECONDS_PER_DAY + DAYS_TO_EPOCH;
     let (era, day_of_era) = (days / DAYS_PER_ERA, days % DAYS_PER_ERA);
