@@ -15,7 +15,7 @@
 //!
 //! 1. [`transport::middleware`] looks at the head: sizes, path, `Host`, `Origin`, CORS.
 //! 2. [`transport::streamable_http::endpoint`] reads the body within limits and times, pre-scans it
-//!    ([`protocol::prescan`]) and decodes the envelope; `params` stay the bytes that came.
+//!    ([`protocol::prescan`]), which finds the envelope too; `params` stay the bytes that came.
 //! 3. [`protocol::era`] decides by what the message carries: a version in its `_meta` makes it one of
 //!    the stateless era, anything else belongs to a session. Headers only cross-check.
 //! 4. Session era: [`session::Sessions::find`] finds the session in this node's index (or checks the

@@ -7,10 +7,9 @@
 //!
 //! Spec: 2026-07-28 basic/versioning; basic/transports/streamable-http, protocol version header.
 
-use super::jsonrpc::Message;
-use super::meta::{MetaError, MetaHead, PROTOCOL_VERSION_KEY};
+use super::jsonrpc::{Message, Notification, Request};
+use super::meta::{DeclaredClient, MetaError, MetaHead, PROTOCOL_VERSION_KEY};
 use super::method::Method;
-use super::params::ParamsHead;
 use super::version::{Era, ProtocolVersion, is_stateless_header};
 
 /// Why a message belongs to neither era as it stands.
@@ -57,18 +56,27 @@ pub enum VersionHeader<'a> {
     None,
 }
 
+/// A message and where it belongs.
+#[derive(Clone, Debug)]
+pub enum Belongs {
+    /// To a session, or to the handshake that opens one.
+    Session(Message),
+    /// A request that is complete in itself, and the client it declares.
+    Stateless(Request, DeclaredClient),
+    /// A notification under a stateless header.
+    StatelessNotification(Notification),
+}
+
 /// Decides the era of one message.
 ///
 /// # Errors
 /// [`EraError`] when it belongs to neither.
-pub fn classify(message: &Message, header: VersionHeader<'_>) -> Result<Era, EraError> {
+pub fn classify(message: Message, header: VersionHeader<'_>) -> Result<Belongs, EraError> {
     let header_is_stateless =
         matches!(header, VersionHeader::Http(Some(header)) if is_stateless_header(header));
     match message {
         Message::Request(request) => {
-            let params = ParamsHead::of(&request.params)
-                .map_err(|_| EraError::NotHere("`params` must be an object"))?;
-            let meta = match MetaHead::of(params.meta) {
+            let meta = match MetaHead::of(&request.params) {
                 Ok(meta) => meta,
                 // Without a readable `_meta` there is no claim; only a stateless header makes it
                 // this table's business.
@@ -76,7 +84,10 @@ pub fn classify(message: &Message, header: VersionHeader<'_>) -> Result<Era, Era
                 Err(_) => MetaHead::default(),
             };
             match meta.claim()? {
-                Some(claim) => claimed(&claim, header, &meta),
+                Some(claim) => {
+                    let client = claimed(&claim, header, &meta)?;
+                    Ok(Belongs::Stateless(request, client))
+                }
                 None if matches!(request.method, Method::Initialize) => match header {
                     VersionHeader::Http(Some(header)) if header_is_stateless => {
                         Err(EraError::HeaderDiffers {
@@ -84,23 +95,32 @@ pub fn classify(message: &Message, header: VersionHeader<'_>) -> Result<Era, Era
                             body: "initialize".to_owned(),
                         })
                     }
-                    VersionHeader::Http(_) | VersionHeader::None => Ok(Era::Session),
+                    VersionHeader::Http(_) | VersionHeader::None => {
+                        Ok(Belongs::Session(Message::Request(request)))
+                    }
                 },
                 None if header_is_stateless => Err(MetaError::Missing(PROTOCOL_VERSION_KEY).into()),
-                None => Ok(Era::Session),
+                None => Ok(Belongs::Session(Message::Request(request))),
             }
         }
-        Message::Notification(_) if header_is_stateless => Ok(Era::Stateless),
-        Message::Notification(_) => Ok(Era::Session),
+        Message::Notification(notification) if header_is_stateless => {
+            Ok(Belongs::StatelessNotification(notification))
+        }
         Message::Response(_) if header_is_stateless => Err(EraError::NotHere(
             "responses are not posted in this protocol version",
         )),
-        Message::Response(_) => Ok(Era::Session),
+        message @ (Message::Notification(_) | Message::Response(_)) => {
+            Ok(Belongs::Session(message))
+        }
     }
 }
 
 /// Rows E1 to E5, E10 and E11: the request names a version.
-fn claimed(claim: &str, header: VersionHeader<'_>, meta: &MetaHead<'_>) -> Result<Era, EraError> {
+fn claimed(
+    claim: &str,
+    header: VersionHeader<'_>,
+    meta: &MetaHead<'_>,
+) -> Result<DeclaredClient, EraError> {
     match header {
         VersionHeader::Http(Some(header)) if header != claim => {
             return Err(EraError::HeaderDiffers {
@@ -117,10 +137,7 @@ fn claimed(claim: &str, header: VersionHeader<'_>, meta: &MetaHead<'_>) -> Resul
         }),
         Some(version) => match version.era() {
             Era::Session => Err(EraError::NeedsHandshake { requested: version }),
-            Era::Stateless => {
-                meta.client()?;
-                Ok(Era::Stateless)
-            }
+            Era::Stateless => Ok(meta.client()?),
         },
     }
 }
@@ -129,10 +146,9 @@ fn claimed(claim: &str, header: VersionHeader<'_>, meta: &MetaHead<'_>) -> Resul
 #[must_use]
 pub fn any_claim<'a>(messages: impl IntoIterator<Item = &'a Message>) -> bool {
     messages.into_iter().any(|message| match message {
-        Message::Request(request) => ParamsHead::of(&request.params)
-            .ok()
-            .and_then(|params| MetaHead::of(params.meta).ok())
-            .is_some_and(|meta| meta.protocol_version.is_some()),
+        Message::Request(request) => {
+            MetaHead::of(&request.params).is_ok_and(|meta| meta.protocol_version.is_some())
+        }
         Message::Notification(_) | Message::Response(_) => false,
     })
 }
@@ -151,7 +167,13 @@ mod tests {
     fn verdict(message: &str, header: Option<&str>) -> Result<Era, EraError> {
         let bytes = Bytes::from(message.to_owned());
         match Body::parse(&bytes, &Limits::default()) {
-            Ok(Body::Single(message)) => classify(&message, VersionHeader::Http(header)),
+            Ok(Body::Single(message)) => {
+                let belongs = classify(message, VersionHeader::Http(header));
+                belongs.map(|belongs| match belongs {
+                    Belongs::Session(_) => Era::Session,
+                    Belongs::Stateless(..) | Belongs::StatelessNotification(_) => Era::Stateless,
+                })
+            }
             other => panic!("{message} is one message, not {other:?}"),
         }
     }
@@ -296,6 +318,9 @@ mod tests {
         let Ok(Body::Single(message)) = Body::parse(&bytes, &Limits::default()) else {
             panic!("one message")
         };
-        assert_eq!(classify(&message, VersionHeader::None), Ok(Era::Stateless));
+        let Ok(Belongs::Stateless(_, client)) = classify(message, VersionHeader::None) else {
+            panic!("a request of the stateless era")
+        };
+        assert_eq!(client.info, None);
     }
 }

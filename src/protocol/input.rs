@@ -2,12 +2,11 @@
 //!
 //! Spec: 2026-07-28 basic/patterns/mrtr.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-
 use super::jsonrpc::Params;
+use super::parts::Part;
 use super::raw::{self, RawJson};
 
 /// Most questions in one round.
@@ -35,35 +34,25 @@ pub enum InputError {
     State,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Members<'a> {
-    #[serde(borrow, default, deserialize_with = "raw::present")]
-    input_responses: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "raw::present")]
-    request_state: Option<&'a RawValue>,
-}
-
 impl InputResponses {
     /// Reads them from a request's params.
     ///
     /// # Errors
     /// [`InputError`].
     pub fn of(params: &Params) -> Result<Self, InputError> {
-        let members: Members<'_> = params.decode().map_err(|_| InputError::Answers)?;
-        let answers = match members.input_responses {
+        let answers = match params.part(Part::InputResponses) {
             None => BTreeMap::new(),
-            Some(answers) => raw::decode::<BTreeMap<String, RawJson>>(answers.get())
+            Some(answers) => raw::decode::<BTreeMap<String, RawJson>>(answers)
                 .map_err(|_| InputError::Answers)?,
         };
         if answers.values().any(|answer| !answer.is_object()) {
             return Err(InputError::Answers);
         }
-        let state = members
-            .request_state
-            .map(|state| serde_json::from_str::<String>(state.get()))
-            .transpose()
-            .map_err(|_| InputError::State)?;
+        let state = params
+            .part(Part::RequestState)
+            .map(|state| raw::string(state).ok_or(InputError::State))
+            .transpose()?
+            .map(Cow::into_owned);
         if state
             .as_ref()
             .is_some_and(|state| state.len() > STATE_BYTES_MAX)

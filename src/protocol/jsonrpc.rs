@@ -1,23 +1,25 @@
 //! JSON-RPC 2.0 messages, read from raw bytes.
 //!
-//! [`Body::parse`] pre-scans the bytes once, then decodes only the envelope; `params`, `result` and
-//! `error` stay raw and share the body's bytes. The envelope is taken apart member by member, so
-//! that `"id": null` and no `id` stay different and an array is never read as an object.
+//! [`Body::parse`] pre-scans the bytes once; the scan notes where the members of the envelope are,
+//! and those of `params` that are looked at before anything is decoded (`parts.rs`). `params` and
+//! `result` stay raw and share the body's bytes. Members are looked at one by one, so that
+//! `"id": null` and no `id` stay different and an array is never read as an object.
 //!
 //! It does not say which era a message belongs to; [`super::era`] does.
 //!
 //! Spec: JSON-RPC 2.0; basic/index, messages (all revisions).
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use bytestring::ByteString;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::method::Method;
-use super::params::HeadAt;
-use super::prescan::{self, PrescanError, Shape};
+use super::parts::{self, Part};
+use super::prescan::{self, Outline, PrescanError, Shape};
 use super::raw::{self, RawJson};
 
 /// Longest request id we take, in bytes: an id is kept for as long as the request runs.
@@ -37,10 +39,9 @@ pub enum RequestId {
 }
 
 impl RequestId {
-    fn parse(raw: &RawValue) -> Option<Self> {
-        let text = raw.get();
+    fn parse(text: &str) -> Option<Self> {
         if text.starts_with('"') {
-            let id: String = serde_json::from_str(text).ok()?;
+            let id = raw::string(text)?;
             return (id.len() <= ID_BYTES_MAX).then(|| Self::String(id.into()));
         }
         let id: i64 = text.parse().ok()?;
@@ -62,7 +63,7 @@ impl Serialize for RequestId {
 impl<'de> Deserialize<'de> for RequestId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = <&RawValue>::deserialize(deserializer)?;
-        Self::parse(raw).ok_or_else(|| {
+        Self::parse(raw.get()).ok_or_else(|| {
             serde::de::Error::custom("a request id is a string of at most 256 bytes or an integer")
         })
     }
@@ -84,15 +85,25 @@ impl fmt::Display for RequestId {
 pub struct ProgressToken(pub RequestId);
 
 /// The `params` of a message: an object, or nothing.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Params {
     object: Option<RawJson>,
-    /// What the first look into them found.
-    head: OnceLock<HeadAt>,
+    /// Where the object has what more than one place looks at.
+    outline: Outline,
+}
+
+impl Default for Params {
+    /// None.
+    fn default() -> Self {
+        Self {
+            object: None,
+            outline: Outline::empty(),
+        }
+    }
 }
 
 impl PartialEq for Params {
-    /// Whoever has looked into them is no part of what they are.
+    /// Where their parts are follows from what they are.
     fn eq(&self, other: &Self) -> bool {
         self.object == other.object
     }
@@ -101,12 +112,14 @@ impl PartialEq for Params {
 impl Eq for Params {}
 
 impl Params {
-    /// Params from an object.
+    /// Params from an object that came without a message.
     #[must_use]
-    pub const fn new(object: RawJson) -> Self {
+    pub fn new(object: RawJson) -> Self {
+        // Of an object that names a key twice nothing can be said to be where.
+        let scanned = prescan::prescan(object.as_str(), &prescan::Limits::NONE, &parts::PARAMS);
         Self {
+            outline: scanned.map_or(Outline::empty(), |(_, outline)| outline),
             object: Some(object),
-            head: OnceLock::new(),
         }
     }
 
@@ -124,15 +137,9 @@ impl Params {
         raw::decode(self.object.as_ref().map_or("{}", RawJson::as_str))
     }
 
-    /// What the first look found, or now finds.
-    pub(super) fn head_at(
-        &self,
-        find: impl FnOnce() -> Result<HeadAt, raw::ShapeError>,
-    ) -> Result<&HeadAt, raw::ShapeError> {
-        match self.head.get() {
-            Some(found) => Ok(found),
-            None => find().map(|found| self.head.get_or_init(|| found)),
-        }
+    /// One of their parts, as the JSON it came as.
+    pub(super) fn part(&self, part: Part) -> Option<&str> {
+        part.of(&self.outline, self.object.as_ref()?.as_str())
     }
 }
 
@@ -190,6 +197,10 @@ pub enum Message {
 
 /// What one body or line held.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are single and taken apart at once; a box would cost each of them"
+)]
 pub enum Body {
     /// One message.
     Single(Message),
@@ -218,76 +229,65 @@ pub struct NotJsonRpc {
     pub reason: &'static str,
 }
 
-#[derive(Deserialize)]
-struct Envelope<'a> {
-    #[serde(borrow, default, deserialize_with = "raw::present")]
-    jsonrpc: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "raw::present")]
-    id: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "raw::present")]
-    method: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "raw::present")]
-    params: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "raw::present")]
-    result: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "raw::present")]
-    error: Option<&'a RawValue>,
-}
-
 impl Body {
     /// Reads a body within `limits`.
     ///
     /// # Errors
     /// [`ParseError`] saying what is wrong, with the id when it could be read.
     pub fn parse(bytes: &Bytes, limits: &prescan::Limits) -> Result<Self, ParseError> {
-        match prescan::prescan(bytes, limits)? {
-            Shape::Object => Ok(Self::Single(message(bytes, bytes)?)),
-            Shape::Array => {
-                let elements: Vec<&RawValue> = serde_json::from_slice(bytes)
-                    .map_err(|_| not_json_rpc(None, "a batch is an array of messages"))?;
-                if elements.is_empty() {
-                    return Err(not_json_rpc(None, "a batch must not be empty").into());
-                }
-                if elements.len() > BATCH_MAX {
-                    return Err(not_json_rpc(None, "a batch holds at most 100 messages").into());
-                }
-                Ok(Self::Batch(
-                    elements
-                        .into_iter()
-                        .map(|element| message(bytes, element.get().as_bytes()))
-                        .collect(),
-                ))
-            }
+        let text = prescan::text(bytes.clone())?;
+        match prescan::prescan(&text, limits, &parts::MESSAGE)? {
+            (Shape::Object, outline) => Ok(Self::Single(message(&text, &text, &outline)?)),
+            (Shape::Array, _) => Ok(Self::Batch(batch(&text, limits)?)),
         }
     }
 }
 
-fn message(body: &Bytes, text: &[u8]) -> Result<Message, NotJsonRpc> {
-    if text.trim_ascii_start().first() != Some(&b'{') {
-        return Err(not_json_rpc(None, "a message is a JSON object"));
+fn batch(
+    text: &ByteString,
+    limits: &prescan::Limits,
+) -> Result<Vec<Result<Message, NotJsonRpc>>, NotJsonRpc> {
+    let elements: Vec<&RawValue> = serde_json::from_str(text)
+        .map_err(|_| not_json_rpc(None, "a batch is an array of messages"))?;
+    if elements.is_empty() {
+        return Err(not_json_rpc(None, "a batch must not be empty"));
     }
-    let envelope: Envelope<'_> = serde_json::from_slice(text)
-        .map_err(|_| not_json_rpc(None, "a message is a JSON object"))?;
-    let id = envelope.id.map(RequestId::parse);
-    let readable_id = id.clone().flatten();
-    let refuse = |reason| Err(not_json_rpc(readable_id.clone(), reason));
-    if envelope.jsonrpc.map(RawValue::get) != Some(r#""2.0""#) {
+    if elements.len() > BATCH_MAX {
+        return Err(not_json_rpc(None, "a batch holds at most 100 messages"));
+    }
+    let read = |element: &RawValue| match prescan::prescan(element.get(), limits, &parts::MESSAGE) {
+        Ok((Shape::Object, outline)) => message(text, element.get(), &outline),
+        Ok((Shape::Array, _)) | Err(_) => Err(not_json_rpc(None, "a message is a JSON object")),
+    };
+    Ok(elements.into_iter().map(read).collect())
+}
+
+/// The message that `text`, a part of `body`, holds.
+fn message(body: &ByteString, text: &str, outline: &Outline) -> Result<Message, NotJsonRpc> {
+    let part = |part: Part| part.of(outline, text);
+    let id = part(Part::Id).map(RequestId::parse);
+    let refuse = |reason| Err(not_json_rpc(id.clone().flatten(), reason));
+    if part(Part::Jsonrpc) != Some(r#""2.0""#) {
         return refuse(r#"`jsonrpc` must be "2.0""#);
     }
-    let params = match envelope.params {
+    let params = match part(Part::Params) {
         None => Params::default(),
-        Some(params) if params.get().starts_with('{') => {
-            Params::new(RawJson::slice_of(body, params))
-        }
+        Some(params) if params.starts_with('{') => Params {
+            outline: outline.of_part(params.as_ptr().addr() - text.as_ptr().addr()),
+            object: Some(RawJson::slice_of(body, params)),
+        },
         Some(_) => return refuse("`params` must be an object"),
     };
-    match (envelope.method, envelope.result, envelope.error) {
+    match (part(Part::Method), part(Part::Result), part(Part::Error)) {
         (Some(method), None, None) => {
-            let Ok(method) = serde_json::from_str::<String>(method.get()) else {
+            let Some(method) = raw::string(method) else {
                 return refuse("`method` must be a string");
             };
             match id {
-                None => Ok(Message::Notification(Notification { method, params })),
+                None => Ok(Message::Notification(Notification {
+                    method: method.into_owned(),
+                    params,
+                })),
                 Some(Some(id)) => Ok(Message::Request(Request {
                     id,
                     method: Method::parse(&method),
@@ -306,7 +306,7 @@ fn message(body: &Bytes, text: &[u8]) -> Result<Message, NotJsonRpc> {
             None | Some(None) => refuse("a result needs the `id` of its request"),
         },
         (None, None, Some(error)) => {
-            let Ok(error) = raw::decode::<ResponseError>(error.get()) else {
+            let Ok(error) = raw::decode::<ResponseError>(error) else {
                 return refuse("`error` must be an object with `code` and `message`");
             };
             Ok(Message::Response(Response {

@@ -2,13 +2,15 @@
 //!
 //! Spec: 2026-07-28 basic/index, `_meta`; basic/utilities/progress (all revisions).
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+use serde::de::DeserializeOwned;
 
 use super::capabilities::ClientCapabilities;
-use super::jsonrpc::ProgressToken;
+use super::jsonrpc::{Params, ProgressToken};
 use super::lifecycle::Implementation;
 use super::logging::LogLevel;
+use super::parts::Part;
 use super::raw::{self, RawJson};
 
 /// The key that makes a request one of the stateless era.
@@ -25,44 +27,23 @@ pub const SERVER_INFO_KEY: &str = "io.modelcontextprotocol/serverInfo";
 pub const SUBSCRIPTION_ID_KEY: &str = "io.modelcontextprotocol/subscriptionId";
 
 /// The members of `_meta` we act on, undecoded.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct MetaHead<'a> {
     /// The claim.
-    #[serde(
-        borrow,
-        default,
-        rename = "io.modelcontextprotocol/protocolVersion",
-        deserialize_with = "raw::present"
-    )]
-    pub protocol_version: Option<&'a RawValue>,
-    #[serde(
-        borrow,
-        default,
-        rename = "io.modelcontextprotocol/clientCapabilities",
-        deserialize_with = "raw::present"
-    )]
-    client_capabilities: Option<&'a RawValue>,
-    #[serde(
-        borrow,
-        default,
-        rename = "io.modelcontextprotocol/clientInfo",
-        deserialize_with = "raw::present"
-    )]
-    client_info: Option<&'a RawValue>,
-    #[serde(
-        borrow,
-        default,
-        rename = "io.modelcontextprotocol/logLevel",
-        deserialize_with = "raw::present"
-    )]
-    log_level: Option<&'a RawValue>,
-    #[serde(
-        borrow,
-        default,
-        rename = "progressToken",
-        deserialize_with = "raw::present"
-    )]
-    progress_token: Option<&'a RawValue>,
+    pub protocol_version: Option<&'a str>,
+    client_capabilities: Option<&'a str>,
+    client_info: Option<&'a str>,
+    log_level: Option<&'a str>,
+    progress_token: Option<&'a str>,
+}
+
+/// What a stateless request declares of its client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeclaredClient {
+    /// What it can do.
+    pub capabilities: ClientCapabilities,
+    /// Who it says it is.
+    pub info: Option<Implementation>,
 }
 
 /// A member of `_meta` is missing or has the wrong shape.
@@ -80,14 +61,20 @@ pub enum MetaError {
 }
 
 impl<'a> MetaHead<'a> {
-    /// Looks into a raw `_meta`.
+    /// Looks into the `_meta` of `params`.
     ///
     /// # Errors
     /// [`MetaError::NotAnObject`].
-    pub fn of(raw: Option<&'a str>) -> Result<Self, MetaError> {
-        match raw {
-            None => Ok(Self::default()),
-            Some(raw) => raw::decode(raw).map_err(|_| MetaError::NotAnObject),
+    pub fn of(params: &'a Params) -> Result<Self, MetaError> {
+        match params.part(Part::Meta) {
+            Some(meta) if !meta.starts_with('{') => Err(MetaError::NotAnObject),
+            Some(_) | None => Ok(Self {
+                protocol_version: params.part(Part::ProtocolVersion),
+                client_capabilities: params.part(Part::ClientCapabilities),
+                client_info: params.part(Part::ClientInfo),
+                log_level: params.part(Part::LogLevel),
+                progress_token: params.part(Part::ProgressToken),
+            }),
         }
     }
 
@@ -95,12 +82,9 @@ impl<'a> MetaHead<'a> {
     ///
     /// # Errors
     /// [`MetaError::Malformed`] when the claim is no string.
-    pub fn claim(&self) -> Result<Option<String>, MetaError> {
+    pub fn claim(&self) -> Result<Option<Cow<'a, str>>, MetaError> {
         self.protocol_version
-            .map(|raw| {
-                serde_json::from_str(raw.get())
-                    .map_err(|_| MetaError::Malformed(PROTOCOL_VERSION_KEY))
-            })
+            .map(|raw| raw::string(raw).ok_or(MetaError::Malformed(PROTOCOL_VERSION_KEY)))
             .transpose()
     }
 
@@ -109,11 +93,7 @@ impl<'a> MetaHead<'a> {
     /// # Errors
     /// [`MetaError::Malformed`] when it is neither a string nor an integer.
     pub fn progress_token(&self) -> Result<Option<ProgressToken>, MetaError> {
-        self.progress_token
-            .map(|raw| {
-                serde_json::from_str(raw.get()).map_err(|_| MetaError::Malformed("progressToken"))
-            })
-            .transpose()
+        decoded(self.progress_token, "progressToken")
     }
 
     /// The log level a stateless request asks for.
@@ -121,11 +101,7 @@ impl<'a> MetaHead<'a> {
     /// # Errors
     /// [`MetaError::Malformed`] for a level that does not exist.
     pub fn log_level(&self) -> Result<Option<LogLevel>, MetaError> {
-        self.log_level
-            .map(|raw| {
-                serde_json::from_str(raw.get()).map_err(|_| MetaError::Malformed(LOG_LEVEL_KEY))
-            })
-            .transpose()
+        decoded(self.log_level, LOG_LEVEL_KEY)
     }
 
     /// What a stateless request must declare besides its version: the client's capabilities, and
@@ -133,20 +109,28 @@ impl<'a> MetaHead<'a> {
     ///
     /// # Errors
     /// [`MetaError`] naming the key. An absent `clientInfo` is fine.
-    pub fn client(&self) -> Result<(ClientCapabilities, Option<Implementation>), MetaError> {
+    pub fn client(&self) -> Result<DeclaredClient, MetaError> {
         let declared = self
             .client_capabilities
             .ok_or(MetaError::Missing(CLIENT_CAPABILITIES_KEY))?;
-        let capabilities = if declared.get() == "{}" {
+        let capabilities = if declared == "{}" {
             ClientCapabilities::none()
         } else {
-            ClientCapabilities::parse(RawJson::from_valid(declared.get().to_owned()))
+            ClientCapabilities::parse(RawJson::from_valid(declared.to_owned()))
                 .map_err(|_| MetaError::Malformed(CLIENT_CAPABILITIES_KEY))?
         };
         let info = self
             .client_info
-            .map(|raw| raw::decode(raw.get()).map_err(|_| MetaError::Malformed(CLIENT_INFO_KEY)))
+            .map(|raw| raw::decode(raw).map_err(|_| MetaError::Malformed(CLIENT_INFO_KEY)))
             .transpose()?;
-        Ok((capabilities, info))
+        Ok(DeclaredClient { capabilities, info })
     }
+}
+
+fn decoded<T: DeserializeOwned>(
+    raw: Option<&str>,
+    key: &'static str,
+) -> Result<Option<T>, MetaError> {
+    raw.map(|raw| serde_json::from_str(raw).map_err(|_| MetaError::Malformed(key)))
+        .transpose()
 }

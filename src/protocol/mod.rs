@@ -27,6 +27,7 @@ pub mod method;
 pub mod notification;
 pub mod param_headers;
 pub mod params;
+mod parts;
 pub mod prescan;
 pub mod prompt;
 pub mod raw;

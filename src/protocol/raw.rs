@@ -1,8 +1,8 @@
 //! JSON kept as the text it came as.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use bytes::Bytes;
 use bytestring::ByteString;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -42,13 +42,10 @@ impl RawJson {
         Self(text.into())
     }
 
-    /// The part of `whole` that a parser found to be `part`, sharing its bytes.
+    /// The part of `whole` that a parser found to be a value, sharing its bytes.
     #[must_use]
-    pub fn slice_of(whole: &Bytes, part: &RawValue) -> Self {
-        let bytes = whole.slice_ref(part.get().as_bytes());
-        // A `RawValue` is a `str`, so this re-check of UTF-8 cannot fail; it costs a pass over
-        // the bytes, which the alternative (an unchecked conversion) would need `unsafe` for.
-        Self(ByteString::try_from(bytes).expect("invariant: a raw value is UTF-8"))
+    pub fn slice_of(whole: &ByteString, part: &str) -> Self {
+        Self(whole.slice_ref(part))
     }
 
     /// `{}`.
@@ -148,6 +145,16 @@ pub fn decode_any<T: DeserializeOwned>(text: &str) -> Result<T, ShapeError> {
     serde_json::from_str(text).map_err(|error| ShapeError(without_position(&error)))
 }
 
+/// The text of a JSON string, copied only if it has escapes; `None` when it is another value.
+#[must_use]
+pub fn string(json: &str) -> Option<Cow<'_, str>> {
+    let inner = json.strip_prefix('"')?.strip_suffix('"')?;
+    if inner.bytes().any(|byte| byte == b'\\') {
+        return serde_json::from_str(json).ok().map(Cow::Owned);
+    }
+    Some(Cow::Borrowed(inner))
+}
+
 /// Keeps `null` apart from "not there", which `Option` alone would merge; for `deserialize_with`.
 ///
 /// # Errors
@@ -226,6 +233,16 @@ mod tests {
             Some(r#""a":1"#)
         );
         assert_eq!(RawJson::empty_object().members(), None);
+    }
+
+    #[test]
+    fn a_string_is_copied_only_for_its_escapes() {
+        assert!(matches!(string(r#""aé""#), Some(Cow::Borrowed("aé"))));
+        assert!(matches!(string(r#""""#), Some(Cow::Borrowed(""))));
+        assert_eq!(string(r#""a\"\u0062\\""#).as_deref(), Some("a\"b\\"));
+        for other in ["null", "1", "{}", r#"["a"]"#] {
+            assert_eq!(string(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -5,12 +5,15 @@
 //!
 //! Spec: server/tools (all revisions).
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::content::Content;
-use super::raw::{self, RawJson};
+use super::jsonrpc::Params;
+use super::parts::Part;
+use super::raw::{self, RawJson, ShapeError};
 use super::version::{Era, ProtocolVersion};
 
 /// The member under which a result that is no object travels in the session era.
@@ -71,21 +74,37 @@ pub struct ToolDefinition {
     pub annotations: Option<ToolAnnotations>,
 }
 
-/// The members of `tools/call` params, undecoded.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+/// The members of `tools/call` params.
+#[derive(Debug)]
 pub struct CallToolParams<'a> {
     /// Which tool.
-    pub name: String,
-    /// With what; absent and `null` both mean no arguments.
-    #[serde(borrow, default)]
-    pub arguments: Option<&'a RawValue>,
-    /// Answers of a retry.
-    #[serde(borrow, default, deserialize_with = "raw::present")]
-    pub input_responses: Option<&'a RawValue>,
-    /// The state of a retry.
-    #[serde(borrow, default, deserialize_with = "raw::present")]
-    pub request_state: Option<&'a RawValue>,
+    pub name: Cow<'a, str>,
+    /// With what, undecoded; absent and `null` both mean no arguments.
+    pub arguments: Option<&'a str>,
+    /// Whether it brings the answers or the state of an earlier round.
+    pub is_retry: bool,
+}
+
+impl<'a> CallToolParams<'a> {
+    /// Reads them from a request's params.
+    ///
+    /// # Errors
+    /// When they do not name a tool.
+    pub fn of(params: &'a Params) -> Result<Self, ShapeError> {
+        let name = params
+            .part(Part::Name)
+            .ok_or_else(|| ShapeError::new("missing field `name`"))?;
+        let name = raw::string(name).ok_or_else(|| ShapeError::new("`name` must be a string"))?;
+        Ok(Self {
+            name,
+            arguments: params
+                .part(Part::Arguments)
+                .filter(|given| *given != "null"),
+            is_retry: [Part::InputResponses, Part::RequestState]
+                .iter()
+                .any(|part| params.part(*part).is_some()),
+        })
+    }
 }
 
 /// What a tool gives back.
@@ -153,9 +172,9 @@ impl ToolResult {
             Some(value) if version >= ProtocolVersion::V2025_06_18 => {
                 let wrap = version.era() == Era::Session && (wrap || !value.is_object());
                 Some(if wrap {
-                    std::borrow::Cow::Owned(json!({WRAPPER: value}))
+                    Cow::Owned(json!({WRAPPER: value}))
                 } else {
-                    std::borrow::Cow::Borrowed(value)
+                    Cow::Borrowed(value)
                 })
             }
             Some(_) | None => None,
@@ -280,9 +299,15 @@ mod tests {
 
     #[test]
     fn a_null_retry_is_not_an_absent_one() {
-        let params: CallToolParams<'_> =
-            serde_json::from_str(r#"{"name":"a","arguments":null,"inputResponses":null}"#).unwrap();
-        assert!(params.arguments.is_none());
-        assert!(params.input_responses.is_some());
+        let params = |text: &'static str| Params::new(RawJson::from_valid(text));
+        let retry = params(r#"{"name":"a","arguments":null,"inputResponses":null}"#);
+        let retry = CallToolParams::of(&retry).unwrap();
+        assert!(retry.arguments.is_none());
+        assert!(retry.is_retry);
+        let first = params(r#"{"name":"a","arguments":{}}"#);
+        assert!(!CallToolParams::of(&first).unwrap().is_retry);
+        for nameless in [r#"{"arguments":{}}"#, r#"{"name":null}"#, r#"{"name":7}"#] {
+            assert!(CallToolParams::of(&params(nameless)).is_err(), "{nameless}");
+        }
     }
 }

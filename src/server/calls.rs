@@ -42,15 +42,14 @@ pub(super) async fn call_tool(server: Handle, call: Call) -> Result<Reply, Servi
         context,
     } = call;
     let version = context.version;
-    let decoded: CallToolParams<'_> = params.decode().map_err(|error| invalid(&error))?;
+    let decoded = CallToolParams::of(&params).map_err(|error| invalid(&error))?;
     let catalog = server.offer().catalog;
     let Some(tool) = catalog.tools.get(&decoded.name).map(Arc::clone) else {
-        return Err(ServiceError::UnknownTool(decoded.name));
+        return Err(ServiceError::UnknownTool(decoded.name.into_owned()));
     };
-    let is_retry = decoded.input_responses.is_some() || decoded.request_state.is_some();
     let arguments: Value = match decoded.arguments {
         None => Value::Object(serde_json::Map::new()),
-        Some(arguments) => crate::protocol::raw::decode::<serde_json::Map<_, _>>(arguments.get())
+        Some(arguments) => crate::protocol::raw::decode::<serde_json::Map<_, _>>(arguments)
             .map(Value::Object)
             .map_err(|_| ServiceError::InvalidParams("`arguments` must be an object".into()))?,
     };
@@ -69,7 +68,7 @@ pub(super) async fn call_tool(server: Handle, call: Call) -> Result<Reply, Servi
         }
     }
     let replay = match version.era() {
-        Era::Stateless if is_retry => server.0.rounds.open(&context, &method, &params)?,
+        Era::Stateless if decoded.is_retry => server.0.rounds.open(&context, &method, &params)?,
         Era::Stateless | Era::Session => Replay::default(),
     };
     let ctx = Context::new(context, server.clone(), replay);

@@ -205,7 +205,7 @@ impl Rounds {
         if let Some(state) = state {
             let opened = self
                 .seal
-                .open(&binding(context, method, params)?, &state)
+                .open(&binding(context, method, params), &state)
                 .map_err(|_| ServiceError::InvalidRequestState)?;
             let state: State =
                 serde_json::from_slice(&opened).map_err(|_| ServiceError::InvalidRequestState)?;
@@ -229,10 +229,10 @@ impl Rounds {
         context: &CallContext,
         method: &Method,
         params: &Params,
-    ) -> Result<Result<Reply, RoundError>, ServiceError> {
+    ) -> Result<Reply, RoundError> {
         let mut memory = replay.lock();
         if memory.rounds >= ROUNDS_MAX {
-            return Ok(Err(RoundError::TooManyRounds));
+            return Err(RoundError::TooManyRounds);
         }
         let state = State {
             expires_ms: self.clock.now().after(STATE_TTL).0,
@@ -245,24 +245,19 @@ impl Rounds {
         questions.truncate(QUESTIONS_MAX);
         let contents = RawJson::of(&state);
         let sealed = self.seal.seal(
-            &binding(context, method, params)?,
+            &binding(context, method, params),
             contents.as_str().as_bytes(),
         );
         if sealed.len() > STATE_BYTES_MAX {
-            return Ok(Err(RoundError::TooLarge));
+            return Err(RoundError::TooLarge);
         }
-        Ok(Ok(Reply::input_required(&questions, Some(sealed))))
+        Ok(Reply::input_required(&questions, Some(sealed)))
     }
 }
 
 /// What a state is bound to: whose call it is, of what, with which arguments.
-fn binding(
-    context: &CallContext,
-    method: &Method,
-    params: &Params,
-) -> Result<[u8; 32], ServiceError> {
-    let head =
-        ParamsHead::of(params).map_err(|error| ServiceError::InvalidParams(error.to_string()))?;
+fn binding(context: &CallContext, method: &Method, params: &Params) -> [u8; 32] {
+    let head = ParamsHead::of(params);
     let subject = string_of(head.name.or(head.uri)).unwrap_or_default();
     let mut arguments = String::new();
     // Absent, `null` and `{}` are the same call.
@@ -270,13 +265,13 @@ fn binding(
         Some(given) if given != "null" => canonical(given, &mut arguments),
         Some(_) | None => arguments.push_str("{}"),
     }
-    Ok(seal::digest(&[
+    seal::digest(&[
         context.principal.key().as_bytes(),
         context.endpoint.as_bytes(),
         method.as_str().as_bytes(),
         subject.as_bytes(),
         arguments.as_bytes(),
-    ]))
+    ])
 }
 
 /// The same text for the same value: members sorted, strings spelled one way, no white space.

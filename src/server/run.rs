@@ -8,6 +8,7 @@
 //! call ends otherwise.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
@@ -20,6 +21,7 @@ use super::context::Context;
 use super::replay::{RoundError, Rounds};
 use crate::protocol::jsonrpc::Params;
 use crate::protocol::method::Method;
+use crate::protocol::params::{ParamsHead, string_of};
 use crate::service::{Reply, ServiceError};
 
 /// How long a handler that watches its cancellation may take to end by itself.
@@ -85,7 +87,7 @@ pub(super) async fn run<T>(
             Err(ServiceError::Internal)
         }
         Step::Refused(error) => Err(error),
-        Step::RoundOver => Ok(match rounds.close(ctx.replay(), call, method, params)? {
+        Step::RoundOver => Ok(match rounds.close(ctx.replay(), call, method, params) {
             Ok(reply) => Ended::Asks(reply),
             Err(error) => {
                 tracing::warn!(%method, subject = subject(params), %error, "call cannot go on");
@@ -125,10 +127,8 @@ async fn unwanted(ctx: &Context) {
 
 /// Which tool, prompt or resource it is about, for the log.
 fn subject(params: &Params) -> String {
-    crate::protocol::params::ParamsHead::of(params)
-        .ok()
-        .and_then(|head| crate::protocol::params::string_of(head.name.or(head.uri)))
-        .unwrap_or_default()
+    let head = ParamsHead::of(params);
+    string_of(head.name.or(head.uri)).map_or_else(String::new, Cow::into_owned)
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {

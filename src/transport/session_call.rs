@@ -10,7 +10,6 @@ use super::reply::{Envelope, Refused, WireStatus};
 use super::session_line::SessionLine;
 use crate::protocol::jsonrpc::Request;
 use crate::protocol::meta::MetaHead;
-use crate::protocol::params::ParamsHead;
 use crate::protocol::raw::RawJson;
 use crate::protocol::version::Era;
 use crate::service::{Call, CallContext, Deadline, ServiceError};
@@ -32,9 +31,8 @@ pub fn start(
     line: &Arc<SessionLine>,
 ) -> Result<Answering, Refused> {
     let config = &context.config;
-    let token = ParamsHead::of(&request.params)
+    let token = MetaHead::of(&request.params)
         .ok()
-        .and_then(|params| MetaHead::of(params.meta).ok())
         .map(|meta| meta.progress_token())
         .transpose()
         .map_err(|error| Refused::Params(error.to_string()))?

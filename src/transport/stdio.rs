@@ -26,9 +26,9 @@ use super::stateless::listen::Listening;
 use super::stateless::{self, Declared, StatelessLine, Surroundings};
 use crate::identity::Principal;
 use crate::protocol::encode;
-use crate::protocol::era::{self, EraError, VersionHeader};
-use crate::protocol::jsonrpc::{Body, Message, Request, RequestId};
-use crate::protocol::meta::{MetaError, PROTOCOL_VERSION_KEY};
+use crate::protocol::era::{self, Belongs, EraError, VersionHeader};
+use crate::protocol::jsonrpc::{Body, Message, Notification, Request, RequestId};
+use crate::protocol::meta::{DeclaredClient, MetaError, PROTOCOL_VERSION_KEY};
 use crate::protocol::method::Method;
 use crate::protocol::version::{Era, ProtocolVersion};
 use crate::runtime::shutdown::Phase;
@@ -171,17 +171,30 @@ impl Process {
     }
 
     async fn message(&self, message: Message) {
-        match (era::classify(&message, VersionHeader::None), message) {
-            (Ok(Era::Stateless), Message::Request(request)) => {
+        let id = match &message {
+            Message::Request(request) => Some(request.id.clone()),
+            Message::Notification(_) | Message::Response(_) => None,
+        };
+        match (era::classify(message, VersionHeader::None), id) {
+            (Ok(Belongs::Stateless(request, client)), _) => {
                 // Discovery decides nothing: its client may still fall back to `initialize`.
                 if !matches!(request.method, Method::Discover) {
                     self.pin(Era::Stateless);
                 }
-                self.stateless(request).await;
+                self.stateless(request, client).await;
             }
-            (Ok(Era::Session), Message::Request(request))
-                if self.pinned() == Some(Era::Stateless) =>
-            {
+            (Ok(Belongs::StatelessNotification(notification)), _) => {
+                self.notification(notification).await;
+            }
+            (Ok(Belongs::Session(message)), _) => self.of_session(message).await,
+            (Err(error), Some(id)) => self.refuse(&Refused::Era(error), &id).await,
+            (Err(error), None) => tracing::debug!(%error, "a message was dropped"),
+        }
+    }
+
+    async fn of_session(&self, message: Message) {
+        match message {
+            Message::Request(request) if self.pinned() == Some(Era::Stateless) => {
                 let error = if matches!(request.method, Method::Initialize) {
                     EraError::Unsupported {
                         requested: "initialize".into(),
@@ -191,33 +204,29 @@ impl Process {
                 };
                 self.refuse(&Refused::Era(error), &request.id).await;
             }
-            (Ok(_), Message::Notification(notification)) => {
-                // Which era it belongs to shows in the request it names.
-                if notification.method == "notifications/cancelled"
-                    && let Some(id) = dispatch::cancelled_request(&notification)
-                    && let Some(running) = self.lock_running().get(&id)
-                {
-                    running.cancel.cancel();
-                    return;
-                }
-                self.pipe.take(Message::Notification(notification)).await;
-            }
+            Message::Notification(notification) => self.notification(notification).await,
             // Before an era is pinned nobody can have been asked anything.
-            (Ok(_), Message::Response(_)) if self.pinned().is_none() => {}
-            (Ok(_), message) => {
+            Message::Response(_) if self.pinned().is_none() => {}
+            message @ (Message::Request(_) | Message::Response(_)) => {
                 self.pin(Era::Session);
                 self.pipe.take(message).await;
-            }
-            (Err(error), Message::Request(request)) => {
-                self.refuse(&Refused::Era(error), &request.id).await;
-            }
-            (Err(error), Message::Notification(_) | Message::Response(_)) => {
-                tracing::debug!(%error, "a message was dropped");
             }
         }
     }
 
-    async fn stateless(&self, request: Request) {
+    async fn notification(&self, notification: Notification) {
+        // Which era it belongs to shows in the request it names.
+        if notification.method == "notifications/cancelled"
+            && let Some(id) = dispatch::cancelled_request(&notification)
+            && let Some(running) = self.lock_running().get(&id)
+        {
+            running.cancel.cancel();
+            return;
+        }
+        self.pipe.take(Message::Notification(notification)).await;
+    }
+
+    async fn stateless(&self, request: Request, client: DeclaredClient) {
         let id = request.id.clone();
         let is_subscription = matches!(request.method, Method::Listen);
         let cancel = match self.enter(&id, is_subscription) {
@@ -249,7 +258,7 @@ impl Process {
             let error = ServiceError::MethodNotFound(request.method.to_string());
             return self.pipe.say(envelope.answer(&id, &Err(error)).1).await;
         }
-        let declared = match Declared::of(&request) {
+        let declared = match Declared::of(&request, client) {
             Ok(declared) => declared,
             Err(error) => return self.pipe.say(envelope.answer(&id, &Err(error)).1).await,
         };

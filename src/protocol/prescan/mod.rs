@@ -5,7 +5,9 @@
 //! that are still open are kept as slices of the input and compared when their object closes. A
 //! small body touches no heap.
 //!
-//! It does not build values and knows nothing of JSON-RPC; `jsonrpc.rs` decodes the same bytes.
+//! On the way it notes where the members are that its caller will ask for ([`Outline`]), so that
+//! nobody walks the document again to find them. It does not build values and knows nothing of
+//! JSON-RPC; `parts.rs` says what is asked for, `jsonrpc.rs` reads it.
 //!
 //! Invariants:
 //! - What is accepted here, `serde_json` accepts as one raw value. The reverse holds except for the
@@ -16,10 +18,15 @@
 
 mod escape;
 mod keys;
+mod outline;
 mod stack;
 #[cfg(test)]
 mod tests;
 
+pub use outline::{Outline, Wanted};
+
+use bytes::Bytes;
+use bytestring::ByteString;
 use escape::{escape, short_escape, stops};
 use keys::{Unescaped, repeated};
 use stack::Stack;
@@ -35,6 +42,14 @@ pub struct Limits {
     pub depth: usize,
     /// Object members and array elements in the whole document.
     pub members: usize,
+}
+
+impl Limits {
+    /// For documents that were within limits already.
+    pub const NONE: Self = Self {
+        depth: usize::MAX,
+        members: usize::MAX,
+    };
 }
 
 impl Default for Limits {
@@ -97,23 +112,36 @@ pub enum PrescanError {
     NotAnObject,
 }
 
-/// Checks that `bytes` are one JSON object or array within `limits`.
+/// The bytes as text; cloning and slicing it shares them.
+///
+/// # Errors
+/// [`PrescanError::NotUtf8`].
+pub fn text(bytes: Bytes) -> Result<ByteString, PrescanError> {
+    ByteString::try_from(bytes).map_err(|error| PrescanError::NotUtf8 {
+        at: error.valid_up_to(),
+    })
+}
+
+/// Checks that `text` is one JSON object or array within `limits`, and notes where an object has
+/// what is wanted of it.
 ///
 /// # Errors
 /// [`PrescanError`] for the first violation found. A repeated key is found when its object ends.
-pub fn prescan(bytes: &[u8], limits: &Limits) -> Result<Shape, PrescanError> {
-    if let Err(error) = std::str::from_utf8(bytes) {
-        let at = error.valid_up_to();
-        return Err(PrescanError::NotUtf8 { at });
-    }
+pub fn prescan(
+    text: &str,
+    limits: &Limits,
+    wanted: &'static Wanted,
+) -> Result<(Shape, Outline), PrescanError> {
     let mut scanner = Scanner {
-        bytes,
+        bytes: text.as_bytes(),
         at: 0,
         members_left: limits.members,
         limits,
         keys: Stack::new(&[]),
+        outline: Outline::empty(),
     };
-    scanner.document()
+    let shape = scanner.document(wanted)?;
+    Ok((shape, scanner.outline))
 }
 
 struct Scanner<'a> {
@@ -123,6 +151,7 @@ struct Scanner<'a> {
     limits: &'a Limits,
     /// The keys of all open objects as written, those of the innermost last.
     keys: Stack<&'a [u8], KEYS_INLINE>,
+    outline: Outline,
 }
 
 /// An open container.
@@ -133,12 +162,16 @@ struct Frame {
     keys_from: usize,
     /// Whether a key is written with escapes, so that comparing bytes is not enough.
     has_escapes: bool,
+    /// Where it begins.
+    start: usize,
+    /// Which wanted value it is, if it is one.
+    wanted: Option<&'static Wanted>,
 }
 
 type Scan<T> = Result<T, PrescanError>;
 
 impl Scanner<'_> {
-    fn document(&mut self) -> Scan<Shape> {
+    fn document(&mut self, wanted: &'static Wanted) -> Scan<Shape> {
         self.whitespace();
         let shape = match self.peek() {
             Some(b'{') => Shape::Object,
@@ -149,15 +182,15 @@ impl Scanner<'_> {
                 return Err(PrescanError::NotAnObject);
             }
         };
-        self.containers(shape)?;
+        self.containers(shape, wanted)?;
         self.end()?;
         Ok(shape)
     }
 
     /// Walks the container at the cursor with everything in it.
-    fn containers(&mut self, shape: Shape) -> Scan<()> {
-        let mut outer: Stack<Frame, FRAMES_INLINE> = Stack::new(self.frame(shape));
-        let mut frame = self.open(shape, 0)?;
+    fn containers(&mut self, shape: Shape, wanted: &'static Wanted) -> Scan<()> {
+        let mut frame = self.open(shape, 0, Some(wanted))?;
+        let mut outer: Stack<Frame, FRAMES_INLINE> = Stack::new(frame);
         let mut is_first = true;
         loop {
             self.whitespace();
@@ -175,42 +208,50 @@ impl Scanner<'_> {
             if !is_first {
                 self.separator(frame.shape)?;
             }
-            self.member(&mut frame)?;
+            let wanted = self.member(&mut frame)?;
             is_first = match self.peek() {
                 Some(b'{') => {
                     outer.push(frame);
-                    frame = self.open(Shape::Object, outer.len())?;
+                    frame = self.open(Shape::Object, outer.len(), wanted)?;
                     true
                 }
                 Some(b'[') => {
                     outer.push(frame);
-                    frame = self.open(Shape::Array, outer.len())?;
+                    frame = self.open(Shape::Array, outer.len(), wanted)?;
                     true
                 }
                 _ => {
+                    let start = self.at;
                     self.scalar()?;
+                    self.note(wanted, start);
                     false
                 }
             };
         }
     }
 
-    fn frame(&self, shape: Shape) -> Frame {
-        Frame {
-            shape,
-            keys_from: self.keys.len(),
-            has_escapes: false,
-        }
-    }
-
     /// Enters the container at the cursor, inside `outer` others.
-    fn open(&mut self, shape: Shape, outer: usize) -> Scan<Frame> {
+    fn open(&mut self, shape: Shape, outer: usize, wanted: Option<&'static Wanted>) -> Scan<Frame> {
         if outer >= self.limits.depth {
             let max = self.limits.depth;
             return Err(PrescanError::TooDeep { max });
         }
+        let start = self.at;
         self.at += 1;
-        Ok(self.frame(shape))
+        Ok(Frame {
+            shape,
+            keys_from: self.keys.len(),
+            has_escapes: false,
+            start,
+            wanted,
+        })
+    }
+
+    /// Notes a value that began at `start` and ends here, if it is wanted.
+    fn note(&mut self, wanted: Option<&'static Wanted>, start: usize) {
+        if let Some(wanted) = wanted {
+            self.outline.note(wanted, start..self.at);
+        }
     }
 
     fn separator(&mut self, shape: Shape) -> Scan<()> {
@@ -225,8 +266,8 @@ impl Scanner<'_> {
         Ok(())
     }
 
-    /// Counts the member at the cursor and reads up to its value.
-    fn member(&mut self, frame: &mut Frame) -> Scan<()> {
+    /// Counts the member at the cursor and reads up to its value; whether that is wanted.
+    fn member(&mut self, frame: &mut Frame) -> Scan<Option<&'static Wanted>> {
         self.members_left =
             self.members_left
                 .checked_sub(1)
@@ -234,25 +275,31 @@ impl Scanner<'_> {
                     max: self.limits.members,
                 })?;
         match frame.shape {
-            Shape::Array => Ok(()),
+            Shape::Array => Ok(None),
             Shape::Object => self.key(frame),
         }
     }
 
-    fn key(&mut self, frame: &mut Frame) -> Scan<()> {
+    fn key(&mut self, frame: &mut Frame) -> Scan<Option<&'static Wanted>> {
         if self.peek() != Some(b'"') {
             return Err(self.syntax("expected a key in double quotes"));
         }
         let from = self.at;
-        frame.has_escapes |= self.string()?;
-        self.keys.push(&self.bytes[from + 1..self.at - 1]);
+        let has_escapes = self.string()?;
+        frame.has_escapes |= has_escapes;
+        let key = &self.bytes[from + 1..self.at - 1];
+        self.keys.push(key);
         self.whitespace();
         if self.peek() != Some(b':') {
             return Err(self.syntax("expected `:`"));
         }
         self.at += 1;
         self.whitespace();
-        Ok(())
+        Ok(match frame.wanted {
+            Some(object) if has_escapes => object.find(Unescaped::of(&[key]).keys()[0]),
+            Some(object) => object.find(key),
+            None => None,
+        })
     }
 
     /// Forgets the keys of `frame` after making sure that each is there once.
@@ -267,6 +314,7 @@ impl Scanner<'_> {
             return Err(PrescanError::DuplicateKey { key });
         }
         self.keys.truncate(frame.keys_from);
+        self.note(frame.wanted, frame.start);
         Ok(())
     }
 

@@ -8,8 +8,23 @@ use serde_json::value::RawValue;
 
 use super::*;
 
+/// What is wanted in these tests.
+static ROOT: Wanted = Wanted::object(
+    "",
+    0,
+    &[
+        Wanted::whole("a", 1),
+        Wanted::object("b", 2, &[Wanted::whole("a", 3), Wanted::whole("c", 4)]),
+    ],
+);
+
 fn scan(text: impl AsRef<[u8]>) -> Result<Shape, PrescanError> {
-    prescan(text.as_ref(), &Limits::default())
+    scan_within(&Limits::default(), text)
+}
+
+fn scan_within(limits: &Limits, bytes: impl AsRef<[u8]>) -> Result<Shape, PrescanError> {
+    let text = text(Bytes::copy_from_slice(bytes.as_ref()))?;
+    prescan(&text, limits, &ROOT).map(|(shape, _)| shape)
 }
 
 #[track_caller]
@@ -31,6 +46,48 @@ fn documents_have_a_shape() {
         assert_eq!(scan(text), Ok(Shape::Array), "{text}");
         let whole = format!("\t{{ \"a\" : {text} ,\r\n\"b\":{{\"a\":null}}}} ");
         assert_eq!(scan(&whole), Ok(Shape::Object), "{whole}");
+    }
+}
+
+#[test]
+fn an_outline_says_where_the_wanted_values_are() {
+    for (text, found) in [
+        ("{}", [None; 4]),
+        (
+            r#"{"a":1,"b":{"c":[1,{"a":2}],"a":{"c":3}},"c":4}"#,
+            [
+                Some("1"),
+                Some(r#"{"c":[1,{"a":2}],"a":{"c":3}}"#),
+                Some(r#"{"c":3}"#),
+                Some(r#"[1,{"a":2}]"#),
+            ],
+        ),
+        (
+            r#" { "\u0062" : { "\u0063" : "x" } , "a" : null } "#,
+            [
+                Some("null"),
+                Some(r#"{ "\u0063" : "x" }"#),
+                None,
+                Some(r#""x""#),
+            ],
+        ),
+        (
+            r#"{"b":[{"a":1}],"d":{"a":1}}"#,
+            [None, Some(r#"[{"a":1}]"#), None, None],
+        ),
+        (r#"[{"a":1}]"#, [None; 4]),
+    ] {
+        let (_, outline) = prescan(text, &Limits::default(), &ROOT).unwrap();
+        assert_eq!(outline.find(text, 0), Some(text.trim()), "{text}");
+        let places = [1, 2, 3, 4].map(|place| outline.find(text, place));
+        assert_eq!(places, found, "{text}");
+        // The same value, found in the part that holds it.
+        if let Some(part) = outline.find(text, 2) {
+            let outline = outline.of_part(part.as_ptr().addr() - text.as_ptr().addr());
+            assert_eq!(outline.find(part, 2), Some(part), "{text}");
+            assert_eq!(outline.find(part, 3), found[2], "{text}");
+            assert_eq!(outline.find(part, 4), found[3], "{text}");
+        }
     }
 }
 
@@ -144,7 +201,7 @@ fn depth_counts_objects_and_arrays() {
         (r#"{"a":[{"b":{}}]}"#, false),
     ] {
         let expected = Err(PrescanError::TooDeep { max: 3 });
-        let found = prescan(text.as_bytes(), &limits);
+        let found = scan_within(&limits, text);
         assert_eq!(found.is_ok(), is_taken, "{text}");
         assert!(is_taken || found == expected, "{text}");
     }
@@ -166,7 +223,7 @@ fn members_count_across_the_document() {
         ("[1,2,3,4,5]", false),
     ] {
         let expected = Err(PrescanError::TooManyMembers { max: 4 });
-        let found = prescan(text.as_bytes(), &limits);
+        let found = scan_within(&limits, text);
         assert_eq!(found.is_ok(), is_taken, "{text}");
         assert!(is_taken || found == expected, "{text}");
     }
@@ -253,8 +310,8 @@ fn hostile_bodies_take_linear_time() {
         format!("[\"{}\"]", "\\ud83d\\ude00\\\"".repeat(500_000)),
         "{\"a\":[".repeat(500_000) + &"]}".repeat(500_000),
     ] {
-        assert!(prescan(body.as_bytes(), &limits).is_ok());
-        assert!(prescan(&body.as_bytes()[..body.len() - 1], &limits).is_err());
+        assert!(scan_within(&limits, &body).is_ok());
+        assert!(scan_within(&limits, &body[..body.len() - 1]).is_err());
     }
 }
 

@@ -20,9 +20,8 @@ use super::reply::Envelope;
 use crate::identity::Principal;
 use crate::protocol::jsonrpc::{ProgressToken, Request};
 use crate::protocol::logging::LogLevel;
-use crate::protocol::meta::MetaHead;
+use crate::protocol::meta::{DeclaredClient, MetaError, MetaHead};
 use crate::protocol::method::Method;
-use crate::protocol::params::ParamsHead;
 use crate::protocol::raw::RawJson;
 use crate::protocol::version::{Era, ProtocolVersion};
 use crate::service::{
@@ -41,20 +40,19 @@ pub struct Declared {
 }
 
 impl Declared {
-    /// Reads the `_meta` of a request that was classified as stateless.
+    /// Reads what else the `_meta` of a request says, whose client was read when its era was
+    /// decided.
     ///
     /// # Errors
     /// [`ServiceError::InvalidParams`] for an optional key with a value it cannot have.
-    pub fn of(request: &Request) -> Result<Self, ServiceError> {
-        let invalid =
-            |error: &dyn std::fmt::Display| ServiceError::InvalidParams(error.to_string());
-        let params = ParamsHead::of(&request.params).map_err(|error| invalid(&error))?;
-        let meta = MetaHead::of(params.meta).map_err(|error| invalid(&error))?;
-        let (capabilities, info) = meta.client().map_err(|error| invalid(&error))?;
+    pub fn of(request: &Request, client: DeclaredClient) -> Result<Self, ServiceError> {
+        let invalid = |error: MetaError| ServiceError::InvalidParams(error.to_string());
+        let meta = MetaHead::of(&request.params).map_err(invalid)?;
+        let DeclaredClient { capabilities, info } = client;
         Ok(Self {
             client: Arc::new(Client { capabilities, info }),
-            progress_token: meta.progress_token().map_err(|error| invalid(&error))?,
-            log_level: meta.log_level().map_err(|error| invalid(&error))?,
+            progress_token: meta.progress_token().map_err(invalid)?,
+            log_level: meta.log_level().map_err(invalid)?,
         })
     }
 }

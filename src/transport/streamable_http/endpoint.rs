@@ -13,9 +13,9 @@ use actix_web::{HttpRequest, HttpResponse};
 use super::head::Head;
 use super::{session_era, stateless_era};
 use crate::identity::Principal;
-use crate::protocol::era::{self, EraError, VersionHeader};
+use crate::protocol::era::{self, Belongs, EraError, VersionHeader};
 use crate::protocol::jsonrpc::{Body, Message, NotJsonRpc, RequestId};
-use crate::protocol::version::{Era, is_stateless_header};
+use crate::protocol::version::is_stateless_header;
 use crate::transport::body;
 use crate::transport::config::{Context, Endpoint};
 use crate::transport::reply::Refused;
@@ -141,9 +141,14 @@ async fn single(arrived: Arrived<'_>, message: Message) -> Result<HttpResponse, 
         }
         Err(error) => return Err(refused(error)),
     };
-    match era::classify(&message, VersionHeader::Http(header)) {
-        Ok(Era::Session) => session_era::post(arrived, message).await,
-        Ok(Era::Stateless) => stateless_era::post(arrived, message).await,
+    match era::classify(message, VersionHeader::Http(header)) {
+        Ok(Belongs::Session(message)) => session_era::post(arrived, message).await,
+        Ok(Belongs::Stateless(request, client)) => {
+            stateless_era::request(arrived, request, client).await
+        }
+        Ok(Belongs::StatelessNotification(notification)) => {
+            stateless_era::notification(arrived, &notification)
+        }
         Err(error) => Err(refused(error.into())),
     }
 }

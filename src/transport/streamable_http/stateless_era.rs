@@ -14,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 use super::endpoint::{Arrived, RefusedRequest};
 use super::head::{self, Head};
 use crate::protocol::headers;
-use crate::protocol::jsonrpc::{Message, Request};
+use crate::protocol::jsonrpc::{Notification, Request};
+use crate::protocol::meta::DeclaredClient;
 use crate::protocol::method::Method;
 use crate::protocol::params::{ParamsHead, string_of};
 use crate::protocol::raw::RawJson;
@@ -28,35 +29,29 @@ use crate::transport::sse::{self, EventStream, Heartbeat};
 use crate::transport::stateless::listen::Listening;
 use crate::transport::stateless::{self, Declared, StatelessLine, Surroundings};
 
-/// Answers one message.
-pub(super) async fn post(
+/// Answers one request.
+pub(super) async fn request(
     arrived: Arrived<'_>,
-    message: Message,
+    request: Request,
+    client: DeclaredClient,
 ) -> Result<HttpResponse, RefusedRequest> {
-    match message {
-        Message::Request(request) => {
-            check_headers(arrived, &request).map_err(|refused| refused.of(&request.id))?;
-            if matches!(request.method, Method::Listen) {
-                listen(arrived, request).await
-            } else {
-                call(arrived, request).await
-            }
-        }
-        Message::Notification(notification) => {
-            // The core defines none over HTTP, so all are accepted and dropped.
-            let method = arrived.head().once(&head::METHOD);
-            match method {
-                Ok(None) => Ok(HttpResponse::Accepted().finish()),
-                Ok(Some(method)) if method == notification.method => {
-                    Ok(HttpResponse::Accepted().finish())
-                }
-                Ok(Some(_)) | Err(_) => {
-                    Err(differs(headers::METHOD, "the notification's method").into())
-                }
-            }
-        }
-        // The era table sends responses elsewhere.
-        Message::Response(_) => Ok(HttpResponse::Accepted().finish()),
+    check_headers(arrived, &request).map_err(|refused| refused.of(&request.id))?;
+    if matches!(request.method, Method::Listen) {
+        listen(arrived, request).await
+    } else {
+        call(arrived, request, client).await
+    }
+}
+
+/// Takes one notification. The core defines none over HTTP, so all are accepted and dropped.
+pub(super) fn notification(
+    arrived: Arrived<'_>,
+    notification: &Notification,
+) -> Result<HttpResponse, RefusedRequest> {
+    match arrived.head().once(&head::METHOD) {
+        Ok(None) => Ok(HttpResponse::Accepted().finish()),
+        Ok(Some(method)) if method == notification.method => Ok(HttpResponse::Accepted().finish()),
+        Ok(Some(_)) | Err(_) => Err(differs(headers::METHOD, "the notification's method").into()),
     }
 }
 
@@ -80,8 +75,7 @@ fn check_headers(arrived: Arrived<'_>, request: &Request) -> Result<(), Refused>
         Some(_) => return Err(differs(headers::METHOD, "the request's method")),
         None => return Err(missing(headers::METHOD)),
     }
-    let params =
-        ParamsHead::of(&request.params).map_err(|error| Refused::Params(error.to_string()))?;
+    let params = ParamsHead::of(&request.params);
     let named = match request.method {
         Method::ToolsCall | Method::PromptsGet => string_of(params.name),
         Method::ResourcesRead => string_of(params.uri),
@@ -144,12 +138,16 @@ fn differs(header: &str, what: &str) -> Refused {
     Refused::HeaderMismatch(format!("header `{header}` must equal {what}"))
 }
 
-async fn call(arrived: Arrived<'_>, request: Request) -> Result<HttpResponse, RefusedRequest> {
+async fn call(
+    arrived: Arrived<'_>,
+    request: Request,
+    client: DeclaredClient,
+) -> Result<HttpResponse, RefusedRequest> {
     let context = arrived.context;
     let description = arrived.endpoint.service.describe(arrived.principal);
     let envelope = stateless::envelope(&request.method, &description, &context.config);
     let id = request.id.clone();
-    let declared = match Declared::of(&request) {
+    let declared = match Declared::of(&request, client) {
         Ok(declared) => declared,
         Err(error) => return Ok(in_band(&envelope, &request, error)),
     };
