@@ -6,6 +6,8 @@
 //!
 //! Spec: 2026-07-28 basic/versioning, serving both eras; basic/transports (every revision).
 
+use std::sync::LazyLock;
+
 use actix_web::http::Method as HttpMethod;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -20,6 +22,8 @@ use crate::transport::body;
 use crate::transport::config::{Context, Endpoint};
 use crate::transport::reply::Refused;
 
+/// Whose requests these are while nobody authenticates.
+static LOCAL: LazyLock<Principal> = LazyLock::new(Principal::local);
 /// The methods of the session era; the stateless era has POST only.
 const SESSION_METHODS: &str = "GET, POST, DELETE";
 const STATELESS_METHODS: &str = "POST";
@@ -76,7 +80,7 @@ pub async fn serve(
         request: &request,
         context: &context,
         endpoint: &endpoint,
-        principal: &Principal::local(),
+        principal: &LOCAL,
     };
     let answered = match *request.method() {
         HttpMethod::POST => post(arrived, payload).await,
