@@ -197,10 +197,6 @@ pub enum Message {
 
 /// What one body or line held.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all are single and taken apart at once; a box would cost each of them"
-)]
 pub enum Body {
     /// One message.
     Single(Message),

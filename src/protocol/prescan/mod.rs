@@ -89,6 +89,9 @@ pub enum PrescanError {
         /// What is wrong there.
         what: &'static str,
     },
+    /// Places in the text would not be numbers we keep.
+    #[error("is longer than 4 GiB")]
+    TooLong,
     /// Containers are nested too deeply.
     #[error("is nested more than {max} levels deep")]
     TooDeep {
@@ -132,6 +135,9 @@ pub fn prescan(
     limits: &Limits,
     wanted: &'static Wanted,
 ) -> Result<(Shape, Outline), PrescanError> {
+    if text.len() > outline::BYTES_MAX {
+        return Err(PrescanError::TooLong);
+    }
     let mut scanner = Scanner {
         bytes: text.as_bytes(),
         at: 0,

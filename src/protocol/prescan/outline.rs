@@ -6,7 +6,10 @@
 use std::ops::Range;
 
 /// Places in an outline; the tree of a JSON-RPC message has that many nodes.
-const PLACES: usize = 20;
+const PLACES: usize = 18;
+/// Longest document that has an outline. Bodies and lines are bounded far below; half-size numbers
+/// keep small what each request carries along.
+pub(super) const BYTES_MAX: usize = u32::MAX as usize;
 
 /// A value that will be asked for, and what will be asked for inside it.
 #[derive(Debug)]
@@ -48,8 +51,8 @@ pub struct Outline([Place; PLACES]);
 /// From the first byte of a value to after its last; no value is empty.
 #[derive(Clone, Copy, Debug)]
 struct Place {
-    start: usize,
-    end: usize,
+    start: u32,
+    end: u32,
 }
 
 impl Outline {
@@ -63,13 +66,15 @@ impl Outline {
     #[must_use]
     pub fn find<'a>(&self, text: &'a str, place: usize) -> Option<&'a str> {
         let Place { start, end } = self.0[place];
-        text.get(start..end).filter(|value| !value.is_empty())
+        text.get(start as usize..end as usize)
+            .filter(|value| !value.is_empty())
     }
 
     /// This outline for the part of its document that begins at `start`. What stands before is
     /// not to be found in it.
     #[must_use]
     pub fn of_part(mut self, start: usize) -> Self {
+        let start = short(start);
         for place in &mut self.0 {
             place.start = place.start.saturating_sub(start);
             place.end = place.end.saturating_sub(start);
@@ -77,10 +82,14 @@ impl Outline {
         self
     }
 
-    pub(super) const fn note(&mut self, wanted: &Wanted, range: Range<usize>) {
+    pub(super) fn note(&mut self, wanted: &Wanted, range: Range<usize>) {
         self.0[wanted.place] = Place {
-            start: range.start,
-            end: range.end,
+            start: short(range.start),
+            end: short(range.end),
         };
     }
+}
+
+fn short(at: usize) -> u32 {
+    u32::try_from(at).expect("invariant: longer documents are refused")
 }
