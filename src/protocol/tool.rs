@@ -11,11 +11,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::content::Content;
+use super::encode;
 use super::jsonrpc::Params;
 use super::parts::Part;
 use super::raw::{self, RawJson, ShapeError};
 use super::version::{Era, ProtocolVersion};
 
+/// What a result and a block of text have besides their texts, about.
+const RESULT_BYTES: usize = 32;
+const BLOCK_BYTES: usize = 32;
 /// The member under which a result that is no object travels in the session era.
 const WRAPPER: &str = "result";
 
@@ -118,16 +122,6 @@ pub struct ToolResult {
     pub is_error: bool,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Wire<'a> {
-    content: &'a [Content],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    structured_content: Option<&'a Value>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    is_error: bool,
-}
-
 impl ToolResult {
     /// A result of one text block.
     #[must_use]
@@ -168,33 +162,30 @@ impl ToolResult {
     /// the session era, so its values must be too, objects included.
     #[must_use]
     pub fn to_wire(&self, version: ProtocolVersion, wrap: bool) -> RawJson {
-        let structured = match &self.structured {
-            Some(value) if version >= ProtocolVersion::V2025_06_18 => {
-                let wrap = version.era() == Era::Session && (wrap || !value.is_object());
-                Some(if wrap {
-                    Cow::Owned(json!({WRAPPER: value}))
-                } else {
-                    Cow::Borrowed(value)
-                })
+        let length = self.content.iter().filter_map(Content::as_text);
+        let length = length.map(|text| text.len() + BLOCK_BYTES).sum::<usize>();
+        let mut out = String::with_capacity(length + RESULT_BYTES);
+        out.push_str(r#"{"content":["#);
+        for (at, block) in self.content.iter().enumerate() {
+            out.push_str(if at == 0 { "" } else { "," });
+            block.for_version(version).push_to(&mut out);
+        }
+        out.push(']');
+        if let Some(value) = &self.structured
+            && version >= ProtocolVersion::V2025_06_18
+        {
+            out.push_str(r#","structuredContent":"#);
+            if version.era() == Era::Session && (wrap || !value.is_object()) {
+                encode::push(&mut out, &json!({WRAPPER: value}));
+            } else {
+                encode::push(&mut out, value);
             }
-            Some(_) | None => None,
-        };
-        let downgraded: Vec<Content>;
-        let content = if version >= ProtocolVersion::V2025_06_18 {
-            &self.content
-        } else {
-            downgraded = self
-                .content
-                .iter()
-                .map(|block| block.for_version(version).into_owned())
-                .collect();
-            &downgraded
-        };
-        RawJson::of(&Wire {
-            content,
-            structured_content: structured.as_deref(),
-            is_error: self.is_error,
-        })
+        }
+        if self.is_error {
+            out.push_str(r#","isError":true"#);
+        }
+        out.push('}');
+        RawJson::from_valid(out)
     }
 }
 

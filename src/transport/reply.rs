@@ -10,12 +10,13 @@
 use std::time::Duration;
 
 use actix_web::HttpResponse;
+use actix_web::http::header::HeaderValue;
 use actix_web::http::{StatusCode, header};
 use serde_json::json;
 
 use crate::policy::body_limit::TooLarge;
 use crate::policy::origin::Denial;
-use crate::protocol::encode;
+use crate::protocol::encode::{self, ResultText};
 use crate::protocol::era::EraError;
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::jsonrpc::{NotJsonRpc, ParseError, RequestId, ResponseError};
@@ -389,6 +390,9 @@ pub fn error_object(error: &ServiceError, version: ProtocolVersion) -> ResponseE
     }
 }
 
+/// What the envelope of a result has besides the result and who we are, about.
+const ENVELOPE_BYTES: usize = 128;
+
 /// How results are written for one call.
 #[derive(Clone, Debug)]
 pub struct Envelope {
@@ -437,31 +441,37 @@ impl Envelope {
     fn result(&self, id: &RequestId, reply: &Reply) -> String {
         let members = reply.members.members().unwrap_or("");
         let meta = reply.meta.as_ref().and_then(RawJson::members).unwrap_or("");
+        let info = self.server_info.as_str();
+        let length = members.len() + meta.len() + info.len() + ENVELOPE_BYTES;
+        let mut result = ResultText::begin(id, length);
         match self.version.era() {
-            Era::Session if meta.is_empty() => encode::result(id, &[members]),
-            Era::Session => encode::result(id, &[members, &format!(r#""_meta":{{{meta}}}"#)]),
+            Era::Session => {
+                result.members(&[members]);
+                if !meta.is_empty() {
+                    result.members(&[r#""_meta":{"#, meta, "}"]);
+                }
+            }
             Era::Stateless => {
-                let kind = match reply.kind {
+                result.members(&[match reply.kind {
                     ReplyKind::Complete => r#""resultType":"complete""#,
                     ReplyKind::InputRequired => r#""resultType":"input_required""#,
                     ReplyKind::Task => r#""resultType":"task""#,
-                };
-                let cache = if self.method.is_cacheable() && reply.kind == ReplyKind::Complete {
-                    let scope = if reply.cache.public {
-                        "public"
+                }]);
+                result.members(&[members]);
+                if self.method.is_cacheable() && reply.kind == ReplyKind::Complete {
+                    result.members(&[r#""ttlMs":"#, &reply.cache.ttl_ms.to_string()]);
+                    result.members(&[if reply.cache.public {
+                        r#""cacheScope":"public""#
                     } else {
-                        "private"
-                    };
-                    format!(r#""ttlMs":{},"cacheScope":"{scope}""#, reply.cache.ttl_ms)
-                } else {
-                    String::new()
-                };
+                        r#""cacheScope":"private""#
+                    }]);
+                }
                 let comma = if meta.is_empty() { "" } else { "," };
-                let info = self.server_info.as_str();
-                let meta = format!(r#""_meta":{{"{SERVER_INFO_KEY}":{info}{comma}{meta}}}"#);
-                encode::result(id, &[kind, members, &cache, &meta])
+                let key = SERVER_INFO_KEY;
+                result.members(&[r#""_meta":{""#, key, r#"":"#, info, comma, meta, "}"]);
             }
         }
+        result.end()
     }
 }
 
@@ -493,6 +503,9 @@ fn seconds(after: Duration) -> u64 {
     after.as_secs().max(1)
 }
 
+/// Made once: from a text it would be checked for each answer.
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
 /// The HTTP side of an answer that is one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WireStatus {
@@ -513,7 +526,7 @@ impl WireStatus {
     #[must_use]
     pub fn respond(self, text: String) -> HttpResponse {
         let mut response = HttpResponse::build(self.status);
-        response.content_type("application/json");
+        response.insert_header((header::CONTENT_TYPE, JSON));
         if let Some(after) = self.retry_after {
             response.insert_header((header::RETRY_AFTER, seconds(after)));
         }

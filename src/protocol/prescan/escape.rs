@@ -12,6 +12,20 @@ pub(super) const fn stops(word: u64) -> u64 {
     (zeros | controls) & HIGHS
 }
 
+/// Whether `text` stands in a JSON string as it is.
+pub(in crate::protocol) fn is_plain(text: &str) -> bool {
+    let mut rest = text.as_bytes();
+    while let Some((chunk, after)) = rest.split_first_chunk::<8>() {
+        if stops(u64::from_le_bytes(*chunk)) != 0 {
+            return false;
+        }
+        rest = after;
+    }
+    let mut last = [b' '; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    stops(u64::from_le_bytes(last)) == 0
+}
+
 /// What a backslash before `byte` stands for, if that is all of the escape.
 pub(super) const fn short_escape(byte: u8) -> Option<char> {
     match byte {

@@ -23,6 +23,7 @@ mod stack;
 #[cfg(test)]
 mod tests;
 
+pub(super) use escape::is_plain;
 pub use outline::{Outline, Wanted};
 
 use bytes::Bytes;
