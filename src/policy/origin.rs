@@ -409,11 +409,17 @@ fn parse_host(text: &str) -> Option<Host<'_>> {
         return literal.strip_suffix(']')?.parse().ok().map(Host::V6);
     }
     let name = text.strip_suffix('.').unwrap_or(text);
-    let readable = name
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
-    let no_empty_label = name.split('.').all(|label| !label.is_empty());
-    (readable && no_empty_label).then_some(Host::Name(name))
+    let mut label_is_empty = true;
+    for byte in name.bytes() {
+        label_is_empty = match byte {
+            b'.' if label_is_empty => return None,
+            b'.' => true,
+            b'-' | b'_' => false,
+            byte if byte.is_ascii_alphanumeric() => false,
+            _ => return None,
+        };
+    }
+    (!label_is_empty).then_some(Host::Name(name))
 }
 
 #[cfg(test)]

@@ -9,11 +9,16 @@ use crate::transport::reply::Refused;
 
 /// Refuses paths that could be written in another way.
 pub(super) fn check(uri: &Uri) -> Result<(), Refused> {
-    let path = uri.path();
-    let canonical = path.starts_with('/')
-        && !path.contains(['%', ';', '\\'])
-        && !path.contains("//")
-        && !path.split('/').any(|part| part == "." || part == "..");
+    let path = uri.path().as_bytes();
+    let plain = |part: &[u8]| part != b"." && part != b".." && !part.is_empty();
+    // What follows the last slash may be empty.
+    let mut parts = path
+        .strip_suffix(b"/")
+        .unwrap_or(path)
+        .split(|byte| *byte == b'/');
+    let canonical = parts.next() == Some(b"".as_slice())
+        && parts.all(plain)
+        && !path.iter().any(|byte| matches!(byte, b'%' | b';' | b'\\'));
     if canonical {
         Ok(())
     } else {
@@ -29,9 +34,15 @@ mod tests {
     fn a_path_has_one_spelling() {
         for (path, served) in [
             ("/mcp", true),
+            ("/", true),
+            ("/mcp/", true),
             ("/.well-known/x", true),
             ("/%6dcp", false),
             ("//mcp", false),
+            ("//", false),
+            ("/mcp//", false),
+            ("/a/..", false),
+            ("/a/./", false),
             ("/a/../mcp", false),
             ("/./mcp", false),
             ("/mcp;v=1", false),
