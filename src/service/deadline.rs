@@ -7,7 +7,13 @@ use tokio::time::Instant;
 
 /// A deadline that stands still while a question is open. Cloning shares it.
 #[derive(Clone, Debug)]
-pub struct Deadline(Arc<Mutex<State>>);
+pub struct Deadline(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    began: Instant,
+    state: Mutex<State>,
+}
 
 #[derive(Debug)]
 struct State {
@@ -25,12 +31,21 @@ impl Deadline {
     /// A deadline `budget` from now.
     #[must_use]
     pub fn after(budget: Duration) -> Self {
-        let now = Instant::now();
-        Self(Arc::new(Mutex::new(State {
-            at: now + budget,
-            open_questions: 0,
-            paused_since: now,
-        })))
+        let began = Instant::now();
+        Self(Arc::new(Inner {
+            began,
+            state: Mutex::new(State {
+                at: began + budget,
+                open_questions: 0,
+                paused_since: began,
+            }),
+        }))
+    }
+
+    /// The time since it was made, open questions included.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.0.began.elapsed()
     }
 
     /// The time left, not counting questions open now.
@@ -77,7 +92,7 @@ impl Deadline {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -68,10 +68,10 @@ pub async fn run<T, L: Line>(
 where
     T: Send + 'static,
 {
-    let mut call = Box::pin(tasks.inside(call));
+    let mut call = tasks.inside(call);
     let mut ended = None;
     // Most calls end at once: they need no timer.
-    if let Poll::Ready(outcome) = futures_util::poll!(call.as_mut()) {
+    if let Poll::Ready(outcome) = futures_util::poll!(&mut call) {
         if !line.is_open() {
             return Answered::Alone(outcome);
         }
@@ -113,7 +113,8 @@ where
     Answered::Streaming(stream)
 }
 
-/// Runs one call under its cancellation and its deadline, and counts how it ended.
+/// Runs one call under its cancellation and its deadline, which was made when the call began, and
+/// counts how it ended.
 pub async fn bounded(
     call: CallFuture,
     cancel: CancellationToken,
@@ -122,7 +123,6 @@ pub async fn bounded(
     era: Era,
     metrics: Metrics,
 ) -> Result<Reply, ServiceError> {
-    let started = std::time::Instant::now();
     let running = metrics.running_call();
     let outcome = tokio::select! {
         biased;
@@ -138,7 +138,7 @@ pub async fn bounded(
     drop(running);
     // Tells whatever the call left behind that nobody waits any more.
     cancel.cancel();
-    metrics.request(&method, era, label(&outcome), started.elapsed());
+    metrics.request(&method, era, label(&outcome), deadline.elapsed());
     outcome
 }
 
