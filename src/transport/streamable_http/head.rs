@@ -49,11 +49,11 @@ impl<'a> Head<'a> {
         let Some(value) = values.next() else {
             return Ok(None);
         };
-        let text = value.to_str().map_err(|_| Refused::Header(name.as_str()))?;
-        if values.next().is_some() {
-            return Err(Refused::Header(name.as_str()));
+        match std::str::from_utf8(value.as_bytes().trim_ascii()) {
+            // A header value has no control characters but tabs.
+            Ok(text) if text.is_ascii() && values.next().is_none() => Ok(Some(text)),
+            Ok(_) | Err(_) => Err(Refused::Header(name.as_str())),
         }
-        Ok(Some(text.trim_matches([' ', '\t'])))
     }
 
     /// The first value of a header as bytes, and whether there are more.
@@ -68,6 +68,9 @@ impl<'a> Head<'a> {
         let Some(value) = self.0.get(header::CONTENT_TYPE) else {
             return false;
         };
+        if value.as_bytes() == b"application/json" {
+            return true;
+        }
         value
             .to_str()
             .ok()
@@ -88,6 +91,12 @@ impl<'a> Head<'a> {
         let mut json = (0, false);
         let mut events = (0, false);
         for value in self.0.get_all(header::ACCEPT) {
+            // What the official clients send, and so nearly all others.
+            if value.as_bytes() == b"application/json, text/event-stream" {
+                prefer(&mut json, 3, true);
+                prefer(&mut events, 3, true);
+                continue;
+            }
             for range in value.to_str().unwrap_or("").split(',') {
                 let mut parts = range.split(';').map(str::trim);
                 let essence = parts.next().unwrap_or("");
