@@ -83,14 +83,13 @@ pub struct Surroundings<'a> {
 
 impl Surroundings<'_> {
     /// Starts to answer a request other than `subscriptions/listen`.
-    #[must_use]
     pub fn answer(
         &self,
         request: Request,
         declared: Declared,
         outlet: Arc<dyn Outlet>,
         cancel: CancellationToken,
-    ) -> CallFuture {
+    ) -> impl Future<Output = Result<Reply, ServiceError>> + Send + use<> {
         let deadline = Deadline::after(self.config.deadline_of(&request.method));
         let method = request.method.clone();
         let answering: CallFuture = if matches!(method, Method::Discover) {
@@ -114,14 +113,7 @@ impl Surroundings<'_> {
             })
         };
         let metrics = self.metrics.clone();
-        Box::pin(exchange::bounded(
-            answering,
-            cancel,
-            deadline,
-            method,
-            Era::Stateless,
-            metrics,
-        ))
+        exchange::bounded(answering, cancel, deadline, method, Era::Stateless, metrics)
     }
 }
 

@@ -85,11 +85,11 @@ pub async fn serve(
     let answered = match *request.method() {
         HttpMethod::POST => post(arrived, payload).await,
         HttpMethod::GET => match not_stateless(arrived) {
-            Ok(()) => session_era::get(arrived).await,
+            Ok(()) => Box::pin(session_era::get(arrived)).await,
             Err(refused) => Err(refused.into()),
         },
         HttpMethod::DELETE => match not_stateless(arrived) {
-            Ok(()) => session_era::delete(arrived).await,
+            Ok(()) => Box::pin(session_era::delete(arrived)).await,
             Err(refused) => Err(refused.into()),
         },
         _ => Err(Refused::HttpMethod(SESSION_METHODS).into()),
@@ -126,7 +126,7 @@ async fn post(arrived: Arrived<'_>, payload: Payload) -> Result<HttpResponse, Re
     let bytes = body::read(begun, arrived.request, payload, config).await?;
     match Body::parse(&bytes, &config.json).map_err(Refused::Parse)? {
         Body::Single(message) => single(arrived, message).await,
-        Body::Batch(elements) => batch(arrived, elements).await,
+        Body::Batch(elements) => Box::pin(batch(arrived, elements)).await,
     }
 }
 

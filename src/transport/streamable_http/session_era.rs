@@ -5,7 +5,6 @@
 use actix_web::HttpResponse;
 use actix_web::http::header::HeaderValue;
 use bytestring::ByteString;
-use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, join_all};
 use serde_json::json;
 
@@ -42,16 +41,16 @@ pub(super) async fn post(
 ) -> Result<HttpResponse, RefusedRequest> {
     match message {
         Message::Request(request) if matches!(request.method, Method::Initialize) => {
-            let id = request.id.clone();
-            initialize(arrived, request)
+            // Boxed like all that is rare: every request carries room for what is not.
+            Box::pin(initialize(arrived, &request))
                 .await
-                .map_err(|refused| refused.of(&id))
+                .map_err(|refused| refused.of(&request.id))
         }
         Message::Request(request) => {
-            let id = request.id.clone();
-            let session = find(arrived).await.map_err(|refused| refused.of(&id))?;
-            let calls = vec![enter(arrived, session, request).await?];
-            answer(arrived, calls, Vec::new(), false).await
+            let refused = |refused: Refused| refused.of(&request.id);
+            let session = find(arrived).await.map_err(refused)?;
+            let entered = enter(arrived, session, &request.id).await;
+            answer(arrived, entered.map_err(refused)?, request).await
         }
         Message::Notification(notification) => {
             let session = find(arrived).await?;
@@ -88,10 +87,9 @@ pub(super) async fn post_batch(
     for element in elements {
         match element {
             Ok(Message::Request(request)) => {
-                let id = request.id.clone();
-                match enter(arrived, session.clone(), request).await {
-                    Ok(entered) => calls.push(entered),
-                    Err(refused) => errors.push(refused.refused.wire().text(Some(&id))),
+                match enter(arrived, session.clone(), &request.id).await {
+                    Ok(entered) => calls.push((entered, request)),
+                    Err(refused) => errors.push(refused.wire().text(Some(&request.id))),
                 }
             }
             Ok(Message::Notification(notification)) => dispatch::notice(&session, &notification),
@@ -107,16 +105,16 @@ pub(super) async fn post_batch(
     if calls.is_empty() && errors.is_empty() {
         return Ok(HttpResponse::Accepted().finish());
     }
-    answer(arrived, calls, errors, true).await
+    answer_batch(arrived, calls, errors).await
 }
 
 /// Opens a session.
-async fn initialize(arrived: Arrived<'_>, request: Request) -> Result<HttpResponse, Refused> {
+async fn initialize(arrived: Arrived<'_>, request: &Request) -> Result<HttpResponse, Refused> {
     if arrived.head().session_id()?.is_some() {
         find(arrived).await?;
         return Err(Refused::Initialize("this session is initialized already"));
     }
-    let (version, client) = read_initialize(&request)?;
+    let (version, client) = read_initialize(request)?;
     let session = arrived
         .context
         .sessions
@@ -202,10 +200,9 @@ async fn find(arrived: Arrived<'_>) -> Result<SessionHandle, Refused> {
     Ok(session)
 }
 
-/// A request that has entered its session.
+/// A place in the session of a call.
 struct EnteredCall {
     session: SessionHandle,
-    request: Request,
     entered: Entered,
 }
 
@@ -213,76 +210,78 @@ struct EnteredCall {
 async fn enter(
     arrived: Arrived<'_>,
     mut session: SessionHandle,
-    request: Request,
-) -> Result<EnteredCall, RefusedRequest> {
+    id: &RequestId,
+) -> Result<EnteredCall, Refused> {
     let mut tries = ENTER_TRIES;
     loop {
-        match session.enter(&request.id) {
-            Ok(entered) => {
-                return Ok(EnteredCall {
-                    session,
-                    request,
-                    entered,
-                });
-            }
+        match session.enter(id) {
+            Ok(entered) => return Ok(EnteredCall { session, entered }),
             Err(NotEntered::Closing) if tries > 1 => {
                 tries -= 1;
-                let found = arrived.context.sessions.restore(session.id()).await;
-                session = found.map_err(|error| Refused::Session(error).of(&request.id))?;
+                session = Box::pin(arrived.context.sessions.restore(session.id())).await?;
             }
-            Err(why) => return Err(Refused::Entering(why).of(&request.id)),
+            Err(why) => return Err(Refused::Entering(why)),
         }
     }
 }
 
-/// Runs the calls and answers with one message, an array, or a stream.
+/// Runs one call and answers with its message or a stream.
 async fn answer(
     arrived: Arrived<'_>,
-    calls: Vec<EnteredCall>,
-    errors: Vec<String>,
-    is_batch: bool,
+    EnteredCall { session, entered }: EnteredCall,
+    request: Request,
 ) -> Result<HttpResponse, RefusedRequest> {
     let context = arrived.context;
-    let Some(session) = calls.first().map(|call| call.session.clone()) else {
+    let id = request.id.clone();
+    let ids = vec![id.clone()];
+    let (line, opened) = SessionLine::over_http(session.clone(), ids, context.tasks.clone());
+    let running = session_call::start(context, &session, request, entered, &line)
+        .map_err(|refused| refused.of(&id))?;
+    let last = |answer: Option<(WireStatus, String)>| {
+        let text = answer.map(|(_, text)| ByteString::from(text));
+        text.into_iter().collect()
+    };
+    let grace = context.config.grace;
+    match exchange::run(running, last, line, opened, grace, &context.tasks).await {
+        Answered::Alone(Some((status, text))) => Ok(status.respond(text)),
+        // Cancelled: there is no answer, so the stream that could carry one says nothing.
+        Answered::Alone(None) => Ok(silent_stream()),
+        Answered::Streaming(opened) => Ok(stream(arrived, &session, opened, StreamKind::Call)),
+    }
+}
+
+/// Runs the calls of a batch and answers with an array or a stream.
+async fn answer_batch(
+    arrived: Arrived<'_>,
+    calls: Vec<(EnteredCall, Request)>,
+    errors: Vec<String>,
+) -> Result<HttpResponse, RefusedRequest> {
+    let context = arrived.context;
+    let Some(session) = calls.first().map(|(call, _)| call.session.clone()) else {
         return Ok(WireStatus::OK.respond(array(&errors)));
     };
     let ids = calls
         .iter()
-        .map(|call| call.request.id.clone())
+        .map(|(_, request)| request.id.clone())
         .collect::<Vec<_>>();
     let (line, opened) = SessionLine::over_http(session.clone(), ids, context.tasks.clone());
     let mut running = Vec::with_capacity(calls.len());
-    for call in calls {
-        let id = call.request.id.clone();
-        let started = session_call::start(context, &session, call.request, call.entered, &line);
+    for (call, request) in calls {
+        let id = request.id.clone();
+        let started = session_call::start(context, &session, request, call.entered, &line);
         running.push(started.map_err(|refused| refused.of(&id))?);
     }
-    let call: BoxFuture<'static, Vec<Option<(WireStatus, String)>>> = if running.len() == 1 {
-        let only = running.remove(0);
-        Box::pin(only.map(|answer| vec![answer]))
-    } else {
-        Box::pin(join_all(running))
-    };
-    let on_stream = errors.clone();
-    let last = move |answers: Vec<Option<(WireStatus, String)>>| {
-        let texts = answers.into_iter().flatten().map(|(_, text)| text);
-        on_stream
+    let running: BoxFuture<'static, Vec<String>> = Box::pin(async move {
+        let answers = join_all(running).await.into_iter().flatten();
+        errors
             .into_iter()
-            .chain(texts)
-            .map(ByteString::from)
+            .chain(answers.map(|(_, text)| text))
             .collect()
-    };
+    });
+    let last = |texts: Vec<String>| texts.into_iter().map(ByteString::from).collect();
     let grace = context.config.grace;
-    match exchange::run(call, last, line, opened, grace, &context.tasks).await {
-        Answered::Alone(answers) if is_batch => {
-            let texts = answers.into_iter().flatten().map(|(_, text)| text);
-            Ok(WireStatus::OK.respond(array(&errors.into_iter().chain(texts).collect::<Vec<_>>())))
-        }
-        Answered::Alone(mut answers) => match answers.pop().flatten() {
-            Some((status, text)) => Ok(status.respond(text)),
-            // Cancelled: there is no answer, so the stream that could carry one says nothing.
-            None => Ok(silent_stream()),
-        },
+    match exchange::run(running, last, line, opened, grace, &context.tasks).await {
+        Answered::Alone(texts) => Ok(WireStatus::OK.respond(array(&texts))),
         Answered::Streaming(opened) => Ok(stream(arrived, &session, opened, StreamKind::Call)),
     }
 }

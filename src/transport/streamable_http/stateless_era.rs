@@ -37,7 +37,8 @@ pub(super) async fn request(
 ) -> Result<HttpResponse, RefusedRequest> {
     check_headers(arrived, &request).map_err(|refused| refused.of(&request.id))?;
     if matches!(request.method, Method::Listen) {
-        listen(arrived, request).await
+        // Boxed, so that calls need not carry room for it.
+        Box::pin(listen(arrived, request)).await
     } else {
         call(arrived, request, client).await
     }
@@ -58,17 +59,19 @@ pub(super) fn notification(
 /// Headers, then the method, then parameter headers: existence outranks validity.
 fn check_headers(arrived: Arrived<'_>, request: &Request) -> Result<(), Refused> {
     let head = arrived.head();
-    for name in arrived.request.headers().keys() {
+    let mut before = None;
+    for (name, value) in arrived.request.headers() {
         if !name.as_str().starts_with("mcp-") {
             continue;
         }
-        let (value, repeated) = head.raw(name);
-        // Also those we know nothing of: somebody in front of us may route by them.
-        if repeated || !value.is_some_and(headers::is_printable) {
+        // Also those we know nothing of: somebody in front of us may route by them. The values of
+        // one name follow each other.
+        if before == Some(name) || !headers::is_printable(value.as_bytes()) {
             return Err(Refused::HeaderMismatch(format!(
                 "header `{name}` must come once and hold printable ASCII"
             )));
         }
+        before = Some(name);
     }
     match head.raw(&head::METHOD).0 {
         Some(method) if method == request.method.as_str().as_bytes() => {}
@@ -96,7 +99,7 @@ fn check_headers(arrived: Arrived<'_>, request: &Request) -> Result<(), Refused>
         | Method::TasksList
         | Method::Other(_) => None,
     };
-    if let Some(named) = &named {
+    if let Some(named) = named.as_deref() {
         check_name(&head, named)?;
     }
     if !request.method.exists_in(ProtocolVersion::NEWEST) {
@@ -160,17 +163,15 @@ async fn call(
         metrics: &context.metrics,
     };
     let answering = surroundings.answer(request, declared, line.clone(), cancel);
-    let answer: BoxFuture<'static, Option<(WireStatus, String)>> = Box::pin(async move {
+    let answer: BoxFuture<'static, _> = Box::pin(async move {
         match answering.await {
             Err(ServiceError::Cancelled) => None,
             outcome => Some(envelope.answer(&id, &outcome)),
         }
     });
     let last = |answer: Option<(WireStatus, String)>| {
-        answer
-            .map(|(_, text)| ByteString::from(text))
-            .into_iter()
-            .collect()
+        let text = answer.map(|(_, text)| ByteString::from(text));
+        text.into_iter().collect()
     };
     let grace = context.config.grace;
     match exchange::run(answer, last, line, opened, grace, &context.tasks).await {
