@@ -523,9 +523,9 @@ enum OpenedStore {
 impl OpenedStore {
     fn open(settings: &Settings, clock: &Clock) -> Result<Self, StartError> {
         let bounds = Bounds {
-            // Without identities everybody is one principal, so its bound is that of the store;
-            // tasks have records of their own there.
-            scopes: settings.sessions.max_per_principal + settings.tasks.config.max_kept,
+            // Without identities everybody is one principal, so its bound is that of the store,
+            // where the records of tasks count too.
+            scopes: settings.sessions.max_per_principal,
             ..settings.store.bounds
         };
         Ok(match &settings.store.kind {

@@ -177,8 +177,8 @@ impl Default for Timeouts {
 pub struct Sessions {
     /// Sessions whose home is this node.
     pub max: NonZeroUsize,
-    /// Sessions of one principal, live or only in the store. Without authentication everybody is
-    /// one principal.
+    /// Sessions of one principal, live or only in the store; its tasks count too. Without
+    /// authentication everybody is one principal.
     pub max_per_principal: NonZeroUsize,
     /// How long an unused session is kept. An open stream and a running call are use.
     pub idle_ttl: Period,

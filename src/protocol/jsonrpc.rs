@@ -197,6 +197,10 @@ pub enum Message {
 
 /// What one body or line held.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one message is the usual case, and boxing it would cost an allocation per request"
+)]
 pub enum Body {
     /// One message.
     Single(Message),

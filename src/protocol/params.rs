@@ -32,6 +32,8 @@ impl<'a> ParamsHead<'a> {
             name: params.part(Part::Name),
             uri: params.part(Part::Uri),
             arguments: params.part(Part::Arguments),
+            task: params.part(Part::Task),
+            task_id: params.part(Part::TaskId),
         }
     }
 }

@@ -22,6 +22,8 @@ pub(super) enum Part {
     Arguments,
     InputResponses,
     RequestState,
+    Task,
+    TaskId,
     Meta,
     ProtocolVersion,
     ClientCapabilities,
@@ -71,6 +73,8 @@ const PARAMS_IN_MESSAGE: Wanted = object(
         whole("uri", Part::Uri),
         whole("inputResponses", Part::InputResponses),
         whole("requestState", Part::RequestState),
+        whole("task", Part::Task),
+        whole("taskId", Part::TaskId),
         object(
             "_meta",
             Part::Meta,

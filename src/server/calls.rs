@@ -59,7 +59,7 @@ pub(super) async fn call_tool(server: Handle, call: Call) -> Result<Reply, Servi
                 return Err(ServiceError::MissingCapability(ClientCapability::Tasks));
             }
             ProtocolVersion::V2025_11_25 => {
-                return Err(ServiceError::NotATask(decoded.name));
+                return Err(ServiceError::NotATask(decoded.name.into_owned()));
             }
             // These clients have no way to ask for a task, so they wait.
             ProtocolVersion::V2024_11_05

@@ -35,6 +35,7 @@ mod requests;
 mod run;
 mod wire;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -212,7 +213,8 @@ impl Shared {
                     // The service says what is wrong.
                     None => self.inner.call(call),
                     Some(TaskSupport::Forbidden) => {
-                        let error = ServiceError::NoTasks(tool_of(&call).unwrap_or_default());
+                        let tool = tool_of(&call).unwrap_or_default().into_owned();
+                        let error = ServiceError::NoTasks(tool);
                         Box::pin(std::future::ready(Err(error)))
                     }
                     Some(TaskSupport::Optional | TaskSupport::Required) => {
@@ -243,8 +245,7 @@ impl Shared {
         }
         let invalid =
             |error: &dyn fmt::Display| ServiceError::InvalidParams(format!("`task`: {error}"));
-        let head = ParamsHead::of(&call.params).map_err(|error| invalid(&error))?;
-        let Some(task) = head.task else {
+        let Some(task) = ParamsHead::of(&call.params).task else {
             return Ok(None);
         };
         if !self.offers_tasks(&call.context.principal) {
@@ -357,9 +358,8 @@ impl fmt::Debug for Parts {
     }
 }
 
-fn tool_of(call: &Call) -> Option<String> {
-    let head = ParamsHead::of(&call.params).ok()?;
-    string_of(head.name)
+fn tool_of(call: &Call) -> Option<Cow<'_, str>> {
+    string_of(ParamsHead::of(&call.params).name)
 }
 
 /// What a request about tasks needs of a stateless client.

@@ -1,5 +1,6 @@
 //! Answering `tasks/get`, `tasks/update`, `tasks/cancel`, `tasks/result` and `tasks/list`.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -259,8 +260,7 @@ impl Shared {
 }
 
 fn task_id(params: &Params) -> Result<String, ServiceError> {
-    ParamsHead::of(params)
-        .ok()
-        .and_then(|head| string_of(head.task_id))
+    string_of(ParamsHead::of(params).task_id)
+        .map(Cow::into_owned)
         .ok_or_else(|| ServiceError::InvalidParams("`taskId` must be a string".into()))
 }

@@ -243,7 +243,7 @@ impl Process {
         let envelope = stateless::envelope(&request.method, &description, &self.context.config);
         let (pipe, out) = (self.pipe.clone(), self.out.clone());
         if is_subscription {
-            let listening = match Listening::begin(&request, service, principal).await {
+            let listening = match Listening::begin(&request, &client, service, principal).await {
                 Ok(listening) => listening,
                 Err(error) => return self.pipe.say(envelope.answer(&id, &Err(error)).1).await,
             };

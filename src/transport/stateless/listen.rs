@@ -8,12 +8,11 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::Declared;
 use crate::identity::Principal;
 use crate::protocol::capabilities::ClientCapability;
 use crate::protocol::encode;
 use crate::protocol::jsonrpc::{Request, RequestId};
-use crate::protocol::meta::SERVER_INFO_KEY;
+use crate::protocol::meta::{DeclaredClient, SERVER_INFO_KEY};
 use crate::protocol::raw::RawJson;
 use crate::protocol::subscription::{self, SubscriptionFilter};
 use crate::protocol::version::ProtocolVersion;
@@ -48,12 +47,13 @@ impl Listening {
     /// [`ServiceError`] when the filter cannot be read or watched.
     pub async fn begin(
         request: &Request,
+        client: &DeclaredClient,
         service: &Arc<dyn Service>,
         principal: &Principal,
     ) -> Result<Self, ServiceError> {
         let filter = SubscriptionFilter::of(&request.params)
             .map_err(|error| ServiceError::InvalidParams(error.to_string()))?;
-        if !filter.task_ids.is_empty() && !Declared::of(request)?.client.capabilities.tasks {
+        if !filter.task_ids.is_empty() && !client.capabilities.tasks {
             return Err(ServiceError::MissingCapability(ClientCapability::Tasks));
         }
         Ok(Self {

@@ -38,7 +38,7 @@ pub(super) async fn request(
     check_headers(arrived, &request).map_err(|refused| refused.of(&request.id))?;
     if matches!(request.method, Method::Listen) {
         // Boxed, so that calls need not carry room for it.
-        Box::pin(listen(arrived, request)).await
+        Box::pin(listen(arrived, request, &client)).await
     } else {
         call(arrived, request, client).await
     }
@@ -196,7 +196,11 @@ fn in_band(envelope: &Envelope, request: &Request, error: ServiceError) -> HttpR
     status.respond(text)
 }
 
-async fn listen(arrived: Arrived<'_>, request: Request) -> Result<HttpResponse, RefusedRequest> {
+async fn listen(
+    arrived: Arrived<'_>,
+    request: Request,
+    client: &DeclaredClient,
+) -> Result<HttpResponse, RefusedRequest> {
     let context = arrived.context;
     let started = std::time::Instant::now();
     let service = &arrived.endpoint.service;
@@ -208,7 +212,7 @@ async fn listen(arrived: Arrived<'_>, request: Request) -> Result<HttpResponse, 
         .clone()
         .try_acquire_owned()
         .map_err(|_| Refused::Streams.of(&request.id))?;
-    let begun = Listening::begin(&request, service, arrived.principal).await;
+    let begun = Listening::begin(&request, client, service, arrived.principal).await;
     let outcome = if begun.is_ok() {
         Outcome::Ok
     } else {
