@@ -3,7 +3,7 @@
 //! One file per subcommand. Each loads the configuration, does one thing through the library and
 //! says how it went. Exit codes: 0 ok, 1 failed, 2 bad usage or configuration.
 //!
-//! It holds no logic of the server; `app.rs` does.
+//! It holds no logic of the server; `app` does.
 
 mod check;
 mod schema;

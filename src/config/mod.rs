@@ -7,7 +7,7 @@
 //! the file and line, the variable or the option it came from, the key's path, and what would be
 //! right.
 //!
-//! It does not start anything, and no part knows it: `app.rs` hands each part its own values.
+//! It does not start anything, and no part knows it: `app` hands each part its own values.
 //!
 //! Invariants:
 //! - An unknown key is an error, never ignored.

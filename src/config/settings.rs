@@ -1,6 +1,6 @@
 //! What the parts need: plain values that are right by themselves and fit together.
 //!
-//! `app.rs` turns these into each part's own `Config`.
+//! `app` turns these into each part's own `Config`.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -1,6 +1,6 @@
 //! The phases of stopping, as a value everyone can watch.
 //!
-//! `app.rs` moves [`Shutdown`] forward; the parts watch it. A phase never goes back.
+//! `app` moves [`Shutdown`] forward; the parts watch it. A phase never goes back.
 
 use tokio::sync::watch;
 

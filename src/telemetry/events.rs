@@ -189,7 +189,7 @@ impl Event for Draining {
 /// One step of stopping ended.
 #[derive(Clone, Copy, Debug)]
 pub struct StopStep<'a> {
-    /// Which, as `app.rs` lists them.
+    /// Which, as `app` lists them.
     pub step: &'a str,
     /// Whether it ended by itself (`None`), or was cut with this many things left.
     pub cut: Option<usize>,

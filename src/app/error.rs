@@ -1,0 +1,41 @@
+//! Why the process could not start, or could not go on.
+
+use std::io;
+use std::net::SocketAddr;
+
+use crate::store::embedded::OpenError;
+
+/// Why the process could not start, or could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The main runtime could not be built.
+    #[error("failed to start the runtime")]
+    Runtime(#[source] io::Error),
+    /// The store could not be opened; the text is the whole sentence.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// The address could not be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// Which address.
+        address: SocketAddr,
+        /// What the operating system says.
+        #[source]
+        source: io::Error,
+    },
+    /// The cluster key of the data directory could not be kept.
+    #[error("cannot keep the cluster key in {path}")]
+    Key {
+        /// Where it should be.
+        path: String,
+        /// What the operating system says.
+        #[source]
+        source: io::Error,
+    },
+    /// A running listener failed.
+    #[error("serving failed")]
+    Serve(#[source] io::Error),
+    /// Standard input or output failed.
+    #[error("standard input or output failed")]
+    Stdio(#[source] io::Error),
+}

@@ -1,0 +1,88 @@
+//! The process around the parts: its runtimes, its signals, its standard input, its limits.
+
+use std::io;
+
+use tokio::io::AsyncWriteExt as _;
+
+use super::STEP;
+use super::error::StartError;
+use crate::config::Settings;
+use crate::runtime::tasks::Tasks;
+use crate::telemetry::events::{Cautioned, Event as _};
+use crate::telemetry::metrics::Metrics;
+
+/// Runs `main` inside an actix system, with the main runtime beside it.
+pub(super) fn run<T, F>(main: impl FnOnce(Tasks) -> F) -> Result<T, StartError>
+where
+    F: Future<Output = Result<T, StartError>>,
+{
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .thread_name("main")
+        .enable_all()
+        .build()
+        .map_err(StartError::Runtime)?;
+    let tasks = Tasks::on(runtime.handle().clone());
+    let result = actix_web::rt::System::new().block_on(main(tasks));
+    // What was not waited for by now is cut.
+    runtime.shutdown_timeout(STEP);
+    result
+}
+
+/// Resolves at SIGTERM or SIGINT (Ctrl-C).
+pub(super) async fn told_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        // Without handlers the signals still end the process, only not in order.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// Standard input, read on a thread of its own: a read that nobody ends must not hold up stopping.
+pub(super) fn standard_input() -> impl tokio::io::AsyncRead {
+    use std::io::Read as _;
+    /// What one read takes; more waits in the pipe.
+    const READ: usize = 64 * 1024;
+    let (input, mut sink) = tokio::io::simplex(READ);
+    let runtime = tokio::runtime::Handle::current();
+    std::thread::spawn(move || {
+        let mut buffer = vec![0; READ];
+        while let Ok(count @ 1..) = io::stdin().lock().read(&mut buffer) {
+            let written = runtime.block_on(sink.write_all(&buffer[..count]));
+            if written.is_err() {
+                break;
+            }
+        }
+        // The end of the input, and an input that cannot be read, end the pipe alike. Nobody left
+        // to read it is no reason to say anything.
+        let _unread = runtime.block_on(sink.shutdown());
+    });
+    input
+}
+
+/// Says so if this process may not open as many files as it may hold sessions with a stream each.
+/// It serves all the same: most deployments never get there.
+pub(super) fn caution_about_descriptors(settings: &Settings, metrics: &Metrics) {
+    /// What the process itself needs: store, listeners, event queues, logs.
+    const OWN_FILES: usize = 1_000;
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let allowed = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))
+        .and_then(|line| line.split_whitespace().next()?.parse::<usize>().ok());
+    let wanted = settings.sessions.max + OWN_FILES;
+    if let Some(allowed) = allowed.filter(|allowed| *allowed < wanted) {
+        let caution = format!(
+            "this process may open {allowed} files; {wanted} are advised for {} sessions with a \
+             stream each (ulimit -n)",
+            settings.sessions.max
+        );
+        Cautioned { caution: &caution }.emit(metrics);
+    }
+}

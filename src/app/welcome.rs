@@ -1,0 +1,64 @@
+//! What a person who starts the process is told: what is served, where, and how a client gets there.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+
+use crate::config::Settings;
+use crate::config::settings::BuiltinSet;
+
+/// The text of the welcome, with the addresses the system gave.
+pub(super) struct Welcome<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) address: SocketAddr,
+    pub(super) admin_address: Option<SocketAddr>,
+    pub(super) store: &'a str,
+}
+
+impl Welcome<'_> {
+    pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        let base = format!("http://{}", self.address);
+        let url = self.settings.server.public_url.as_ref().unwrap_or(&base);
+        writeln!(out, "switchboard {}", env!("CARGO_PKG_VERSION"))?;
+        for endpoint in &self.settings.endpoints {
+            let tools = match endpoint.builtin {
+                Some(BuiltinSet::Demo) => "demonstration tools",
+                Some(BuiltinSet::Conformance) => "conformance tools",
+                None => "nothing yet",
+            };
+            writeln!(
+                out,
+                "  serving  {base}{}  ({tools}; every MCP revision)",
+                endpoint.path
+            )?;
+        }
+        if let Some(http_sse) = &self.settings.server.http_sse {
+            writeln!(
+                out,
+                "  and      {base}{}  (HTTP+SSE, for clients of 2024-11-05)",
+                http_sse.path
+            )?;
+        }
+        let admin = self.admin_address.unwrap_or(self.address);
+        writeln!(out, "  admin    http://{admin}/health  /ready  /metrics")?;
+        writeln!(out, "  store    {}", self.store)?;
+        if self.address.ip().is_loopback() {
+            writeln!(out, "  auth     none: only this machine can connect")?;
+        } else {
+            writeln!(
+                out,
+                "  auth     NONE: everybody who reaches {} can call",
+                self.address
+            )?;
+        }
+        let path = self
+            .settings
+            .main_endpoint()
+            .map_or("/mcp", |endpoint| &endpoint.path);
+        writeln!(out, "\nFor your client's configuration:")?;
+        writeln!(
+            out,
+            r#"  {{"mcpServers": {{"switchboard": {{"type": "http", "url": "{url}{path}"}}}}}}"#
+        )?;
+        out.flush()
+    }
+}
