@@ -69,7 +69,7 @@
 //! | [`transport`] | Streamable HTTP of both eras, HTTP+SSE, stdio |
 //! | [`admin`] | health, readiness, metrics |
 //! | [`config`] | what can be written, and what the parts get from it |
-//! | [`app`] | the composition root: order of starting and stopping |
+//! | [`app`] | the composition root: order of starting and stopping; [`Host`] is the way in |
 //! | [`cli`] | the command line |
 //!
 //! # Who may import whom
@@ -116,3 +116,5 @@ pub mod store;
 pub mod task;
 pub mod telemetry;
 pub mod transport;
+
+pub use app::{Host, Hosted};

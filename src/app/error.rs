@@ -3,6 +3,8 @@
 use std::io;
 use std::net::SocketAddr;
 
+use crate::config::Complaints;
+use crate::server::RegistrationError;
 use crate::store::embedded::OpenError;
 
 /// Why the process could not start, or could not go on.
@@ -11,6 +13,18 @@ pub enum StartError {
     /// The main runtime could not be built.
     #[error("failed to start the runtime")]
     Runtime(#[source] io::Error),
+    /// The configuration is wrong; the text has one complaint per line.
+    #[error(transparent)]
+    Configuration(#[from] Complaints),
+    /// A server cannot be offered as it was put together.
+    #[error("cannot serve endpoint `{endpoint}`")]
+    Registration {
+        /// Where it would be served.
+        endpoint: String,
+        /// What of it.
+        #[source]
+        source: RegistrationError,
+    },
     /// The store could not be opened; the text is the whole sentence.
     #[error(transparent)]
     Store(#[from] OpenError),

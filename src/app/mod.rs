@@ -7,15 +7,24 @@
 //! Stop ([`stop`]): not ready; streams are told; calls finish within the grace; listeners close;
 //! checkpoints are written; what still runs is cut. Each step has a deadline and reports whether it
 //! finished or was cut.
+//!
+//! [`Host`] is the way in, for the program of this package and for anybody else's: what is served,
+//! and where the settings come from. It serves HTTP ([`Host::serve`]) or standard input and output
+//! ([`Host::stdio`]) for the life of a process, or beside other work ([`Host::start`]).
 
 mod error;
+mod host;
+mod hosted;
 mod listeners;
+mod own;
 mod parts;
 mod process;
 mod store;
 mod welcome;
 
 pub use error::StartError;
+pub use host::Host;
+pub use hosted::Hosted;
 
 use std::collections::HashMap;
 use std::io;
@@ -23,16 +32,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::admin::Admin;
-use crate::builtin;
 use crate::config::Settings;
-use crate::config::settings::{BuiltinSet, StoreKind};
+use crate::config::settings::StoreKind;
 use crate::runtime::arbiters::Arbiters;
 use crate::runtime::clock::Clock;
-use crate::runtime::seal::{self, ClusterKeys};
+use crate::runtime::seal;
 use crate::runtime::shutdown::{Phase, Shutdown};
 use crate::runtime::tasks::{TaskKind, Tasks};
 use crate::server::Server;
-use crate::service::Service;
 use crate::session::{Parts, Sessions};
 use crate::store::Incarnation;
 use crate::task::{self, TaskService};
@@ -40,7 +47,8 @@ use crate::telemetry::events::{Cautioned, Draining, Event as _, Started, StopSte
 use crate::telemetry::metrics::Metrics;
 use crate::transport::{self, Context, Endpoint, stdio};
 use listeners::{Listeners, Serving};
-use process::{run, standard_input, told_to_stop};
+use own::Own;
+use process::{Orders, run, standard_input};
 use store::OpenedStore;
 use welcome::Welcome;
 
@@ -48,13 +56,11 @@ use welcome::Welcome;
 const STEP: Duration = Duration::from_secs(5);
 
 /// Serves HTTP until told to stop.
-///
-/// # Errors
-/// [`StartError`].
-pub fn serve(settings: Settings) -> Result<(), StartError> {
+fn serve(settings: Settings, own: Own) -> Result<(), StartError> {
     run(|tasks| async move {
-        let mut running = Running::start(settings, tasks)?;
-        running.announce();
+        let mut running = Running::start(settings, own, tasks, Orders::Signals)?;
+        running.started();
+        running.welcome();
         let ended = running.until_told_to_stop().await;
         running.stop().await;
         ended
@@ -62,14 +68,11 @@ pub fn serve(settings: Settings) -> Result<(), StartError> {
 }
 
 /// Serves standard input and output until the input ends or it is told to stop.
-///
-/// # Errors
-/// [`StartError`].
-pub fn stdio(mut settings: Settings) -> Result<(), StartError> {
+fn stdio(mut settings: Settings, own: Own) -> Result<(), StartError> {
     // Such a session lives with its pipes; a client may start several processes in one directory.
     settings.store.kind = StoreKind::Memory;
     run(|tasks| async move {
-        let assembled = Assembled::build(&settings, tasks)?;
+        let assembled = Assembled::build(&settings, own, tasks)?;
         let name = settings
             .main_endpoint()
             .map(|endpoint| endpoint.name.clone());
@@ -83,7 +86,7 @@ pub fn stdio(mut settings: Settings) -> Result<(), StartError> {
         let tasks = assembled.tasks.clone();
         let shutdown = assembled.shutdown.clone();
         tasks.spawn(TaskKind::Upkeep, async move {
-            told_to_stop().await;
+            Orders::Signals.to_stop().await;
             shutdown.advance(Phase::Draining);
         });
         let served = stdio::serve(context, endpoint, standard_input(), tokio::io::stdout());
@@ -101,11 +104,12 @@ struct Assembled {
     metrics: Metrics,
     opened: OpenedStore,
     sessions: Sessions,
+    servers: Vec<(String, Server)>,
     endpoints: Vec<Endpoint>,
 }
 
 impl Assembled {
-    fn build(settings: &Settings, tasks: Tasks) -> Result<Self, StartError> {
+    fn build(settings: &Settings, mut own: Own, tasks: Tasks) -> Result<Self, StartError> {
         let clock = Clock::system();
         let shutdown = Shutdown::default();
         let metrics = Metrics::new();
@@ -133,20 +137,21 @@ impl Assembled {
             error_on_the_wire: transport::reply::error_object,
             config: settings.tasks.config,
         };
+        let mut servers = Vec::new();
+        for endpoint in &settings.endpoints {
+            let server = own.server(endpoint, settings.tasks.after, &clock, &keys)?;
+            tasks.spawn(TaskKind::Upkeep, server.background());
+            servers.push((endpoint.name.clone(), server));
+        }
         let endpoints = settings
             .endpoints
             .iter()
-            .map(|endpoint| Endpoint {
+            .zip(&servers)
+            .map(|(endpoint, (_, server))| Endpoint {
                 name: endpoint.name.as_str().into(),
                 path: endpoint.path.clone(),
                 service: Arc::new(TaskService::before(
-                    service(
-                        endpoint.builtin,
-                        &keys,
-                        &clock,
-                        &tasks,
-                        settings.tasks.after,
-                    ),
+                    Arc::new(server.clone()),
                     endpoint.name.as_str().into(),
                     task_parts.clone(),
                 )),
@@ -175,6 +180,7 @@ impl Assembled {
             metrics,
             opened,
             sessions,
+            servers,
             endpoints,
         })
     }
@@ -196,12 +202,18 @@ struct Running {
     assembled: Assembled,
     settings: Settings,
     listeners: Listeners,
+    orders: Orders,
 }
 
 impl Running {
     /// Starts everything, in order.
-    fn start(settings: Settings, tasks: Tasks) -> Result<Self, StartError> {
-        let assembled = Assembled::build(&settings, tasks)?;
+    fn start(
+        settings: Settings,
+        own: Own,
+        tasks: Tasks,
+        orders: Orders,
+    ) -> Result<Self, StartError> {
+        let assembled = Assembled::build(&settings, own, tasks)?;
         let context = assembled.context(&settings);
         let listeners = Listeners::open(&Serving {
             settings: &settings,
@@ -220,12 +232,12 @@ impl Running {
             assembled,
             settings,
             listeners,
+            orders,
         })
     }
 
-    /// Says what is served, where, and how a client gets there.
-    fn announce(&self) {
-        let store = self.assembled.opened.as_store().describe();
+    /// Ready: says so to operators.
+    fn started(&self) {
         let paths = self
             .settings
             .endpoints
@@ -235,29 +247,34 @@ impl Running {
         Started {
             listen: Some(self.listeners.address),
             admin: self.listeners.admin_address,
-            store: &store,
+            store: &self.assembled.opened.as_store().describe(),
             endpoints: &paths,
         }
         .emit(&self.assembled.metrics);
+    }
+
+    /// Says so to whoever started the process.
+    fn welcome(&self) {
         let welcome = Welcome {
             settings: &self.settings,
+            servers: &self.assembled.servers,
             address: self.listeners.address,
             admin_address: self.listeners.admin_address,
-            store: &store,
+            store: &self.assembled.opened.as_store().describe(),
         };
         // Nobody reading it is no reason to fail.
         let _unread = welcome.write(&mut io::stdout().lock());
     }
 
-    /// Waits for SIGTERM or SIGINT, or for a listener to fail.
+    /// Waits to be told, or for a listener to fail.
     async fn until_told_to_stop(&mut self) -> Result<(), StartError> {
         tokio::select! {
-            () = told_to_stop() => Ok(()),
+            () = self.orders.to_stop() => Ok(()),
             error = self.listeners.failed() => Err(error),
         }
     }
 
-    /// Stops, in order. A second signal skips the waiting.
+    /// Stops, in order.
     async fn stop(self) {
         let started = Instant::now();
         let Assembled {
@@ -281,7 +298,7 @@ impl Running {
         // Calls finish.
         let drained = tokio::select! {
             drained = tokio::time::timeout(drain, tasks.idle()) => drained.is_ok(),
-            () = told_to_stop() => false,
+            () = self.orders.to_hurry() => false,
         };
         report("calls", (!drained).then(|| tasks.running()));
         // Connections close; what still runs on them is cut.
@@ -310,32 +327,5 @@ async fn upkeep(sessions: Sessions, metrics: Metrics) {
         interval.tick().await;
         sessions.revive_registry();
         metrics.upkeep();
-    }
-}
-
-/// Who answers at an endpoint.
-fn service(
-    builtin: Option<BuiltinSet>,
-    keys: &ClusterKeys,
-    clock: &Clock,
-    tasks: &Tasks,
-    tasks_after: Option<Duration>,
-) -> Arc<dyn Service> {
-    match builtin {
-        Some(BuiltinSet::Demo) => {
-            let demo = builtin::demo::Demo::new(keys, clock, tasks_after);
-            let service = Arc::new(demo.server().clone());
-            tasks.spawn(TaskKind::Upkeep, demo.run());
-            service
-        }
-        Some(BuiltinSet::Conformance) => {
-            Arc::new(builtin::conformance::conformance(keys, clock, tasks_after))
-        }
-        None => Arc::new(
-            Server::builder("switchboard", env!("CARGO_PKG_VERSION"))
-                .clock(clock.clone())
-                .build(keys)
-                .expect("invariant: an empty server is well-formed"),
-        ),
     }
 }

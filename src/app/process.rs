@@ -3,6 +3,7 @@
 use std::io;
 
 use tokio::io::AsyncWriteExt as _;
+use tokio_util::sync::CancellationToken;
 
 use super::STEP;
 use super::error::StartError;
@@ -22,14 +23,42 @@ where
         .build()
         .map_err(StartError::Runtime)?;
     let tasks = Tasks::on(runtime.handle().clone());
-    let result = actix_web::rt::System::new().block_on(main(tasks));
+    let system = actix_web::rt::System::new();
+    let result = system.block_on(main(tasks));
+    // The arbiters belong to the system and end with it: a process may start many servers.
+    actix_web::rt::System::current().stop();
+    system.run().map_err(StartError::Runtime)?;
     // What was not waited for by now is cut.
     runtime.shutdown_timeout(STEP);
     result
 }
 
+/// Who tells a server to stop.
+pub(super) enum Orders {
+    /// Whoever signals the process. A second signal skips the waiting.
+    Signals,
+    /// Whoever holds the other end; the process's signals are none of our business.
+    Token(CancellationToken),
+}
+
+impl Orders {
+    pub(super) async fn to_stop(&self) {
+        match self {
+            Self::Signals => told_to_stop().await,
+            Self::Token(token) => token.cancelled().await,
+        }
+    }
+
+    pub(super) async fn to_hurry(&self) {
+        match self {
+            Self::Signals => told_to_stop().await,
+            Self::Token(_) => std::future::pending().await,
+        }
+    }
+}
+
 /// Resolves at SIGTERM or SIGINT (Ctrl-C).
-pub(super) async fn told_to_stop() {
+async fn told_to_stop() {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut terminate), Ok(mut interrupt)) = (
         signal(SignalKind::terminate()),

@@ -5,10 +5,12 @@ use std::net::SocketAddr;
 
 use crate::config::Settings;
 use crate::config::settings::BuiltinSet;
+use crate::server::Server;
 
 /// The text of the welcome, with the addresses the system gave.
 pub(super) struct Welcome<'a> {
     pub(super) settings: &'a Settings,
+    pub(super) servers: &'a [(String, Server)],
     pub(super) address: SocketAddr,
     pub(super) admin_address: Option<SocketAddr>,
     pub(super) store: &'a str,
@@ -21,9 +23,10 @@ impl Welcome<'_> {
         writeln!(out, "switchboard {}", env!("CARGO_PKG_VERSION"))?;
         for endpoint in &self.settings.endpoints {
             let tools = match endpoint.builtin {
-                Some(BuiltinSet::Demo) => "demonstration tools",
-                Some(BuiltinSet::Conformance) => "conformance tools",
-                None => "nothing yet",
+                Some(BuiltinSet::Demo) => "demonstration tools".to_owned(),
+                Some(BuiltinSet::Conformance) => "conformance tools".to_owned(),
+                None if endpoint.own => self.named(&endpoint.name),
+                None => "nothing yet".to_owned(),
             };
             writeln!(
                 out,
@@ -60,5 +63,13 @@ impl Welcome<'_> {
             r#"  {{"mcpServers": {{"switchboard": {{"type": "http", "url": "{url}{path}"}}}}}}"#
         )?;
         out.flush()
+    }
+
+    /// The name of the program's own server at an endpoint.
+    fn named(&self, endpoint: &str) -> String {
+        let mut servers = self.servers.iter();
+        servers
+            .find(|(name, _)| name == endpoint)
+            .map_or_else(String::new, |(_, server)| server.to_string())
     }
 }

@@ -1,17 +1,17 @@
 //! `switchboard check`: is the configuration right, and what does it come to?
 
 use std::fmt;
-use std::path::Path;
 
 use super::{USAGE, serve};
+use crate::app::Host;
 use crate::config::Settings;
 use crate::config::settings::{BuiltinSet, StoreKind};
 
 /// `check` takes what `serve` takes, and judges what that would have served.
 pub(super) type Args = serve::Args;
 
-pub(super) fn run(config: Option<&Path>, args: &Args) -> u8 {
-    match super::load(config, &args.overrides()) {
+pub(super) fn run(host: Host, args: &Args) -> u8 {
+    match host.overrides(args.overrides()).settings() {
         Err(complaints) => {
             super::complain(&complaints);
             USAGE
@@ -36,6 +36,7 @@ impl fmt::Display for Summary<'_> {
             let serves = match endpoint.builtin {
                 Some(BuiltinSet::Demo) => "demo",
                 Some(BuiltinSet::Conformance) => "conformance",
+                None if endpoint.own => "tools of its own",
                 None => "nothing",
             };
             write!(f, ", {} serves {serves}", endpoint.path)?;

@@ -1,7 +1,6 @@
 //! The command line: what was asked for, and with which exit code it ended.
 //!
-//! One file per subcommand. Each loads the configuration, does one thing through the library and
-//! says how it went. Exit codes: 0 ok, 1 failed, 2 bad usage or configuration.
+//! One file per subcommand. Each does one thing with a [`Host`] and says how it went. Exit codes: 0 ok, 1 failed, 2 bad usage or configuration.
 //!
 //! It holds no logic of the server; `app` does.
 
@@ -12,12 +11,13 @@ mod stdio;
 
 use std::fmt::Display;
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::config::{self, Builtin, Complaints, Environment, Overrides, Settings, Source};
+use crate::app::{Host, StartError};
+use crate::config::Builtin;
 
 /// Ended well.
 const OK: u8 = 0;
@@ -73,14 +73,21 @@ impl From<BuiltinChoice> for Builtin {
     }
 }
 
-/// Does what the command line asks for.
+/// Does what the command line asks for, as the `switchboard` program.
 #[must_use]
 pub fn main() -> ExitCode {
+    run(Host::configured())
+}
+
+/// Does what the command line asks for, with what `host` serves: a program of one's own has all
+/// options and subcommands of `switchboard`.
+#[must_use]
+pub fn run(host: Host) -> ExitCode {
     let cli = match Cli::try_parse().and_then(Cli::checked) {
         Ok(cli) => cli,
         Err(error) => error.exit(),
     };
-    ExitCode::from(cli.run())
+    ExitCode::from(cli.run(host))
 }
 
 impl Cli {
@@ -94,38 +101,29 @@ impl Cli {
         Ok(self)
     }
 
-    fn run(&self) -> u8 {
-        let config = self.config.as_deref();
+    fn run(&self, host: Host) -> u8 {
+        let host = match &self.config {
+            Some(file) => host.config_file(file),
+            None => host,
+        };
         match &self.command {
-            None => serve::run(config, &self.serve),
-            Some(Command::Serve(args)) => serve::run(config, args),
-            Some(Command::Stdio(args)) => stdio::run(config, args),
-            Some(Command::Check(args)) => check::run(config, args),
+            None => serve::run(host, &self.serve),
+            Some(Command::Serve(args)) => serve::run(host, args),
+            Some(Command::Stdio(args)) => stdio::run(host, args),
+            Some(Command::Check(args)) => check::run(host, args),
             Some(Command::Schema) => schema::run(),
         }
     }
 }
 
-fn load(config: Option<&Path>, overrides: &Overrides) -> Result<Settings, Complaints> {
-    let source = Source::read(config)?;
-    config::load(source.as_ref(), &Environment::of_process(), overrides)
-}
-
-/// Loads the configuration and runs `serve` with it.
-fn with_settings<E: std::error::Error>(
-    config: Option<&Path>,
-    overrides: &Overrides,
-    serve: impl FnOnce(Settings) -> Result<(), E>,
-) -> u8 {
-    let settings = match load(config, overrides) {
-        Ok(settings) => settings,
-        Err(complaints) => {
-            complain(&complaints);
-            return USAGE;
-        }
-    };
-    match serve(settings) {
+/// Says how serving ended, with the exit code for it.
+fn ended(result: Result<(), StartError>) -> u8 {
+    match result {
         Ok(()) => OK,
+        Err(StartError::Configuration(complaints)) => {
+            complain(&complaints);
+            USAGE
+        }
         Err(error) => {
             complain(&Chain(&error));
             FAILED
@@ -218,14 +216,22 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("switchboard.toml");
         let line = format!("check --store memory: --config {}", path.display());
-        assert_eq!(parse(&line).unwrap().run(), USAGE, "there is no such file");
+        assert_eq!(
+            parse(&line).unwrap().run(Host::configured()),
+            USAGE,
+            "there is no such file"
+        );
         for (text, code) in [
             ("", OK),
             ("[log]\nformat = \"json\"", OK),
             ("lisen = 1", USAGE),
         ] {
             std::fs::write(&path, text).unwrap();
-            assert_eq!(parse(&line).unwrap().run(), code, "{text}");
+            assert_eq!(
+                parse(&line).unwrap().run(Host::configured()),
+                code,
+                "{text}"
+            );
         }
     }
 }

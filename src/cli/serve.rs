@@ -1,8 +1,7 @@
 //! `switchboard serve`: over HTTP, until told to stop.
 
-use std::path::Path;
-
 use super::BuiltinChoice;
+use crate::app::Host;
 use crate::config::Overrides;
 
 /// What `serve` takes.
@@ -33,10 +32,11 @@ impl Args {
             store: self.store.clone(),
             admin: self.admin.clone(),
             builtin: self.builtin.map(Into::into),
+            own: Vec::new(),
         }
     }
 }
 
-pub(super) fn run(config: Option<&Path>, args: &Args) -> u8 {
-    super::with_settings(config, &args.overrides(), crate::app::serve)
+pub(super) fn run(host: Host, args: &Args) -> u8 {
+    super::ended(host.overrides(args.overrides()).serve())
 }

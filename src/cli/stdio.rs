@@ -1,8 +1,7 @@
 //! `switchboard stdio`: on standard input and output, until they close.
 
-use std::path::Path;
-
 use super::BuiltinChoice;
+use crate::app::Host;
 use crate::config::Overrides;
 
 /// What `stdio` takes.
@@ -13,10 +12,10 @@ pub(super) struct Args {
     builtin: Option<BuiltinChoice>,
 }
 
-pub(super) fn run(config: Option<&Path>, args: &Args) -> u8 {
+pub(super) fn run(host: Host, args: &Args) -> u8 {
     let overrides = Overrides {
         builtin: args.builtin.map(Into::into),
         ..Overrides::default()
     };
-    super::with_settings(config, &overrides, crate::app::stdio)
+    super::ended(host.overrides(overrides).stdio())
 }

@@ -3,66 +3,106 @@
 use std::collections::BTreeMap;
 
 use super::complaint::{Complaint, Place};
-use super::defaults;
 use super::env::in_capitals;
 use super::layers::Ground;
 use super::raw::{self, Raw};
 use super::settings::{BuiltinSet, EndpointSettings, HttpSseSettings};
+use super::{Overrides, OwnEndpoint, defaults};
 
 /// Paths the process serves for operators. Reserved even where they have a listener of their own.
 const RESERVED: [&str; 3] = ["/health", "/ready", "/metrics"];
 
-/// The endpoints; the default one if none is configured.
+/// The endpoints; the default one if there is none otherwise.
 pub(super) fn resolve(
     raw: &Raw,
-    flag: Option<raw::Builtin>,
+    overrides: &Overrides,
     ground: &mut Ground,
 ) -> Vec<EndpointSettings> {
-    if raw.endpoints.is_empty() {
-        let builtin = flag.unwrap_or(raw::Builtin::Demo);
+    if raw.endpoints.is_empty() && overrides.own.is_empty() {
+        let builtin = overrides.builtin.unwrap_or(raw::Builtin::Demo);
         let path = defaults::ENDPOINT_PATH.to_owned();
         let name = defaults::ENDPOINT_NAME.to_owned();
         return vec![EndpointSettings {
             name,
             path,
             builtin: set_of(builtin),
+            own: false,
         }];
     }
-    if flag.is_some() {
+    if overrides.builtin.is_some() {
+        let problem = if overrides.own.is_empty() {
+            "endpoints are configured; set the `builtin` of one of them instead"
+        } else {
+            "this program has tools of its own"
+        };
         ground.complaints.push(Complaint {
             place: Place::Flag("--builtin"),
             key: "endpoints".to_owned(),
-            problem: "endpoints are configured; set the `builtin` of one of them instead"
-                .to_owned(),
+            problem: problem.to_owned(),
         });
     }
+    let endpoints = written(raw, &overrides.own);
     let mut owners = BTreeMap::new();
     let mut variables = BTreeMap::new();
-    for (name, endpoint) in &raw.endpoints {
+    for (name, (path, serves)) in &endpoints {
         let table = format!("endpoints.{name}");
         let path_key = format!("{table}.path");
+        let builtin_key = format!("{table}.builtin");
         let keys = [path_key.as_str(), table.as_str()];
         check_name(name, &table, &mut variables, ground);
-        check_path(&keys, &endpoint.path, ground);
-        if let Some(other) = owners.insert(endpoint.path.as_str(), name) {
-            let problem = format!("{:?} is the path of `endpoints.{other}` too", endpoint.path);
+        check_path(&keys, path, ground);
+        if let Some(other) = owners.insert(*path, name) {
+            let problem = format!("{path:?} is the path of `endpoints.{other}` too");
             ground.complain(&keys, problem);
         }
-        if endpoint.builtin.is_none() {
-            let problem =
-                "serves nothing: set its `builtin` to \"demo\", \"conformance\" or \"none\"";
-            ground.complain(&[&table, &format!("{table}.builtin")], problem);
+        match serves {
+            Serves::Own(Some(_)) => {
+                let problem = "this program serves its own tools here; leave `builtin` out";
+                ground.complain(&[&builtin_key], problem);
+            }
+            Serves::Builtin(None) => {
+                let problem =
+                    "serves nothing: set its `builtin` to \"demo\", \"conformance\" or \"none\"";
+                ground.complain(&[&table, &builtin_key], problem);
+            }
+            Serves::Own(None) | Serves::Builtin(Some(_)) => {}
         }
     }
-    let endpoints = raw
-        .endpoints
-        .iter()
-        .map(|(name, endpoint)| EndpointSettings {
-            name: name.clone(),
-            path: endpoint.path.clone(),
-            builtin: endpoint.builtin.and_then(set_of),
+    let endpoints = endpoints
+        .into_iter()
+        .map(|(name, (path, serves))| EndpointSettings {
+            name: name.to_owned(),
+            path: path.to_owned(),
+            own: matches!(serves, Serves::Own(_)),
+            builtin: match serves {
+                Serves::Own(_) => None,
+                Serves::Builtin(builtin) => builtin.and_then(set_of),
+            },
         });
     endpoints.collect()
+}
+
+/// What an endpoint serves, and what was written about it.
+enum Serves {
+    Own(Option<raw::Builtin>),
+    Builtin(Option<raw::Builtin>),
+}
+
+/// The endpoints of the program and of the configuration, by name.
+fn written<'a>(raw: &'a Raw, own: &'a [OwnEndpoint]) -> BTreeMap<&'a str, (&'a str, Serves)> {
+    let own = own
+        .iter()
+        .map(|own| (own.name.as_str(), (own.path.as_str(), Serves::Own(None))));
+    let mut endpoints = own.collect::<BTreeMap<_, _>>();
+    for (name, endpoint) in &raw.endpoints {
+        let serves = if endpoints.contains_key(name.as_str()) {
+            Serves::Own(endpoint.builtin)
+        } else {
+            Serves::Builtin(endpoint.builtin)
+        };
+        endpoints.insert(name, (&endpoint.path, serves));
+    }
+    endpoints
 }
 
 /// Where HTTP+SSE is served, if it is.

@@ -43,7 +43,7 @@ use layers::Layers;
 /// The configuration file that is read if it exists and no other is named.
 pub const DEFAULT_FILE: &str = "./switchboard.toml";
 
-/// What the command line says about the configuration.
+/// What the command line and the program say about the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
     /// `--listen`
@@ -54,6 +54,17 @@ pub struct Overrides {
     pub admin: Option<String>,
     /// `--builtin`
     pub builtin: Option<Builtin>,
+    /// What the program serves itself, whatever the configuration says of other endpoints.
+    pub own: Vec<OwnEndpoint>,
+}
+
+/// An endpoint that the program serves itself; the configuration may move it to another path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnEndpoint {
+    /// Its name.
+    pub name: String,
+    /// Where it is, unless the configuration says otherwise.
+    pub path: String,
 }
 
 /// The configuration file, as far as there is one.
@@ -113,7 +124,7 @@ pub fn load(
         }
     }
     let (raw, mut ground) = layers.finish();
-    let settings = resolve::resolve(&raw, overrides.builtin, environment, &mut ground);
+    let settings = resolve::resolve(&raw, overrides, environment, &mut ground);
     if ground.complaints.is_empty() {
         return Ok(settings);
     }

@@ -17,7 +17,7 @@ use super::settings::{
     StoreSettings, StreamSettings, TaskSettings, TimeoutSettings,
 };
 use super::values::Period;
-use super::{defaults, endpoints, secrets};
+use super::{Overrides, defaults, endpoints, secrets};
 use crate::store::Bounds;
 use crate::task;
 use crate::telemetry::tracing::{Filter, LogFormat};
@@ -25,7 +25,7 @@ use crate::telemetry::tracing::{Filter, LogFormat};
 /// Resolves `raw`. Incomplete if `ground` has complaints afterwards.
 pub(super) fn resolve(
     raw: &Raw,
-    builtin: Option<raw::Builtin>,
+    overrides: &Overrides,
     environment: &Environment,
     ground: &mut Ground,
 ) -> Settings {
@@ -39,7 +39,7 @@ pub(super) fn resolve(
         let problem = "is also the address of `server.listen`; leave it out to serve both there";
         ground.complain(&["admin.listen", "server.listen"], problem);
     }
-    let endpoints = endpoints::resolve(raw, builtin, ground);
+    let endpoints = endpoints::resolve(raw, overrides, ground);
     let http_sse = endpoints::http_sse(raw, &endpoints, ground);
     let callers = Callers::resolve(&raw.server, listen, ground);
     Settings {

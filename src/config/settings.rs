@@ -197,8 +197,10 @@ pub struct EndpointSettings {
     pub name: String,
     /// Its canonical path.
     pub path: String,
-    /// The built-in tools it serves; `None`: nothing.
+    /// The built-in tools it serves.
     pub builtin: Option<BuiltinSet>,
+    /// Whether the program serves tools of its own there.
+    pub own: bool,
 }
 
 /// A set of built-in tools.

@@ -560,6 +560,50 @@ fn builtin_chooses_for_the_default_endpoint() {
 }
 
 #[test]
+fn a_program_s_own_endpoints_can_be_moved_and_not_replaced() {
+    let own = |name: &str, path: &str| OwnEndpoint {
+        name: name.to_owned(),
+        path: path.to_owned(),
+    };
+    let overrides = Overrides {
+        own: vec![own("main", "/mcp"), own("staff", "/staff")],
+        ..Overrides::default()
+    };
+    let paths = |text: &str| {
+        load_text(text, &[], &overrides).map(|settings| {
+            let endpoints = settings.endpoints.into_iter();
+            endpoints
+                .map(|endpoint| (endpoint.name, endpoint.path, endpoint.builtin))
+                .collect::<Vec<_>>()
+        })
+    };
+    let is = |name: &str, path: &str| (name.to_owned(), path.to_owned(), None);
+    assert_eq!(
+        paths("").unwrap(),
+        [is("main", "/mcp"), is("staff", "/staff")]
+    );
+    let moved = paths("[endpoints.staff]\npath = \"/intern\"").unwrap();
+    assert_eq!(moved, [is("main", "/mcp"), is("staff", "/intern")]);
+    for (text, complaint) in [
+        (
+            "[endpoints.main]\nbuiltin = \"demo\"",
+            "switchboard.toml:2: endpoints.main.builtin: this program serves its own tools here; \
+             leave `builtin` out",
+        ),
+        (
+            "[endpoints.other]\npath = \"/staff\"\nbuiltin = \"demo\"",
+            "configuration",
+        ),
+    ] {
+        let complaints = paths(text).unwrap_err();
+        assert!(
+            complaints.starts_with(complaint) || complaints.contains("is the path of"),
+            "{complaints}"
+        );
+    }
+}
+
+#[test]
 fn cluster_keys_come_from_a_file_a_variable_or_the_text_itself() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("key");

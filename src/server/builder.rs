@@ -1,9 +1,11 @@
 //! Putting a server together.
 
+use std::future::Future;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use super::Server;
+use super::background::Background;
 use super::catalog::Catalog;
 use super::error::RegistrationError;
 use super::handle::{Handle, Offer, Shared};
@@ -37,6 +39,7 @@ pub struct ServerBuilder {
     prompts: Vec<Prompt>,
     resources: Vec<Resource>,
     templates: Vec<ResourceTemplate>,
+    background: Background,
 }
 
 impl ServerBuilder {
@@ -59,6 +62,7 @@ impl ServerBuilder {
             prompts: Vec::new(),
             resources: Vec::new(),
             templates: Vec::new(),
+            background: Background::default(),
         }
     }
 
@@ -101,6 +105,17 @@ impl ServerBuilder {
     /// Offers a family of resources.
     pub fn resource_template(mut self, template: ResourceTemplate) -> Self {
         self.templates.push(template);
+        self
+    }
+
+    /// Works beside the handlers for as long as the server is served: announces changes, sweeps
+    /// what is old. Whoever serves it runs it, once; see [`Server::background`].
+    pub fn background<F, Fut>(mut self, work: F) -> Self
+    where
+        F: FnOnce(Handle) -> Fut + Send + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.background.add(work);
         self
     }
 
@@ -177,6 +192,7 @@ impl ServerBuilder {
             changes: Changes::default(),
             offer: RwLock::new(offer),
             changing: Mutex::new(()),
+            background: Mutex::new(self.background),
         }))))
     }
 }

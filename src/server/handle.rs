@@ -8,6 +8,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use super::background::Background;
 use super::catalog::Catalog;
 use super::error::RegistrationError;
 use super::pages::Pages;
@@ -38,6 +39,8 @@ pub(super) struct Shared {
     pub(super) offer: RwLock<Offer>,
     /// One change at a time, so that none is lost between reading the catalog and replacing it.
     pub(super) changing: Mutex<()>,
+    /// Taken by whoever serves it first.
+    pub(super) background: Mutex<Background>,
 }
 
 /// The catalog and what follows from it.

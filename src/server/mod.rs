@@ -58,6 +58,7 @@
 //! copying a pointer; see [`Handle`].
 
 mod ask;
+mod background;
 mod builder;
 mod calls;
 mod catalog;
@@ -99,7 +100,7 @@ pub use schema::SchemaError;
 pub use template::ResourceTemplate;
 pub use tool::{NoArguments, Tool, no_arguments};
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use futures_util::future::BoxFuture;
 
@@ -127,6 +128,22 @@ impl Server {
     #[must_use]
     pub const fn handle(&self) -> &Handle {
         &self.0
+    }
+
+    /// What was given to [`ServerBuilder::background`], to be run for as long as the server is
+    /// served. A second call has nothing left to run.
+    pub fn background(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut waiting = (self.0.0.background)
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *waiting).run(self.0.clone())
+    }
+}
+
+impl std::fmt::Display for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let info = &self.0.0.info;
+        write!(f, "{} {}", info.name, info.version)
     }
 }
 

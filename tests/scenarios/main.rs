@@ -32,6 +32,7 @@ mod calls;
 mod conformance;
 mod cors;
 mod crash;
+mod embedding;
 mod era_table;
 mod framing;
 mod http_sse;

@@ -17,10 +17,7 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
-
 use crate::runtime::clock::Clock;
-use crate::runtime::seal::ClusterKeys;
 use crate::server::{Server, ServerBuilder, Tool};
 
 /// A red pixel.
@@ -32,23 +29,16 @@ const PIXEL_PNG: &[u8] = &[
     0x44, 0xae, 0x42, 0x60, 0x82,
 ];
 
-/// Builds the set.
-///
-/// # Panics
-/// Never: what is registered is fixed, and a test builds it.
-#[must_use]
-pub fn conformance(keys: &ClusterKeys, clock: &Clock, tasks_after: Option<Duration>) -> Server {
+/// The conformance set.
+pub fn conformance(clock: &Clock) -> ServerBuilder {
     let builder = Server::builder("switchboard-conformance", env!("CARGO_PKG_VERSION"))
         .instructions("The tools, resources and prompts of the MCP conformance suite.")
-        .clock(clock.clone())
-        .tasks_after(tasks_after);
+        .clock(clock.clone());
     let builder = with_tools(builder, content::tools());
     let builder = with_tools(builder, questions::tools());
     let builder = with_tools(builder, rounds::tools());
     let builder = with_tools(builder, tasks::tools());
     others::register(builder)
-        .build(keys)
-        .expect("invariant: the conformance set is well-formed")
 }
 
 fn with_tools(builder: ServerBuilder, tools: Vec<Tool>) -> ServerBuilder {

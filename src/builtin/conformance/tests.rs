@@ -19,6 +19,7 @@ use crate::protocol::notification::ServerNotification;
 use crate::protocol::raw::RawJson;
 use crate::protocol::subscription::{Change, SubscriptionFilter};
 use crate::protocol::version::ProtocolVersion::{self, V2025_11_25, V2026_07_28};
+use crate::runtime::seal::ClusterKeys;
 use crate::service::{
     AskError, Call, CallContext, Client, Deadline, Outlet, Reply, ReplyKind, Service, ServiceError,
 };
@@ -102,7 +103,9 @@ struct Caller {
 impl Caller {
     fn new(version: ProtocolVersion) -> Self {
         Self {
-            server: conformance(&ClusterKeys::generate(), &Clock::system(), None),
+            server: conformance(&Clock::system())
+                .build(&ClusterKeys::generate())
+                .unwrap(),
             version,
             suite: Arc::default(),
             capabilities: json!({"sampling": {}, "elicitation": {}, "roots": {}}),
@@ -392,7 +395,9 @@ async fn resources_prompts_and_completion_answer() {
 
 #[test]
 fn the_header_parameter_is_found() {
-    let server = conformance(&ClusterKeys::generate(), &Clock::system(), None);
+    let server = conformance(&Clock::system())
+        .build(&ClusterKeys::generate())
+        .unwrap();
     let local = Principal::local();
     assert!(server.header_params(&local, "test_x_mcp_header").is_some());
     assert!(server.header_params(&local, "test_simple_text").is_none());

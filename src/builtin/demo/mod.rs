@@ -1,8 +1,7 @@
 //! The demonstration set: one thing of each kind.
 //!
 //! `echo`, `stream` and `countdown` answer without asking and serve for measuring; `ask_name` and
-//! `summarize` ask the client. `clock://now` changes every second while somebody watches it, for
-//! which [`Demo::run`] has to be running.
+//! `summarize` ask the client. `clock://now` changes every second while somebody watches it.
 
 #[cfg(test)]
 mod tests;
@@ -12,8 +11,7 @@ use std::time::Duration;
 
 use crate::runtime::calendar;
 use crate::runtime::clock::Clock;
-use crate::runtime::seal::ClusterKeys;
-use crate::server::{Completer, Handle, Prompt, Resource, Server};
+use crate::server::{Completer, Handle, Prompt, Resource, Server, ServerBuilder};
 
 /// The resource that changes.
 const CLOCK_URI: &str = "clock://now";
@@ -24,77 +22,50 @@ const INSTRUCTIONS: &str = "Demonstration tools. `echo` gives a text back; `coun
     changes every second and can be subscribed to.";
 
 /// The demonstration set.
-#[derive(Clone, Debug)]
-pub struct Demo {
-    server: Server,
-    clock: Clock,
+pub fn demo(clock: &Clock) -> ServerBuilder {
+    let (now, ticking) = (clock.clone(), clock.clone());
+    Server::builder("switchboard-demo", env!("CARGO_PKG_VERSION"))
+        .title("Switchboard demonstration")
+        .instructions(INSTRUCTIONS)
+        .clock(clock.clone())
+        .without_logging()
+        .tool(tools::echo())
+        .tool(tools::countdown())
+        .tool(tools::ask_name())
+        .tool(tools::summarize())
+        .tool(tools::stream(clock))
+        .resource(
+            Resource::dynamic(CLOCK_URI, "now", move |_| {
+                let now = calendar::rfc3339(now.now());
+                async move { Ok(now) }
+            })
+            .title("The present")
+            .description("The time in UTC; changes every second.")
+            .mime_type("text/plain"),
+        )
+        .prompt(
+            Prompt::new("greet", |_, arguments| async move {
+                Ok(format!(
+                    "Greet {} warmly, in one sentence.",
+                    arguments.get("name")
+                ))
+            })
+            .title("Greet somebody")
+            .description("Asks for a warm greeting.")
+            .required("name", "Who is greeted.")
+            .complete(
+                "name",
+                Completer::among(["Ada", "Alan", "Barbara", "Grace"]),
+            ),
+        )
+        .background(|handle| tick(handle, ticking))
 }
 
-impl Demo {
-    /// Builds the set.
-    ///
-    /// # Panics
-    /// Never: what is registered is fixed, and a test builds it.
-    #[must_use]
-    pub fn new(keys: &ClusterKeys, clock: &Clock, tasks_after: Option<Duration>) -> Self {
-        let now = clock.clone();
-        let server = Server::builder("switchboard-demo", env!("CARGO_PKG_VERSION"))
-            .title("Switchboard demonstration")
-            .instructions(INSTRUCTIONS)
-            .clock(clock.clone())
-            .tasks_after(tasks_after)
-            .without_logging()
-            .tool(tools::echo())
-            .tool(tools::countdown())
-            .tool(tools::ask_name())
-            .tool(tools::summarize())
-            .tool(tools::stream(clock))
-            .resource(
-                Resource::dynamic(CLOCK_URI, "now", move |_| {
-                    let now = calendar::rfc3339(now.now());
-                    async move { Ok(now) }
-                })
-                .title("The present")
-                .description("The time in UTC; changes every second.")
-                .mime_type("text/plain"),
-            )
-            .prompt(
-                Prompt::new("greet", |_, arguments| async move {
-                    Ok(format!(
-                        "Greet {} warmly, in one sentence.",
-                        arguments.get("name")
-                    ))
-                })
-                .title("Greet somebody")
-                .description("Asks for a warm greeting.")
-                .required("name", "Who is greeted.")
-                .complete(
-                    "name",
-                    Completer::among(["Ada", "Alan", "Barbara", "Grace"]),
-                ),
-            )
-            .build(keys)
-            .expect("invariant: the demonstration set is well-formed");
-        Self {
-            server,
-            clock: clock.clone(),
-        }
-    }
-
-    /// The set as a service.
-    #[must_use]
-    pub const fn server(&self) -> &Server {
-        &self.server
-    }
-
-    /// Announces each second that the clock moved on. Never returns; to be spawned for the life of
-    /// the process.
-    pub async fn run(self) {
-        let handle: &Handle = self.server.handle();
-        loop {
-            let into_second = self.clock.now().0 % 1_000;
-            tokio::time::sleep(Duration::from_millis(1_000 - into_second)).await;
-            handle.resource_updated(CLOCK_URI);
-        }
+/// Announces each second that the clock moved on.
+async fn tick(handle: Handle, clock: Clock) {
+    loop {
+        let into_second = clock.now().0 % 1_000;
+        tokio::time::sleep(Duration::from_millis(1_000 - into_second)).await;
+        handle.resource_updated(CLOCK_URI);
     }
 }

@@ -18,6 +18,7 @@ use crate::protocol::raw::RawJson;
 use crate::protocol::subscription::SubscriptionFilter;
 use crate::protocol::version::ProtocolVersion;
 use crate::runtime::clock::Timestamp;
+use crate::runtime::seal::ClusterKeys;
 use crate::service::{
     AskError, Call, CallContext, Client, Deadline, Outlet, Reply, Service, ServiceError,
 };
@@ -50,12 +51,10 @@ impl Outlet for Recorder {
     }
 }
 
-fn demo() -> Demo {
-    Demo::new(
-        &ClusterKeys::generate(),
-        &Clock::manual(Timestamp(1_785_196_800_250)),
-        None,
-    )
+fn served() -> Server {
+    demo(&Clock::manual(Timestamp(1_785_196_800_250)))
+        .build(&ClusterKeys::generate())
+        .unwrap()
 }
 
 async fn call(
@@ -83,7 +82,7 @@ async fn call(
             outlet: Arc::<Recorder>::clone(outlet),
         },
     };
-    demo().server().call(call).await
+    served().call(call).await
 }
 
 async fn tool(outlet: &Arc<Recorder>, name: &str, arguments: Value) -> String {
@@ -181,18 +180,14 @@ async fn the_clock_is_read_and_announced() {
     let contents = &read.members.to_value()["contents"][0];
     assert_eq!(contents["text"], "2026-07-28T00:00:00Z");
     assert_eq!(contents["mimeType"], "text/plain");
-    let demo = demo();
+    let server = served();
     let filter = SubscriptionFilter {
         resource_subscriptions: [CLOCK_URI.to_owned()].into(),
         ..SubscriptionFilter::default()
     };
-    let watch = demo
-        .server()
-        .watch(&Principal::local(), filter)
-        .await
-        .unwrap();
+    let watch = server.watch(&Principal::local(), filter).await.unwrap();
     tokio::select! {
-        () = demo.clone().run() => panic!("it runs for life"),
+        () = server.background() => panic!("it runs for life"),
         changed = watch.changed() => assert_eq!(changed.len(), 1),
     }
 }

@@ -5,6 +5,7 @@ pub mod client;
 pub mod command;
 pub mod events;
 pub mod http_sse;
+pub mod own;
 pub mod reading;
 pub mod server;
 pub mod signals;
