@@ -44,7 +44,11 @@ pub(super) async fn call_tool(server: Handle, call: Call) -> Result<Reply, Servi
     let version = context.version;
     let decoded = CallToolParams::of(&params).map_err(|error| invalid(&error))?;
     let catalog = server.offer().catalog;
-    let Some(tool) = catalog.tools.get(&decoded.name).map(Arc::clone) else {
+    let Some(tool) = catalog
+        .tools
+        .get(&decoded.name, &context.principal)
+        .map(Arc::clone)
+    else {
         return Err(ServiceError::UnknownTool(decoded.name.into_owned()));
     };
     let arguments: Value = match decoded.arguments {
@@ -167,7 +171,11 @@ fn ended<T>(
 pub(super) async fn get_prompt(server: Handle, call: Call) -> Result<Reply, ServiceError> {
     let decoded: GetPromptParams = call.params.decode().map_err(|error| invalid(&error))?;
     let catalog = server.offer().catalog;
-    let Some(prompt) = catalog.prompts.get(&decoded.name).map(Arc::clone) else {
+    let Some(prompt) = catalog
+        .prompts
+        .get(&decoded.name, &call.context.principal)
+        .map(Arc::clone)
+    else {
         return Err(ServiceError::UnknownPrompt(decoded.name));
     };
     let replay = replay_of(&server, &call)?;
@@ -191,13 +199,14 @@ pub(super) async fn read_resource(server: Handle, call: Call) -> Result<Reply, S
     let replay = replay_of(&server, &call)?;
     let ctx = Context::new(call.context, server.clone(), replay);
     let (handler, mime_type, cache): (Reading, _, _) =
-        if let Some(resource) = catalog.resources.get(&uri) {
+        if let Some(resource) = catalog.resources.get(&uri, ctx.principal()) {
             let (mime_type, cache) = (resource.mime_type().cloned(), resource.cache());
             let (resource, ctx) = (Arc::clone(resource), ctx.clone());
             let handler = Box::pin(async move { resource.start(ctx).await });
             (handler, mime_type, cache)
         } else if let Some((template, found)) = catalog
             .templates
+            .seen_by(ctx.principal())
             .iter()
             .find_map(|template| template.find(&uri).map(|found| (template, found)))
         {
@@ -232,17 +241,17 @@ pub(super) async fn read_resource(server: Handle, call: Call) -> Result<Reply, S
 pub(super) async fn complete(server: Handle, call: Call) -> Result<Reply, ServiceError> {
     let decoded: CompleteParams = call.params.decode().map_err(|error| invalid(&error))?;
     let catalog = server.offer().catalog;
-    let argument = decoded.argument;
+    let (argument, principal) = (decoded.argument, &call.context.principal);
     let completable = match &decoded.reference {
         CompletionReference::Prompt { name } => catalog
             .prompts
-            .get(name)
+            .get(name, principal)
             .ok_or_else(|| ServiceError::UnknownPrompt(name.clone()))?
             .completable(&argument.name),
-        CompletionReference::Resource { uri } => match catalog.templates.get(uri) {
+        CompletionReference::Resource { uri } => match catalog.templates.get(uri, principal) {
             Some(template) => template.completable(&argument.name),
             // A resource at a fixed URI has nothing to complete, but is no mistake either.
-            None if catalog.resources.get(uri).is_some() => Completable::Freely,
+            None if catalog.resources.get(uri, principal).is_some() => Completable::Freely,
             None => {
                 return Err(ServiceError::InvalidParams(format!(
                     "unknown resource template {uri:?}"

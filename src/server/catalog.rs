@@ -6,14 +6,17 @@
 //!
 //! Spec: server/tools, prompts and resources, listing.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::audience::Audience;
 use super::error::RegistrationError;
 use super::prompt::RegisteredPrompt;
 use super::resource::RegisteredResource;
 use super::template::RegisteredTemplate;
 use super::tool::RegisteredTool;
+use crate::identity::Principal;
 use crate::protocol::raw::RawJson;
 use crate::protocol::tool::TaskSupport;
 use crate::protocol::version::ProtocolVersion;
@@ -27,6 +30,9 @@ pub(super) trait Entry {
 
     /// The name, URI or template it is known by.
     fn key(&self) -> &str;
+
+    /// Who may see it.
+    fn audience(&self) -> &Audience;
 
     /// Its entry in the list.
     fn entry(&self, version: ProtocolVersion) -> &RawJson;
@@ -47,6 +53,8 @@ pub(super) struct Listed<T> {
     index: HashMap<String, usize>,
     /// Whether there ever was one: what was once declared stays declared.
     offered: bool,
+    /// Whether some entry is not for everybody. Where none is, everybody shares this very list.
+    restricted: bool,
     digest: u64,
 }
 
@@ -69,17 +77,27 @@ impl Catalog {
             .any(|tool| tool.task_use().support != TaskSupport::Forbidden)
     }
 
-    /// Whether a resource can be read at `uri`.
-    pub(super) fn resolves(&self, uri: &str) -> bool {
-        self.resources.get(uri).is_some()
-            || self.templates.iter().any(|template| template.matches(uri))
+    /// Whether `principal` can read a resource at `uri`.
+    pub(super) fn resolves(&self, uri: &str, principal: &Principal) -> bool {
+        self.resources.get(uri, principal).is_some()
+            || self
+                .templates
+                .seen_by(principal)
+                .iter()
+                .any(|template| template.matches(uri))
     }
 
-    pub(super) const fn digest(&self) -> CatalogDigest {
+    /// Whether there may be a resource at `uri` that only some can read.
+    pub(super) const fn restricts_resources(&self) -> bool {
+        self.resources.restricted || self.templates.restricted
+    }
+
+    pub(super) fn digest(&self, principal: &Principal) -> CatalogDigest {
         CatalogDigest {
-            tools: self.tools.digest,
-            prompts: self.prompts.digest,
-            resources: self.resources.digest ^ self.templates.digest.rotate_left(1),
+            tools: self.tools.digest(principal),
+            prompts: self.prompts.digest(principal),
+            resources: self.resources.digest(principal)
+                ^ self.templates.digest(principal).rotate_left(1),
         }
     }
 }
@@ -98,32 +116,67 @@ impl<T: Entry> Listed<T> {
     }
 
     /// Adds an entry, or replaces the one of its name where that stands.
-    pub(super) fn put(&mut self, entry: T) {
+    /// Whoever sees a difference is given back.
+    pub(super) fn put(&mut self, entry: T) -> Audience {
+        let mut audience = entry.audience().clone();
         if let Some(at) = self.index.get(entry.key()) {
+            audience = audience.or(self.order[*at].audience().clone());
             self.order[*at] = Arc::new(entry);
         } else {
             self.index.insert(entry.key().to_owned(), self.order.len());
             self.order.push(Arc::new(entry));
         }
         self.offered = true;
-        self.renew_digest();
+        self.renew();
+        audience
     }
 
-    /// Takes an entry out; whether it was there.
-    pub(super) fn remove(&mut self, key: &str) -> bool {
-        let Some(at) = self.index.remove(key) else {
-            return false;
-        };
-        self.order.remove(at);
+    /// Takes an entry out; whoever saw it, if it was there.
+    pub(super) fn remove(&mut self, key: &str) -> Option<Audience> {
+        let at = self.index.remove(key)?;
+        let removed = self.order.remove(at);
         for later in self.index.values_mut().filter(|later| **later > at) {
             *later -= 1;
         }
-        self.renew_digest();
-        true
+        self.renew();
+        Some(removed.audience().clone())
     }
 
-    pub(super) fn get(&self, key: &str) -> Option<&Arc<T>> {
-        self.index.get(key).and_then(|at| self.order.get(*at))
+    /// The entry, if `principal` may see it.
+    pub(super) fn get(&self, key: &str, principal: &Principal) -> Option<&Arc<T>> {
+        let entry = self.index.get(key).and_then(|at| self.order.get(*at))?;
+        entry.audience().has(principal).then_some(entry)
+    }
+
+    /// The list as `principal` sees it.
+    pub(super) fn seen_by(&self, principal: &Principal) -> Cow<'_, Self> {
+        if !self.restricted {
+            return Cow::Borrowed(self);
+        }
+        let order = self.order.iter();
+        let order = order
+            .filter(|entry| entry.audience().has(principal))
+            .cloned()
+            .collect::<Vec<_>>();
+        let keys = order.iter().map(|entry| entry.key().to_owned());
+        Cow::Owned(Self {
+            index: keys.zip(0..).collect(),
+            order,
+            ..*self
+        })
+    }
+
+    /// Whether somebody may see another list than somebody else.
+    pub(super) const fn is_restricted(&self) -> bool {
+        self.restricted
+    }
+
+    fn digest(&self, principal: &Principal) -> u64 {
+        if self.restricted {
+            self.seen_by(principal).fresh_digest()
+        } else {
+            self.digest
+        }
     }
 
     pub(super) fn position(&self, key: &str) -> Option<usize> {
@@ -146,18 +199,25 @@ impl<T: Entry> Listed<T> {
         self.offered
     }
 
+    /// Brings up to date what follows from the entries.
+    fn renew(&mut self) {
+        let mut entries = self.order.iter();
+        self.restricted = entries.any(|entry| !entry.audience().is_everybody());
+        self.digest = self.fresh_digest();
+    }
+
     /// The same on every node that offers the same.
-    fn renew_digest(&mut self) {
+    fn fresh_digest(&self) -> u64 {
         let entries = self
             .order
             .iter()
             .map(|entry| entry.entry(ProtocolVersion::NEWEST).as_str().as_bytes())
             .collect::<Vec<_>>();
         let digest = seal::digest(&entries);
-        self.digest = digest
+        digest
             .iter()
             .take(8)
-            .fold(0, |digest, byte| digest << 8 | u64::from(*byte));
+            .fold(0, |digest, byte| digest << 8 | u64::from(*byte))
     }
 }
 
@@ -167,6 +227,7 @@ impl<T> Default for Listed<T> {
             order: Vec::new(),
             index: HashMap::new(),
             offered: false,
+            restricted: false,
             digest: 0,
         }
     }
@@ -178,6 +239,7 @@ impl<T> Clone for Listed<T> {
             order: self.order.clone(),
             index: self.index.clone(),
             offered: self.offered,
+            restricted: self.restricted,
             digest: self.digest,
         }
     }
@@ -187,12 +249,15 @@ impl<T> Clone for Listed<T> {
 mod tests {
     use super::*;
 
-    struct Named(&'static str, RawJson);
+    struct Named(&'static str, RawJson, Audience);
 
     impl Entry for Named {
         const KIND: &'static str = "thing";
         fn key(&self) -> &str {
             self.0
+        }
+        fn audience(&self) -> &Audience {
+            &self.2
         }
         fn entry(&self, _: ProtocolVersion) -> &RawJson {
             &self.1
@@ -200,7 +265,7 @@ mod tests {
     }
 
     fn named(name: &'static str) -> Named {
-        Named(name, RawJson::of(name))
+        Named(name, RawJson::of(name), Audience::default())
     }
 
     #[test]
@@ -211,13 +276,35 @@ mod tests {
         }
         let before = listed.digest;
         assert!(listed.add(named("a")).is_err());
-        assert!(listed.remove("a"));
-        assert!(!listed.remove("a"));
+        assert!(listed.remove("a").is_some());
+        assert!(listed.remove("a").is_none());
         let names = listed.iter().map(|entry| entry.0).collect::<Vec<_>>();
         assert_eq!(names, ["c", "b"]);
         assert_eq!(listed.position("b"), Some(1));
         assert_ne!(listed.digest, before);
         listed.put(named("b"));
         assert_eq!(listed.len(), 2);
+    }
+
+    #[test]
+    fn a_list_is_shared_until_an_entry_is_for_some_only() {
+        let (alice, bob) = (Principal::from_key("alice"), Principal::from_key("bob"));
+        let mut listed = Listed::default();
+        listed.put(named("a"));
+        listed.put(named("b"));
+        assert!(matches!(listed.seen_by(&bob), Cow::Borrowed(_)));
+        let open = listed.digest(&bob);
+
+        let mut secret = named("a0");
+        secret.2.narrow(|principal| principal.key() == "alice");
+        let audience = listed.put(secret);
+
+        assert!(audience.has(&alice) && !audience.has(&bob));
+        assert_eq!(listed.digest(&bob), open, "nothing changed for bob");
+        assert_ne!(listed.digest(&alice), open);
+        assert_eq!(listed.seen_by(&bob).position("b"), Some(1));
+        assert!(listed.get("a0", &alice).is_some() && listed.get("a0", &bob).is_none());
+        listed.remove("a0");
+        assert!(!listed.is_restricted());
     }
 }

@@ -8,6 +8,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use super::audience::Audience;
 use super::background::Background;
 use super::catalog::Catalog;
 use super::error::RegistrationError;
@@ -105,7 +106,7 @@ impl Handle {
     pub fn add_resource(&self, resource: Resource) {
         let resource = resource.register();
         self.change(&Change::Resources, |catalog| {
-            catalog.resources.put(resource);
+            catalog.resources.put(resource)
         });
     }
 
@@ -124,7 +125,7 @@ impl Handle {
     ) -> Result<(), RegistrationError> {
         let template = template.register()?;
         self.change(&Change::Resources, |catalog| {
-            catalog.templates.put(template);
+            catalog.templates.put(template)
         });
         Ok(())
     }
@@ -136,9 +137,16 @@ impl Handle {
         })
     }
 
-    /// Tells whoever watches it that the resource at `uri` changed.
+    /// Tells whoever watches it, and may see it now, that the resource at `uri` changed.
     pub fn resource_updated(&self, uri: &str) {
-        self.0.changes.announce(&Change::Resource(uri.to_owned()));
+        let change = Change::Resource(uri.to_owned());
+        let catalog = self.offer().catalog;
+        if catalog.restricts_resources() {
+            let changes = &self.0.changes;
+            changes.announce_to(&change, |principal| catalog.resolves(uri, principal));
+        } else {
+            self.0.changes.announce(&change);
+        }
     }
 
     /// Whether somebody watches the resource at `uri` now.
@@ -155,23 +163,20 @@ impl Handle {
             .clone()
     }
 
-    fn change(&self, change: &Change, apply: impl FnOnce(&mut Catalog)) {
-        self.take(change, |catalog| {
-            apply(catalog);
-            true
-        });
+    fn change(&self, change: &Change, apply: impl FnOnce(&mut Catalog) -> Audience) {
+        self.take(change, |catalog| Some(apply(catalog)));
     }
 
-    /// Applies a change, and announces it if there was one.
-    fn take(&self, change: &Change, apply: impl FnOnce(&mut Catalog) -> bool) -> bool {
+    /// Applies a change, and announces it, if there was one, to those who can see it.
+    fn take(&self, change: &Change, apply: impl FnOnce(&mut Catalog) -> Option<Audience>) -> bool {
         let one_at_a_time = self
             .0
             .changing
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let mut catalog = Catalog::clone(&self.offer().catalog);
-        let changed = apply(&mut catalog);
-        if changed {
+        let audience = apply(&mut catalog);
+        if audience.is_some() {
             let offer = Offer::new(
                 catalog,
                 &self.0.info,
@@ -181,10 +186,11 @@ impl Handle {
             *self.0.offer.write().unwrap_or_else(PoisonError::into_inner) = offer;
         }
         drop(one_at_a_time);
-        if changed {
-            self.0.changes.announce(change);
+        if let Some(audience) = &audience {
+            let changes = &self.0.changes;
+            changes.announce_to(change, |principal| audience.has(principal));
         }
-        changed
+        audience.is_some()
     }
 }
 

@@ -52,18 +52,21 @@
 //! Invariants:
 //! - No handler sees arguments its schema does not allow.
 //! - No client is asked what it did not declare.
+//! - What a principal may not see answers it like what is not there.
 //! - A schema never causes anything to be fetched.
 //!
 //! Concurrency: what is offered is an immutable picture behind a lock that is held for the time of
 //! copying a pointer; see [`Handle`].
 
 mod ask;
+mod audience;
 mod background;
 mod builder;
 mod calls;
 mod catalog;
 mod complete;
 mod context;
+mod described;
 mod error;
 mod field;
 mod form;
@@ -198,23 +201,23 @@ impl Service for Server {
         }
     }
 
-    fn header_params(&self, _: &Principal, tool: &str) -> Option<Arc<HeaderParams>> {
+    fn header_params(&self, principal: &Principal, tool: &str) -> Option<Arc<HeaderParams>> {
         let catalog = self.0.offer().catalog;
-        catalog.tools.get(tool)?.header_params().cloned()
+        catalog.tools.get(tool, principal)?.header_params().cloned()
     }
 
-    fn task_use(&self, _: &Principal, tool: &str) -> Option<TaskUse> {
+    fn task_use(&self, principal: &Principal, tool: &str) -> Option<TaskUse> {
         let catalog = self.0.offer().catalog;
-        Some(catalog.tools.get(tool)?.task_use())
+        Some(catalog.tools.get(tool, principal)?.task_use())
     }
 
-    fn catalog_digest(&self, _: &Principal) -> CatalogDigest {
-        self.0.offer().catalog.digest()
+    fn catalog_digest(&self, principal: &Principal) -> CatalogDigest {
+        self.0.offer().catalog.digest(principal)
     }
 
     fn watch(
         &self,
-        _: &Principal,
+        principal: &Principal,
         filter: SubscriptionFilter,
     ) -> BoxFuture<'static, Result<Watch, ServiceError>> {
         let offer = self.0.offer();
@@ -226,10 +229,14 @@ impl Service for Server {
             resource_subscriptions: filter
                 .resource_subscriptions
                 .into_iter()
-                .filter(|uri| offer.catalog.resolves(uri))
+                .filter(|uri| offer.catalog.resolves(uri, principal))
                 .collect(),
             ..SubscriptionFilter::default()
         };
-        Box::pin(std::future::ready(Ok(self.0.0.changes.watch(honoured))))
+        Box::pin(std::future::ready(Ok(self
+            .0
+            .0
+            .changes
+            .watch(principal, honoured))))
     }
 }

@@ -43,6 +43,7 @@ impl Pages {
         context: &CallContext,
         params: &Params,
     ) -> Result<Reply, ServiceError> {
+        let listed = &*listed.seen_by(&context.principal);
         let params: ListParams = params
             .decode()
             .map_err(|error| ServiceError::InvalidParams(error.to_string()))?;
@@ -88,7 +89,10 @@ impl Pages {
         }
         text.push('}');
         Ok(Reply {
-            cache: self.cache,
+            cache: CacheHints {
+                public: self.cache.public && !listed.is_restricted(),
+                ..self.cache
+            },
             ..Reply::complete(RawJson::from_valid(text))
         })
     }

@@ -8,9 +8,11 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
+use super::audience::Audience;
 use super::catalog::Entry;
 use super::complete::{Completable, Completer};
 use super::context::Context;
+use super::described::described;
 use crate::protocol::content::Content;
 use crate::protocol::prompt::{GetPromptResult, PromptArgument, PromptDefinition, PromptMessage};
 use crate::protocol::raw::RawJson;
@@ -28,6 +30,7 @@ type Handler = Arc<
 pub struct Prompt {
     definition: PromptDefinition,
     completers: BTreeMap<String, Completer>,
+    audience: Audience,
     handler: Handler,
 }
 
@@ -67,6 +70,8 @@ impl IntoMessages for &'static str {
     }
 }
 
+described!(Prompt, "What it is for.");
+
 impl Prompt {
     /// A prompt. The function may be run again when its client is asked something.
     pub fn new<M, F, Fut>(name: impl Into<String>, function: F) -> Self
@@ -83,23 +88,12 @@ impl Prompt {
                 arguments: Vec::new(),
             },
             completers: BTreeMap::new(),
+            audience: Audience::default(),
             handler: Arc::new(move |ctx, arguments| {
                 let running = function(ctx, arguments);
                 Box::pin(async move { running.await.map(M::into_messages) })
             }),
         }
-    }
-
-    /// A name for people.
-    pub fn title(mut self, title: impl Into<String>) -> Self {
-        self.definition.title = Some(title.into());
-        self
-    }
-
-    /// What it is for.
-    pub fn description(mut self, description: impl Into<String>) -> Self {
-        self.definition.description = Some(description.into());
-        self
     }
 
     /// Something that must be filled in.
@@ -153,6 +147,10 @@ impl Entry for RegisteredPrompt {
 
     fn key(&self) -> &str {
         &self.prompt.definition.name
+    }
+
+    fn audience(&self) -> &Audience {
+        &self.prompt.audience
     }
 
     fn entry(&self, _: ProtocolVersion) -> &RawJson {

@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
+use super::audience::Audience;
 use super::catalog::Entry;
 use super::context::Context;
+use super::described::described;
 use crate::protocol::content::{Annotations, ResourceBody};
 use crate::protocol::raw::RawJson;
 use crate::protocol::resource::ResourceDefinition;
@@ -23,8 +25,11 @@ type Handler =
 pub struct Resource {
     definition: ResourceDefinition,
     cache: CacheHints,
+    audience: Audience,
     handler: Handler,
 }
+
+described!(Resource, "What it is about.");
 
 impl Resource {
     /// A resource that stays as it is: text, or bytes.
@@ -70,20 +75,9 @@ impl Resource {
                 annotations: None,
             },
             cache: CacheHints::default(),
+            audience: Audience::default(),
             handler,
         }
-    }
-
-    /// A name for people.
-    pub fn title(mut self, title: impl Into<String>) -> Self {
-        self.definition.title = Some(title.into());
-        self
-    }
-
-    /// What it is about.
-    pub fn description(mut self, description: impl Into<String>) -> Self {
-        self.definition.description = Some(description.into());
-        self
     }
 
     /// What kind of thing it is.
@@ -131,6 +125,10 @@ impl Entry for RegisteredResource {
         &self.resource.definition.uri
     }
 
+    fn audience(&self) -> &Audience {
+        &self.resource.audience
+    }
+
     fn entry(&self, _: ProtocolVersion) -> &RawJson {
         &self.entry
     }
@@ -144,8 +142,13 @@ impl RegisteredResource {
         (self.resource.handler)(ctx)
     }
 
+    /// What only some may see is nobody else's to keep.
     pub(super) const fn cache(&self) -> CacheHints {
-        self.resource.cache
+        let cache = self.resource.cache;
+        CacheHints {
+            public: cache.public && self.resource.audience.is_everybody(),
+            ..cache
+        }
     }
 
     pub(super) const fn mime_type(&self) -> Option<&String> {

@@ -16,9 +16,11 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
 
+use super::audience::Audience;
 use super::catalog::Entry;
 use super::complete::{Completable, Completer};
 use super::context::Context;
+use super::described::described;
 use super::error::RegistrationError;
 use super::variables;
 use crate::protocol::content::ResourceBody;
@@ -42,9 +44,12 @@ pub(super) struct Found {
 pub struct ResourceTemplate {
     definition: ResourceTemplateDefinition,
     cache: CacheHints,
+    audience: Audience,
     completers: BTreeMap<String, Completer>,
     handler: Handler,
 }
+
+described!(ResourceTemplate, "What its resources are about.");
 
 impl ResourceTemplate {
     /// A family of resources. The function takes the variables as a type whose members are
@@ -70,6 +75,7 @@ impl ResourceTemplate {
                 annotations: None,
             },
             cache: CacheHints::default(),
+            audience: Audience::default(),
             completers: BTreeMap::new(),
             handler: Arc::new(move |ctx, found| {
                 if let Ok(variables) = variables::decode(&found.variables) {
@@ -81,18 +87,6 @@ impl ResourceTemplate {
                 }
             }),
         }
-    }
-
-    /// A name for people.
-    pub fn title(mut self, title: impl Into<String>) -> Self {
-        self.definition.title = Some(title.into());
-        self
-    }
-
-    /// What its resources are about.
-    pub fn description(mut self, description: impl Into<String>) -> Self {
-        self.definition.description = Some(description.into());
-        self
     }
 
     /// What kind of things they are.
@@ -148,6 +142,10 @@ impl Entry for RegisteredTemplate {
         &self.template.definition.uri_template
     }
 
+    fn audience(&self) -> &Audience {
+        &self.template.audience
+    }
+
     fn entry(&self, _: ProtocolVersion) -> &RawJson {
         &self.entry
     }
@@ -173,8 +171,13 @@ impl RegisteredTemplate {
         (self.template.handler)(ctx, found)
     }
 
+    /// What only some may see is nobody else's to keep.
     pub(super) const fn cache(&self) -> CacheHints {
-        self.template.cache
+        let cache = self.template.cache;
+        CacheHints {
+            public: cache.public && self.template.audience.is_everybody(),
+            ..cache
+        }
     }
 
     pub(super) const fn mime_type(&self) -> Option<&String> {

@@ -16,8 +16,10 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::audience::Audience;
 use super::catalog::Entry;
 use super::context::Context;
+use super::described::described;
 use super::error::RegistrationError;
 use super::outcome::{IntoToolResult, ToolError};
 use super::schema::{self, Schema};
@@ -42,6 +44,7 @@ pub struct Tool {
     definition: ToolDefinition,
     needs: Vec<ClientCapability>,
     task: Option<TaskUse>,
+    audience: Audience,
     handler: Handler,
 }
 
@@ -58,6 +61,8 @@ impl JsonSchema for NoArguments {
         schemars::json_schema!({"type": "object", "additionalProperties": false})
     }
 }
+
+described!(Tool, "What it does, for the model.");
 
 impl Tool {
     /// A tool of typed arguments: their schema is derived from `A`, an output schema from `R` if
@@ -121,20 +126,9 @@ impl Tool {
             },
             needs: Vec::new(),
             task: None,
+            audience: Audience::default(),
             handler,
         }
-    }
-
-    /// A name for people.
-    pub fn title(mut self, title: impl Into<String>) -> Self {
-        self.definition.title = Some(title.into());
-        self
-    }
-
-    /// What it does, for the model.
-    pub fn description(mut self, description: impl Into<String>) -> Self {
-        self.definition.description = Some(description.into());
-        self
     }
 
     /// How it behaves.
@@ -181,6 +175,7 @@ impl Tool {
             definition,
             needs,
             task,
+            audience,
             handler,
         } = self;
         let tool = definition.name.clone();
@@ -241,6 +236,7 @@ impl Tool {
             output,
             wraps,
             needs,
+            audience,
             header_params,
             handler,
         })
@@ -272,6 +268,7 @@ pub(super) struct RegisteredTool {
     output: Option<Schema>,
     wraps: bool,
     needs: Vec<ClientCapability>,
+    audience: Audience,
     header_params: Option<Arc<HeaderParams>>,
     handler: Handler,
 }
@@ -281,6 +278,10 @@ impl Entry for RegisteredTool {
 
     fn key(&self) -> &str {
         &self.name
+    }
+
+    fn audience(&self) -> &Audience {
+        &self.audience
     }
 
     fn entry(&self, version: ProtocolVersion) -> &RawJson {

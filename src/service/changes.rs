@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::Notify;
 
+use crate::identity::Principal;
 use crate::protocol::subscription::{Change, SubscriptionFilter};
 
 /// A digest of each list a principal may see; equal digests, equal lists.
@@ -74,9 +75,9 @@ impl Readers {
         readers.push(Arc::downgrade(reader));
     }
 
-    fn tell(&mut self, name: &str, change: &Change) {
+    fn tell(&mut self, name: &str, change: &Change, concerns: impl Fn(&Principal) -> bool) {
         if let Some(readers) = self.by_name.get_mut(name) {
-            readers.retain(|reader| tell(reader, change));
+            readers.retain(|reader| tell(reader, change, &concerns));
             if readers.is_empty() {
                 self.by_name.remove(name);
             }
@@ -94,8 +95,9 @@ pub struct Watch {
     marks: Arc<Marks>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Marks {
+    principal: Principal,
     filter: SubscriptionFilter,
     pending: Mutex<BTreeSet<Change>>,
     wake: Notify,
@@ -114,10 +116,12 @@ impl Marks {
 impl Changes {
     /// Starts to watch `filter`, all of which the caller has found watchable.
     #[must_use]
-    pub fn watch(&self, filter: SubscriptionFilter) -> Watch {
+    pub fn watch(&self, principal: &Principal, filter: SubscriptionFilter) -> Watch {
         let marks = Arc::new(Marks {
+            principal: principal.clone(),
             filter: filter.clone(),
-            ..Marks::default()
+            pending: Mutex::default(),
+            wake: Notify::new(),
         });
         let mut watchers = self.lock();
         if filter.tools_list_changed || filter.prompts_list_changed || filter.resources_list_changed
@@ -155,19 +159,27 @@ impl Changes {
         let change = Change::Task(id.to_owned());
         let mut watchers = self.lock();
         for key in [Some(id), of].into_iter().flatten() {
-            watchers.tasks.tell(key, &change);
+            watchers.tasks.tell(key, &change, |_| true);
         }
     }
 
     /// Tells everyone who asked that `change` happened.
     pub fn announce(&self, change: &Change) {
+        self.announce_to(change, |_| true);
+    }
+
+    /// Tells those who asked and whom `concerns` lets hear that `change` happened.
+    pub fn announce_to(&self, change: &Change, concerns: impl Fn(&Principal) -> bool) {
         let mut watchers = self.lock();
         match change {
             Change::Tools | Change::Prompts | Change::Resources => {
-                watchers.lists.retain(|reader| tell(reader, change));
+                watchers
+                    .lists
+                    .retain(|reader| tell(reader, change, &concerns));
             }
-            Change::Resource(uri) => watchers.resources.tell(uri, change),
-            Change::Task(id) => watchers.tasks.tell(id, change),
+            Change::Resource(uri) => watchers.resources.tell(uri, change, concerns),
+            // Whose they are was settled when the watch began.
+            Change::Task(id) => watchers.tasks.tell(id, change, |_| true),
         }
     }
 
@@ -193,7 +205,7 @@ fn prune(readers: &mut Vec<Weak<Marks>>) {
     }
 }
 
-fn tell(reader: &Weak<Marks>, change: &Change) -> bool {
+fn tell(reader: &Weak<Marks>, change: &Change, concerns: &impl Fn(&Principal) -> bool) -> bool {
     let Some(marks) = reader.upgrade() else {
         return false;
     };
@@ -203,7 +215,7 @@ fn tell(reader: &Weak<Marks>, change: &Change) -> bool {
         Change::Resources => marks.filter.resources_list_changed,
         Change::Resource(_) | Change::Task(_) => true,
     };
-    if wanted {
+    if wanted && concerns(&marks.principal) {
         marks.mark(change.clone());
     }
     true
@@ -252,7 +264,7 @@ mod tests {
     #[tokio::test]
     async fn many_changes_of_one_thing_are_one_notice() {
         let changes = Changes::default();
-        let watch = changes.watch(filter(true, &["a:b"]));
+        let watch = changes.watch(&Principal::local(), filter(true, &["a:b"]));
         for _ in 0..10 {
             changes.announce(&Change::Resource("a:b".into()));
             changes.announce(&Change::Tools);
@@ -266,17 +278,29 @@ mod tests {
     #[tokio::test]
     async fn nobody_hears_what_it_did_not_ask_for() {
         let changes = Changes::default();
-        let watch = changes.watch(filter(false, &["a:b"]));
+        let watch = changes.watch(&Principal::local(), filter(false, &["a:b"]));
         changes.announce(&Change::Tools);
         changes.announce(&Change::Resource("c:d".into()));
         changes.announce(&Change::Resource("a:b".into()));
         assert_eq!(watch.changed().await.len(), 1);
     }
 
+    #[tokio::test]
+    async fn only_those_concerned_hear() {
+        let changes = Changes::default();
+        let [alice, bob] = ["alice", "bob"].map(Principal::from_key);
+        let alices = changes.watch(&alice, filter(true, &["a:b"]));
+        let bobs = changes.watch(&bob, filter(true, &["a:b"]));
+        changes.announce_to(&Change::Tools, |principal| *principal == alice);
+        changes.announce(&Change::Resource("a:b".into()));
+        assert_eq!(alices.changed().await.len(), 2);
+        assert_eq!(bobs.changed().await.len(), 1);
+    }
+
     #[test]
     fn a_dropped_watch_is_forgotten() {
         let changes = Changes::default();
-        drop(changes.watch(filter(true, &["a:b"])));
+        drop(changes.watch(&Principal::local(), filter(true, &["a:b"])));
         assert!(!changes.is_watched("a:b"));
         changes.announce(&Change::Resource("a:b".into()));
         assert!(changes.lock().resources.by_name.is_empty());
@@ -286,7 +310,7 @@ mod tests {
     fn names_that_nobody_reads_do_not_pile_up() {
         let changes = Changes::default();
         for round in 0..10 * PRUNE_AT_LEAST {
-            drop(changes.watch(filter(false, &[&format!("a:{round}")])));
+            drop(changes.watch(&Principal::local(), filter(false, &[&format!("a:{round}")])));
         }
         assert!(changes.lock().resources.by_name.len() <= PRUNE_AT_LEAST);
     }

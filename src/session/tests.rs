@@ -72,10 +72,10 @@ impl Service for Plain {
 
     fn watch(
         &self,
-        _: &Principal,
+        principal: &Principal,
         filter: SubscriptionFilter,
     ) -> BoxFuture<'static, Result<Watch, ServiceError>> {
-        Box::pin(std::future::ready(Ok(self.0.watch(filter))))
+        Box::pin(std::future::ready(Ok(self.0.watch(principal, filter))))
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::protocol::subscription::Change;
+use crate::service::CacheHints;
 
 fn nothing() -> Tool {
     named("nothing")
@@ -284,4 +285,142 @@ fn two_of_one_name_are_refused() {
         .build(&ClusterKeys::generate())
         .unwrap_err();
     assert_eq!(error.to_string(), r#"tool "nothing" is registered twice"#);
+}
+
+/// A server whose staff sees one more of everything.
+fn office() -> Server {
+    let staff = |principal: &Principal| principal.key() == "alice";
+    let text = || ResourceTemplate::new("drawer://{id}", "drawer", |_, Id {}| async { Ok("") });
+    Server::builder("test", "1")
+        .page_size(1)
+        .list_cache(CacheHints {
+            ttl_ms: 1,
+            public: true,
+        })
+        .tool(named("open"))
+        .tool(named("secret").visible_to(staff))
+        .tool(named("last"))
+        .prompt(Prompt::new("open", |_, _| async { Ok("") }))
+        .prompt(Prompt::new("secret", |_, _| async { Ok("") }).visible_to(staff))
+        .resource(Resource::fixed("a:open", "open", ""))
+        .resource(
+            Resource::fixed("a:secret", "secret", "")
+                .cache(CacheHints {
+                    ttl_ms: 1,
+                    public: true,
+                })
+                .visible_to(staff),
+        )
+        .resource_template(
+            text()
+                .complete("id", Completer::among(["1"]))
+                .visible_to(staff),
+        )
+        .build(&ClusterKeys::generate())
+        .unwrap()
+}
+
+#[derive(serde::Deserialize)]
+struct Id {}
+
+fn as_principal(server: &Server, principal: &'static str) -> Caller {
+    Caller {
+        principal,
+        ..Caller::stateless(server)
+    }
+}
+
+#[tokio::test]
+async fn what_one_may_not_see_answers_like_what_is_not_there() {
+    let server = office();
+    let (alice, bob) = (as_principal(&server, "alice"), as_principal(&server, "bob"));
+    let complete =
+        |reference: Value| json!({"ref": reference, "argument": {"name": "id", "value": ""}});
+    for (method, secret, nothing) in [
+        ("tools/call", json!({"name": "secret"}), "secret"),
+        ("prompts/get", json!({"name": "secret"}), "secret"),
+        ("resources/read", json!({"uri": "a:secret"}), "a:secret"),
+        ("resources/read", json!({"uri": "drawer://1"}), "drawer://1"),
+        (
+            "completion/complete",
+            complete(json!({"type": "ref/resource", "uri": "drawer://{id}"})),
+            "drawer://{id}",
+        ),
+    ] {
+        alice.call(method, secret.clone()).await.unwrap();
+        let hidden = bob.call(method, secret.clone()).await.unwrap_err();
+        let absent = secret.to_string().replace(nothing, "absent:x");
+        let absent = serde_json::from_str(&absent).unwrap();
+        let absent = bob.call(method, absent).await.unwrap_err();
+        assert_eq!(
+            format!("{hidden:?}").replace(nothing, "absent:x"),
+            format!("{absent:?}"),
+            "{method}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn everybody_turns_the_pages_of_a_list_of_their_own() {
+    let server = office();
+    let all = |principal| {
+        let caller = as_principal(&server, principal);
+        async move {
+            let (mut names, mut cursor) = page(&caller, None).await;
+            while let Some(next) = cursor {
+                let (more, after) = page(&caller, Some(&next)).await;
+                names.extend(more);
+                cursor = after;
+            }
+            names
+        }
+    };
+    assert_eq!(all("alice").await, ["open", "secret", "last"]);
+    assert_eq!(all("bob").await, ["open", "last"]);
+}
+
+#[tokio::test]
+async fn what_differs_is_never_marked_as_everybodys() {
+    let server = office();
+    let alice = as_principal(&server, "alice");
+    for (method, params, public) in [
+        ("tools/list", json!({}), false),
+        ("resources/read", json!({"uri": "a:secret"}), false),
+    ] {
+        let reply = alice.call(method, params).await.unwrap();
+        assert_eq!((reply.cache.public, reply.cache.ttl_ms), (public, 1));
+    }
+    server.handle().remove_tool("secret");
+    let reply = alice.call("tools/list", json!({})).await.unwrap();
+    assert!(reply.cache.public);
+}
+
+#[tokio::test]
+async fn only_those_who_see_a_change_hear_of_it() {
+    let server = office();
+    let watch = async |name: &str| {
+        let filter = SubscriptionFilter {
+            tools_list_changed: true,
+            resource_subscriptions: ["a:open", "a:secret"].map(Into::into).into(),
+            ..SubscriptionFilter::default()
+        };
+        let principal = Principal::from_key(name);
+        server.watch(&principal, filter).await.unwrap()
+    };
+    let (alices, bobs) = (watch("alice").await, watch("bob").await);
+    assert_eq!(alices.honoured().resource_subscriptions.len(), 2);
+    assert_eq!(bobs.honoured().resource_subscriptions.len(), 1);
+    let seen = |name: &str| server.catalog_digest(&Principal::from_key(name));
+    let (alice_saw, bob_saw) = (seen("alice"), seen("bob"));
+    assert_ne!(alice_saw, bob_saw);
+
+    server.handle().remove_tool("secret");
+    server.handle().resource_updated("a:secret");
+    server.handle().resource_updated("a:open");
+
+    assert_eq!(alices.changed().await.len(), 3);
+    let open = BTreeSet::from([Change::Resource("a:open".into())]);
+    assert_eq!(bobs.changed().await, open);
+    assert_eq!(seen("bob"), bob_saw);
+    assert_ne!(seen("alice"), alice_saw);
 }
