@@ -18,6 +18,7 @@ pub mod encode;
 pub mod era;
 pub mod error_code;
 pub mod headers;
+pub mod icon;
 pub mod input;
 pub mod jsonrpc;
 pub mod lifecycle;

@@ -3,8 +3,10 @@
 //! Spec: server/resources (all revisions).
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::content::{Annotations, ResourceContents};
+use super::icon::Icon;
 
 /// An entry of `resources/list`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,6 +31,12 @@ pub struct ResourceDefinition {
     /// For whom.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub annotations: Option<Annotations>,
+    /// Pictures of it; from 2025-11-25.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub icons: Vec<Icon>,
+    /// Metadata; from 2025-06-18.
+    #[serde(default, rename = "_meta", skip_serializing_if = "Map::is_empty")]
+    pub meta: Map<String, Value>,
 }
 
 /// An entry of `resources/templates/list`.
@@ -51,6 +59,12 @@ pub struct ResourceTemplateDefinition {
     /// For whom.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub annotations: Option<Annotations>,
+    /// Pictures of it; from 2025-11-25.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub icons: Vec<Icon>,
+    /// Metadata; from 2025-06-18.
+    #[serde(default, rename = "_meta", skip_serializing_if = "Map::is_empty")]
+    pub meta: Map<String, Value>,
 }
 
 /// Parameters of `resources/read`.

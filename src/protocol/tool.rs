@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::content::Content;
 use super::encode;
+use super::icon::Icon;
 use super::jsonrpc::Params;
 use super::parts::Part;
 use super::raw::{self, RawJson, ShapeError};
@@ -76,6 +77,12 @@ pub struct ToolDefinition {
     /// How it behaves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub annotations: Option<ToolAnnotations>,
+    /// Pictures of it; from 2025-11-25.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub icons: Vec<Icon>,
+    /// Metadata; from 2025-06-18.
+    #[serde(default, rename = "_meta", skip_serializing_if = "Map::is_empty")]
+    pub meta: Map<String, Value>,
 }
 
 /// The members of `tools/call` params.

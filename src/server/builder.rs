@@ -15,6 +15,7 @@ use super::replay::Rounds;
 use super::resource::Resource;
 use super::template::ResourceTemplate;
 use super::tool::Tool;
+use crate::protocol::icon::Icon;
 use crate::protocol::lifecycle::Implementation;
 use crate::runtime::clock::Clock;
 use crate::runtime::seal::ClusterKeys;
@@ -29,6 +30,7 @@ const PAGE_SIZE_DEFAULT: usize = 100;
 #[must_use]
 pub struct ServerBuilder {
     info: Implementation,
+    icons: Vec<Icon>,
     instructions: Option<String>,
     logging: bool,
     page_size: usize,
@@ -52,6 +54,7 @@ impl ServerBuilder {
                 description: None,
                 website_url: None,
             },
+            icons: Vec::new(),
             instructions: None,
             logging: true,
             page_size: PAGE_SIZE_DEFAULT,
@@ -75,6 +78,18 @@ impl ServerBuilder {
     /// One or two sentences about it.
     pub fn description(mut self, description: impl Into<String>) -> Self {
         self.info.description = Some(description.into());
+        self
+    }
+
+    /// A picture of it; may be said several times. From 2025-11-25.
+    pub fn icon(mut self, icon: Icon) -> Self {
+        self.icons.push(icon);
+        self
+    }
+
+    /// Where to read more.
+    pub fn website_url(mut self, url: impl Into<String>) -> Self {
+        self.info.website_url = Some(url.into());
         self
     }
 
@@ -172,11 +187,13 @@ impl ServerBuilder {
         let offer = Offer::new(
             catalog,
             &self.info,
+            &self.icons,
             self.instructions.as_ref(),
             self.logging,
         );
         Ok(Server(Handle(Arc::new(Shared {
             info: self.info,
+            icons: self.icons,
             instructions: self.instructions,
             logging: self.logging,
             tasks: self.tasks,

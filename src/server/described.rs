@@ -19,6 +19,22 @@ macro_rules! described {
                 self
             }
 
+            /// A picture of it; may be said several times. From 2025-11-25.
+            pub fn icon(mut self, icon: crate::protocol::icon::Icon) -> Self {
+                self.definition.icons.push(icon);
+                self
+            }
+
+            /// Metadata of it, under a key with a prefix (`example.com/rank`). From 2025-06-18.
+            pub fn meta(
+                mut self,
+                key: impl Into<String>,
+                value: impl Into<serde_json::Value>,
+            ) -> Self {
+                self.definition.meta.insert(key.into(), value.into());
+                self
+            }
+
             /// Who may see it; everybody, unless said. To anybody else it does not exist: no list,
             /// no change notice and no call tells that it does. Said several times, all have to
             /// agree.

@@ -19,6 +19,7 @@ use super::resource::Resource;
 use super::template::ResourceTemplate;
 use super::tool::Tool;
 use crate::protocol::capabilities::ServerCapabilities;
+use crate::protocol::icon::Icon;
 use crate::protocol::lifecycle::Implementation;
 use crate::protocol::subscription::Change;
 use crate::service::changes::Changes;
@@ -31,6 +32,7 @@ pub struct Handle(pub(super) Arc<Shared>);
 /// A server's parts.
 pub(super) struct Shared {
     pub(super) info: Implementation,
+    pub(super) icons: Vec<Icon>,
     pub(super) instructions: Option<String>,
     pub(super) logging: bool,
     pub(super) tasks: Option<TaskUse>,
@@ -55,6 +57,7 @@ impl Offer {
     pub(super) fn new(
         catalog: Catalog,
         info: &Implementation,
+        icons: &[Icon],
         instructions: Option<&String>,
         logging: bool,
     ) -> Self {
@@ -67,7 +70,8 @@ impl Offer {
             completions: catalog.offers_completions(),
             tasks: catalog.offers_tasks(),
         };
-        let description = Description::new(info.clone(), capabilities, instructions.cloned());
+        let description =
+            Description::new(info.clone(), capabilities, instructions.cloned()).with_icons(icons);
         Self {
             catalog: Arc::new(catalog),
             description: Arc::new(description),
@@ -180,6 +184,7 @@ impl Handle {
             let offer = Offer::new(
                 catalog,
                 &self.0.info,
+                &self.0.icons,
                 self.0.instructions.as_ref(),
                 self.0.logging,
             );

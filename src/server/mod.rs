@@ -67,6 +67,7 @@ mod catalog;
 mod complete;
 mod context;
 mod described;
+mod entries;
 mod error;
 mod field;
 mod form;

@@ -7,13 +7,16 @@ use std::future::Future;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use serde_json::Map;
 
 use super::audience::Audience;
 use super::catalog::Entry;
 use super::complete::{Completable, Completer};
 use super::context::Context;
 use super::described::described;
+use super::entries::Entries;
 use crate::protocol::content::Content;
+use crate::protocol::icon;
 use crate::protocol::prompt::{GetPromptResult, PromptArgument, PromptDefinition, PromptMessage};
 use crate::protocol::raw::RawJson;
 use crate::protocol::version::ProtocolVersion;
@@ -86,6 +89,8 @@ impl Prompt {
                 title: None,
                 description: None,
                 arguments: Vec::new(),
+                icons: Vec::new(),
+                meta: Map::new(),
             },
             completers: BTreeMap::new(),
             audience: Audience::default(),
@@ -124,7 +129,11 @@ impl Prompt {
 
     pub(super) fn register(self) -> RegisteredPrompt {
         RegisteredPrompt {
-            entry: RawJson::of(&self.definition),
+            entries: Entries::of(|version| {
+                let mut definition = self.definition.clone();
+                icon::fit(&mut definition.icons, &mut definition.meta, version);
+                RawJson::of(&definition)
+            }),
             prompt: self,
         }
     }
@@ -138,7 +147,7 @@ impl std::fmt::Debug for Prompt {
 
 /// A prompt as calls and lists use it.
 pub(super) struct RegisteredPrompt {
-    entry: RawJson,
+    entries: Entries,
     prompt: Prompt,
 }
 
@@ -153,8 +162,8 @@ impl Entry for RegisteredPrompt {
         &self.prompt.audience
     }
 
-    fn entry(&self, _: ProtocolVersion) -> &RawJson {
-        &self.entry
+    fn entry(&self, version: ProtocolVersion) -> &RawJson {
+        self.entries.get(version)
     }
 }
 

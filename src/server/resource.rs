@@ -6,12 +6,15 @@ use std::future::Future;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use serde_json::Map;
 
 use super::audience::Audience;
 use super::catalog::Entry;
 use super::context::Context;
 use super::described::described;
+use super::entries::Entries;
 use crate::protocol::content::{Annotations, ResourceBody};
+use crate::protocol::icon;
 use crate::protocol::raw::RawJson;
 use crate::protocol::resource::ResourceDefinition;
 use crate::protocol::version::ProtocolVersion;
@@ -73,6 +76,8 @@ impl Resource {
                 mime_type: None,
                 size: None,
                 annotations: None,
+                icons: Vec::new(),
+                meta: Map::new(),
             },
             cache: CacheHints::default(),
             audience: Audience::default(),
@@ -100,7 +105,11 @@ impl Resource {
 
     pub(super) fn register(self) -> RegisteredResource {
         RegisteredResource {
-            entry: RawJson::of(&self.definition),
+            entries: Entries::of(|version| {
+                let mut definition = self.definition.clone();
+                icon::fit(&mut definition.icons, &mut definition.meta, version);
+                RawJson::of(&definition)
+            }),
             resource: self,
         }
     }
@@ -114,7 +123,7 @@ impl std::fmt::Debug for Resource {
 
 /// A resource as reads and lists use it.
 pub(super) struct RegisteredResource {
-    entry: RawJson,
+    entries: Entries,
     resource: Resource,
 }
 
@@ -129,8 +138,8 @@ impl Entry for RegisteredResource {
         &self.resource.audience
     }
 
-    fn entry(&self, _: ProtocolVersion) -> &RawJson {
-        &self.entry
+    fn entry(&self, version: ProtocolVersion) -> &RawJson {
+        self.entries.get(version)
     }
 }
 

@@ -15,15 +15,18 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
+use serde_json::Map;
 
 use super::audience::Audience;
 use super::catalog::Entry;
 use super::complete::{Completable, Completer};
 use super::context::Context;
 use super::described::described;
+use super::entries::Entries;
 use super::error::RegistrationError;
 use super::variables;
 use crate::protocol::content::ResourceBody;
+use crate::protocol::icon;
 use crate::protocol::raw::RawJson;
 use crate::protocol::resource::ResourceTemplateDefinition;
 use crate::protocol::version::ProtocolVersion;
@@ -73,6 +76,8 @@ impl ResourceTemplate {
                 description: None,
                 mime_type: None,
                 annotations: None,
+                icons: Vec::new(),
+                meta: Map::new(),
             },
             cache: CacheHints::default(),
             audience: Audience::default(),
@@ -115,7 +120,11 @@ impl ResourceTemplate {
             }
         })?;
         Ok(RegisteredTemplate {
-            entry: RawJson::of(&self.definition),
+            entries: Entries::of(|version| {
+                let mut definition = self.definition.clone();
+                icon::fit(&mut definition.icons, &mut definition.meta, version);
+                RawJson::of(&definition)
+            }),
             pattern,
             template: self,
         })
@@ -130,7 +139,7 @@ impl std::fmt::Debug for ResourceTemplate {
 
 /// A family of resources as reads and lists use it.
 pub(super) struct RegisteredTemplate {
-    entry: RawJson,
+    entries: Entries,
     pattern: Pattern,
     template: ResourceTemplate,
 }
@@ -146,8 +155,8 @@ impl Entry for RegisteredTemplate {
         &self.template.audience
     }
 
-    fn entry(&self, _: ProtocolVersion) -> &RawJson {
-        &self.entry
+    fn entry(&self, version: ProtocolVersion) -> &RawJson {
+        self.entries.get(version)
     }
 }
 

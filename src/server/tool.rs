@@ -14,16 +14,18 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::audience::Audience;
 use super::catalog::Entry;
 use super::context::Context;
 use super::described::described;
+use super::entries::Entries;
 use super::error::RegistrationError;
 use super::outcome::{IntoToolResult, ToolError};
 use super::schema::{self, Schema};
 use crate::protocol::capabilities::ClientCapability;
+use crate::protocol::icon;
 use crate::protocol::param_headers::HeaderParams;
 use crate::protocol::raw::RawJson;
 use crate::protocol::tool::{
@@ -123,6 +125,8 @@ impl Tool {
                 input_schema: input,
                 output_schema: output,
                 annotations: None,
+                icons: Vec::new(),
+                meta: Map::new(),
             },
             needs: Vec::new(),
             task: None,
@@ -209,28 +213,27 @@ impl Tool {
             .as_ref()
             .is_some_and(needs_wrapping);
         let task = task.or(tasks).unwrap_or(TaskUse::forbidden());
-        let entry = RawJson::of(&definition);
-        let session_entry = if wraps {
-            RawJson::of(&ToolDefinition {
-                output_schema: definition.output_schema.as_ref().map(wrapped_output_schema),
-                ..definition
-            })
-        } else {
-            entry.clone()
-        };
-        let tasks_entry = match task.support {
-            // What is not said is forbidden.
-            TaskSupport::Forbidden => session_entry.clone(),
-            TaskSupport::Optional | TaskSupport::Required => {
-                let execution = RawJson::of(&json!({"taskSupport": task.support}));
-                session_entry.with_member("execution", &execution)
+        let entries = Entries::of(|version| {
+            let mut definition = definition.clone();
+            icon::fit(&mut definition.icons, &mut definition.meta, version);
+            if wraps && version.era() == Era::Session {
+                definition.output_schema =
+                    definition.output_schema.as_ref().map(wrapped_output_schema);
             }
-        };
+            let entry = RawJson::of(&definition);
+            match (version, task.support) {
+                // What is not said is forbidden.
+                (_, TaskSupport::Forbidden) => entry,
+                (ProtocolVersion::V2025_11_25, TaskSupport::Optional | TaskSupport::Required) => {
+                    let execution = RawJson::of(&json!({"taskSupport": task.support}));
+                    entry.with_member("execution", &execution)
+                }
+                (_, TaskSupport::Optional | TaskSupport::Required) => entry,
+            }
+        });
         Ok(RegisteredTool {
             name: tool,
-            entry,
-            session_entry,
-            tasks_entry,
+            entries,
             task,
             input,
             output,
@@ -259,10 +262,7 @@ impl std::fmt::Debug for Tool {
 /// A tool as calls and lists use it.
 pub(super) struct RegisteredTool {
     name: String,
-    entry: RawJson,
-    session_entry: RawJson,
-    /// For 2025-11-25, where it says whether calls may be tasks.
-    tasks_entry: RawJson,
+    entries: Entries,
     task: TaskUse,
     input: Schema,
     output: Option<Schema>,
@@ -285,11 +285,7 @@ impl Entry for RegisteredTool {
     }
 
     fn entry(&self, version: ProtocolVersion) -> &RawJson {
-        match (version, version.era()) {
-            (ProtocolVersion::V2025_11_25, _) => &self.tasks_entry,
-            (_, Era::Session) => &self.session_entry,
-            (_, Era::Stateless) => &self.entry,
-        }
+        self.entries.get(version)
     }
 }
 

@@ -35,6 +35,7 @@ use futures_util::future::BoxFuture;
 use crate::identity::Principal;
 use crate::protocol::capabilities::ServerCapabilities;
 use crate::protocol::client_request::ClientRequest;
+use crate::protocol::icon::Icon;
 use crate::protocol::lifecycle::Implementation;
 use crate::protocol::notification::ServerNotification;
 use crate::protocol::param_headers::HeaderParams;
@@ -87,8 +88,10 @@ pub trait Service: Send + Sync + 'static {
 pub struct Description {
     /// Its name and version.
     pub info: Implementation,
-    /// The same as JSON: it stands in every result of the stateless era.
+    /// The same as JSON: it stands in every result of the stateless era, so without pictures.
     pub info_json: RawJson,
+    /// Pictures of it; from 2025-11-25.
+    pub icons: Vec<Icon>,
     /// What it offers.
     pub capabilities: ServerCapabilities,
     /// How a model should use it.
@@ -106,9 +109,35 @@ impl Description {
         Self {
             info_json: RawJson::of(&info),
             info,
+            icons: Vec::new(),
             capabilities,
             instructions,
         }
+    }
+
+    /// The same with pictures.
+    #[must_use]
+    pub fn with_icons(mut self, icons: &[Icon]) -> Self {
+        self.icons = icons.to_vec();
+        self
+    }
+
+    /// Who it is, for a client that asks once: with pictures, where `version` knows them.
+    #[must_use]
+    pub fn introduction(&self, version: ProtocolVersion) -> RawJson {
+        #[derive(serde::Serialize)]
+        struct Introduction<'a> {
+            #[serde(flatten)]
+            info: &'a Implementation,
+            icons: &'a [Icon],
+        }
+        if self.icons.is_empty() || version < ProtocolVersion::V2025_11_25 {
+            return self.info_json.clone();
+        }
+        RawJson::of(&Introduction {
+            info: &self.info,
+            icons: &self.icons,
+        })
     }
 }
 

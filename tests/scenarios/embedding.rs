@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use switchboard::app::StartError;
+use switchboard::protocol::icon::Icon;
 use switchboard::server::{NoArguments, Resource, Server, ServerBuilder, Tool};
 use switchboard::{Host, Hosted};
 use tokio::sync::Notify;
@@ -177,4 +178,25 @@ async fn background_work_reaches_subscribers() {
         .until(|event| event.is_message() && event.method() == "notifications/resources/updated")
         .await;
     assert!(!told.is_empty());
+}
+
+/// 2025-11-25 schema, Implementation: a server's pictures are told once, not with every result.
+#[tokio::test]
+async fn a_server_shows_its_pictures_to_those_who_ask_who_it_is() {
+    let icon = Icon::new("https://example.com/shop.png");
+    let own = Own::start(named("shop").icon(icon)).await;
+
+    for (version, shown) in [("2025-06-18", false), ("2025-11-25", true)] {
+        let told = own.session(version).await.initialized;
+        let expected = json!([{"src": "https://example.com/shop.png"}]);
+        let icons = told["serverInfo"].get("icons");
+        assert_eq!(icons, shown.then_some(&expected), "{version}");
+    }
+    let me = "io.modelcontextprotocol/serverInfo";
+    let client = own.stateless();
+    let discovered = client.call("server/discover", json!({})).await.result();
+    assert!(discovered["_meta"][me]["icons"].is_array());
+    let called = client.tool("who", json!({})).await.result();
+    assert_eq!(called["_meta"][me]["name"], "shop");
+    assert!(called["_meta"][me].get("icons").is_none());
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::protocol::icon::{Icon, Theme};
 use crate::protocol::subscription::Change;
 use crate::service::CacheHints;
 
@@ -423,4 +424,62 @@ async fn only_those_who_see_a_change_hear_of_it() {
     assert_eq!(bobs.changed().await, open);
     assert_eq!(seen("bob"), bob_saw);
     assert_ne!(seen("alice"), alice_saw);
+}
+
+#[tokio::test]
+async fn pictures_and_metadata_reach_those_who_know_them() {
+    let icon = || {
+        Icon::new("data:image/png;base64,AA==")
+            .mime_type("image/png")
+            .size("48x48")
+            .theme(Theme::Dark)
+    };
+    let family = ResourceTemplate::new("b:{x}", "b", |_, Id {}| async { Ok("") });
+    let server = Server::builder("test", "1")
+        .tool(nothing().icon(icon()).meta("example.com/rank", 1))
+        .prompt(
+            Prompt::new("p", |_, _| async { Ok("") })
+                .icon(icon())
+                .meta("example.com/rank", 1),
+        )
+        .resource(
+            Resource::fixed("a:b", "a", "")
+                .icon(icon())
+                .meta("example.com/rank", 1),
+        )
+        .resource_template(family.icon(icon()).meta("example.com/rank", 1))
+        .build(&ClusterKeys::generate())
+        .unwrap();
+    for (version, icons, meta) in [
+        (ProtocolVersion::V2024_11_05, false, false),
+        (ProtocolVersion::V2025_03_26, false, false),
+        (ProtocolVersion::V2025_06_18, false, true),
+        (ProtocolVersion::V2025_11_25, true, true),
+        (ProtocolVersion::V2026_07_28, true, true),
+    ] {
+        for list in [
+            "tools/list",
+            "prompts/list",
+            "resources/list",
+            "resources/templates/list",
+        ] {
+            let caller = Caller::new(&server, version);
+            let list = caller
+                .call(list, json!({}))
+                .await
+                .unwrap()
+                .members
+                .to_value();
+            let entry = &list.as_object().unwrap().values().next().unwrap()[0];
+            let expected = json!([{"src": "data:image/png;base64,AA==", "mimeType": "image/png",
+                                   "sizes": ["48x48"], "theme": "dark"}]);
+            assert_eq!(
+                entry.get("icons"),
+                icons.then_some(&expected),
+                "{version:?}"
+            );
+            let expected = json!({"example.com/rank": 1});
+            assert_eq!(entry.get("_meta"), meta.then_some(&expected), "{version:?}");
+        }
+    }
 }

@@ -63,7 +63,11 @@ pub fn envelope(method: &Method, description: &Description, config: &Config) -> 
     Envelope {
         version: ProtocolVersion::NEWEST,
         method: method.clone(),
-        server_info: description.info_json.clone(),
+        server_info: if matches!(method, Method::Discover) {
+            description.introduction(ProtocolVersion::NEWEST)
+        } else {
+            description.info_json.clone()
+        },
         event_max: config.event_max,
     }
 }

@@ -166,7 +166,7 @@ pub(in crate::transport) fn initialize_result(session: &SessionHandle, id: &Requ
     let mut result = json!({
         "protocolVersion": negotiated.version,
         "capabilities": description.capabilities.to_value(negotiated.version),
-        "serverInfo": description.info,
+        "serverInfo": description.introduction(negotiated.version),
     });
     if let Some(instructions) = &description.instructions {
         result["instructions"] = json!(instructions);
