@@ -44,6 +44,13 @@ pub fn string_of(raw: Option<&str>) -> Option<Cow<'_, str>> {
     raw::string(raw?)
 }
 
+/// Which tool, prompt or resource `params` are about, for logs; empty if none.
+#[must_use]
+pub fn subject(params: &Params) -> String {
+    let head = ParamsHead::of(params);
+    string_of(head.name.or(head.uri)).map_or_else(String::new, Cow::into_owned)
+}
+
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;

@@ -9,6 +9,7 @@ use super::background::Background;
 use super::catalog::Catalog;
 use super::error::RegistrationError;
 use super::handle::{Handle, Offer, Shared};
+use super::middleware::{Middleware, Next};
 use super::pages::Pages;
 use super::prompt::Prompt;
 use super::replay::Rounds;
@@ -20,7 +21,7 @@ use crate::protocol::lifecycle::Implementation;
 use crate::runtime::clock::Clock;
 use crate::runtime::seal::ClusterKeys;
 use crate::service::changes::Changes;
-use crate::service::{CacheHints, TaskUse};
+use crate::service::{CacheHints, Call, Reply, ServiceError, TaskUse};
 
 /// Entries on a page of a list. Most servers have fewer, so that most lists are one answer.
 const PAGE_SIZE_DEFAULT: usize = 100;
@@ -42,6 +43,7 @@ pub struct ServerBuilder {
     resources: Vec<Resource>,
     templates: Vec<ResourceTemplate>,
     background: Background,
+    middleware: Middleware,
 }
 
 impl ServerBuilder {
@@ -66,6 +68,7 @@ impl ServerBuilder {
             resources: Vec::new(),
             templates: Vec::new(),
             background: Background::default(),
+            middleware: Middleware::default(),
         }
     }
 
@@ -120,6 +123,17 @@ impl ServerBuilder {
     /// Offers a family of resources.
     pub fn resource_template(mut self, template: ResourceTemplate) -> Self {
         self.templates.push(template);
+        self
+    }
+
+    /// Puts an async function around every call, inside those registered before: it gets the call
+    /// and what comes next, and gives back the reply. See [`Next`].
+    pub fn middleware<F, Fut>(mut self, around: F) -> Self
+    where
+        F: Fn(Call, Next) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Reply, ServiceError>> + Send + 'static,
+    {
+        self.middleware.add(around);
         self
     }
 
@@ -207,6 +221,7 @@ impl ServerBuilder {
                 clock: self.clock,
             },
             changes: Changes::default(),
+            middleware: Arc::new(self.middleware),
             offer: RwLock::new(offer),
             changing: Mutex::new(()),
             background: Mutex::new(self.background),

@@ -12,6 +12,7 @@ use super::audience::Audience;
 use super::background::Background;
 use super::catalog::Catalog;
 use super::error::RegistrationError;
+use super::middleware::Middleware;
 use super::pages::Pages;
 use super::prompt::Prompt;
 use super::replay::Rounds;
@@ -39,6 +40,7 @@ pub(super) struct Shared {
     pub(super) pages: Pages,
     pub(super) rounds: Rounds,
     pub(super) changes: Changes,
+    pub(super) middleware: Arc<Middleware>,
     pub(super) offer: RwLock<Offer>,
     /// One change at a time, so that none is lost between reading the catalog and replacing it.
     pub(super) changing: Mutex<()>,

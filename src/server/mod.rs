@@ -72,6 +72,7 @@ mod error;
 mod field;
 mod form;
 mod handle;
+mod middleware;
 mod outcome;
 mod pages;
 mod prompt;
@@ -95,6 +96,7 @@ pub use error::RegistrationError;
 pub use field::Field;
 pub use form::{Form, FormError};
 pub use handle::Handle;
+pub use middleware::Next;
 pub use outcome::{IntoToolResult, Structured, ToolError};
 pub use prompt::{Arguments, IntoMessages, Prompt};
 pub use resource::Resource;
@@ -144,19 +146,9 @@ impl Server {
     }
 }
 
-impl std::fmt::Display for Server {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let info = &self.0.0.info;
-        write!(f, "{} {}", info.name, info.version)
-    }
-}
-
-impl Service for Server {
-    fn describe(&self, _: &Principal) -> Arc<Description> {
-        self.0.offer().description
-    }
-
-    fn call(&self, call: Call) -> CallFuture {
+impl Server {
+    /// Answers a call that has passed all middleware.
+    fn answer(&self, call: Call) -> CallFuture {
         let server = self.0.clone();
         let offers = self.0.offer().description;
         let offers = &offers.capabilities;
@@ -199,6 +191,28 @@ impl Service for Server {
             | Method::TasksResult
             | Method::TasksList
             | Method::Other(_) => ready(Err(ServiceError::MethodNotFound(call.method.to_string()))),
+        }
+    }
+}
+
+impl std::fmt::Display for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let info = &self.0.0.info;
+        write!(f, "{} {}", info.name, info.version)
+    }
+}
+
+impl Service for Server {
+    fn describe(&self, _: &Principal) -> Arc<Description> {
+        self.0.offer().description
+    }
+
+    fn call(&self, call: Call) -> CallFuture {
+        let layers = &self.0.0.middleware;
+        if layers.is_empty() {
+            self.answer(call)
+        } else {
+            Box::pin(middleware::through(layers.clone(), self.clone(), call))
         }
     }
 

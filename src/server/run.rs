@@ -8,7 +8,6 @@
 //! call ends otherwise.
 
 use std::any::Any;
-use std::borrow::Cow;
 use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
@@ -21,7 +20,7 @@ use super::context::Context;
 use super::replay::{RoundError, Rounds};
 use crate::protocol::jsonrpc::Params;
 use crate::protocol::method::Method;
-use crate::protocol::params::{ParamsHead, string_of};
+use crate::protocol::params::subject;
 use crate::service::{Reply, ServiceError};
 
 /// How long a handler that watches its cancellation may take to end by itself.
@@ -123,12 +122,6 @@ async fn unwanted(ctx: &Context) {
     if ctx.watches_cancel() {
         tokio::time::sleep(CANCEL_GRACE).await;
     }
-}
-
-/// Which tool, prompt or resource it is about, for the log.
-fn subject(params: &Params) -> String {
-    let head = ParamsHead::of(params);
-    string_of(head.name.or(head.uri)).map_or_else(String::new, Cow::into_owned)
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {

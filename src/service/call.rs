@@ -12,6 +12,7 @@ use crate::protocol::capabilities::ClientCapabilities;
 use crate::protocol::jsonrpc::{Params, ProgressToken};
 use crate::protocol::lifecycle::Implementation;
 use crate::protocol::method::Method;
+use crate::protocol::params;
 use crate::protocol::version::ProtocolVersion;
 
 /// A request and its surroundings.
@@ -23,6 +24,15 @@ pub struct Call {
     pub params: Params,
     /// By whom, until when, and how to reach them.
     pub context: CallContext,
+}
+
+impl Call {
+    /// What it is about: the name of the tool or prompt, the URI of the resource; empty for
+    /// methods that name nothing.
+    #[must_use]
+    pub fn subject(&self) -> String {
+        params::subject(&self.params)
+    }
 }
 
 /// The surroundings of a call. Cloning shares them.

@@ -41,6 +41,7 @@ use crate::protocol::notification::ServerNotification;
 use crate::protocol::param_headers::HeaderParams;
 use crate::protocol::raw::RawJson;
 use crate::protocol::subscription::{Change, SubscriptionFilter};
+use crate::protocol::tool::ToolResult;
 use crate::protocol::version::ProtocolVersion;
 use changes::{CatalogDigest, Watch};
 
@@ -166,6 +167,15 @@ impl Reply {
             meta: None,
             cache: CacheHints::default(),
             is_tool_error: false,
+        }
+    }
+
+    /// What a tool gives back, for whoever answers in a tool's place.
+    #[must_use]
+    pub fn tool(result: &ToolResult, version: ProtocolVersion) -> Self {
+        Self {
+            is_tool_error: result.is_error,
+            ..Self::complete(result.to_wire(version, false))
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod errors;
 mod lists;
+mod middleware;
 mod rounds;
 mod sessions;
 
