@@ -33,8 +33,8 @@ impl Hosted {
         std::thread::Builder::new()
             .name("switchboard".to_owned())
             .spawn(move || {
-                let result = run(|tasks| async move {
-                    let mut running = Running::start(settings, own, tasks, orders)?;
+                let result = run(|tasks, opened| async move {
+                    let mut running = Running::start(settings, own, tasks, &opened, orders)?;
                     running.started();
                     let address = running.listeners.address;
                     // Whoever gave up waiting has dropped the token's other end, too.

@@ -48,7 +48,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::transport::{self, Context, Endpoint, stdio};
 use listeners::{Listeners, Serving};
 use own::Own;
-use process::{Orders, run, standard_input};
+use process::{Opened, Orders, run, standard_input};
 use store::OpenedStore;
 use welcome::Welcome;
 
@@ -57,8 +57,8 @@ const STEP: Duration = Duration::from_secs(5);
 
 /// Serves HTTP until told to stop.
 fn serve(settings: Settings, own: Own) -> Result<(), StartError> {
-    run(|tasks| async move {
-        let mut running = Running::start(settings, own, tasks, Orders::Signals)?;
+    run(|tasks, opened| async move {
+        let mut running = Running::start(settings, own, tasks, &opened, Orders::Signals)?;
         running.started();
         running.welcome();
         let ended = running.until_told_to_stop().await;
@@ -71,8 +71,8 @@ fn serve(settings: Settings, own: Own) -> Result<(), StartError> {
 fn stdio(mut settings: Settings, own: Own) -> Result<(), StartError> {
     // Such a session lives with its pipes; a client may start several processes in one directory.
     settings.store.kind = StoreKind::Memory;
-    run(|tasks| async move {
-        let assembled = Assembled::build(&settings, own, tasks)?;
+    run(|tasks, opened| async move {
+        let assembled = Assembled::build(&settings, own, tasks, &opened)?;
         let name = settings
             .main_endpoint()
             .map(|endpoint| endpoint.name.clone());
@@ -109,7 +109,12 @@ struct Assembled {
 }
 
 impl Assembled {
-    fn build(settings: &Settings, mut own: Own, tasks: Tasks) -> Result<Self, StartError> {
+    fn build(
+        settings: &Settings,
+        mut own: Own,
+        tasks: Tasks,
+        to_close: &Opened,
+    ) -> Result<Self, StartError> {
         let clock = Clock::system();
         let shutdown = Shutdown::default();
         let metrics = Metrics::new();
@@ -121,6 +126,7 @@ impl Assembled {
             Cautioned { caution }.emit(&metrics);
         }
         let opened = OpenedStore::open(settings, &clock)?;
+        to_close.is(&opened);
         let keys = match &settings.cluster_keys {
             Some(keys) => keys.clone(),
             None => opened.kept_keys()?,
@@ -211,9 +217,10 @@ impl Running {
         settings: Settings,
         own: Own,
         tasks: Tasks,
+        to_close: &Opened,
         orders: Orders,
     ) -> Result<Self, StartError> {
-        let assembled = Assembled::build(&settings, own, tasks)?;
+        let assembled = Assembled::build(&settings, own, tasks, to_close)?;
         let context = assembled.context(&settings);
         let listeners = Listeners::open(&Serving {
             settings: &settings,

@@ -1,19 +1,22 @@
 //! The process around the parts: its runtimes, its signals, its standard input, its limits.
 
 use std::io;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt as _;
 use tokio_util::sync::CancellationToken;
 
 use super::STEP;
 use super::error::StartError;
+use super::store::OpenedStore;
 use crate::config::Settings;
 use crate::runtime::tasks::Tasks;
 use crate::telemetry::events::{Cautioned, Event as _};
 use crate::telemetry::metrics::Metrics;
 
 /// Runs `main` inside an actix system, with the main runtime beside it.
-pub(super) fn run<T, F>(main: impl FnOnce(Tasks) -> F) -> Result<T, StartError>
+pub(super) fn run<T, F>(main: impl FnOnce(Tasks, Opened) -> F) -> Result<T, StartError>
 where
     F: Future<Output = Result<T, StartError>>,
 {
@@ -23,14 +26,36 @@ where
         .build()
         .map_err(StartError::Runtime)?;
     let tasks = Tasks::on(runtime.handle().clone());
+    let opened = Opened::default();
     let system = actix_web::rt::System::new();
-    let result = system.block_on(main(tasks));
+    let result = system.block_on(main(tasks, opened.clone()));
     // The arbiters belong to the system and end with it: a process may start many servers.
     actix_web::rt::System::current().stop();
     system.run().map_err(StartError::Runtime)?;
     // What was not waited for by now is cut.
     runtime.shutdown_timeout(STEP);
+    opened.closed();
     result
+}
+
+/// The store that was opened, to be seen closed: actors let go of it when their threads end, and
+/// nobody is told when that is.
+#[derive(Clone, Default)]
+pub(super) struct Opened(Arc<OnceLock<Weak<()>>>);
+
+impl Opened {
+    pub(super) fn is(&self, store: &OpenedStore) {
+        self.0.get_or_init(|| store.held());
+    }
+
+    /// Waits until the store is closed, so that another process or server may open it.
+    fn closed(&self) {
+        let deadline = Instant::now() + STEP;
+        let held = || self.0.get().is_some_and(|held| held.strong_count() > 0);
+        while held() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
 }
 
 /// Who tells a server to stop.

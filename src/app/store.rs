@@ -2,7 +2,7 @@
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::error::StartError;
 use crate::config::Settings;
@@ -41,6 +41,14 @@ impl OpenedStore {
         match self {
             Self::Memory(store) => store.clone(),
             Self::Embedded(store, _) => store.clone(),
+        }
+    }
+
+    /// Something that lives until another process may open the store; nothing where none could.
+    pub(super) fn held(&self) -> Weak<()> {
+        match self {
+            Self::Memory(_) => Weak::new(),
+            Self::Embedded(store, _) => store.held(),
         }
     }
 

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use serde_json::json;
 use switchboard::app::StartError;
 use switchboard::protocol::icon::Icon;
-use switchboard::server::{NoArguments, Resource, Server, ServerBuilder, Tool};
+use switchboard::server::{Context, NoArguments, Resource, Server, ServerBuilder, Tool};
 use switchboard::{Host, Hosted};
 use tokio::sync::Notify;
 
 use crate::world::own::{Own, configuration};
-use crate::world::{Stateless, eventually, within};
+use crate::world::{Stateless, Told as _, eventually, within};
 
 fn named(name: &'static str) -> ServerBuilder {
     let tool = Tool::new("who", move |_, NoArguments {}| async move { Ok(name) });
@@ -69,20 +69,20 @@ async fn each_endpoint_has_its_own_server() {
 /// Ours: stopping waits for what runs, then lets go of the port.
 #[tokio::test]
 async fn stopping_a_host_waits_for_its_calls() {
-    let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let (tell, wait) = (begun.clone(), go_on.clone());
-    let slow = Tool::new("slow", move |_, NoArguments {}| {
-        let (tell, wait) = (tell.clone(), wait.clone());
+    let go_on = Arc::new(Notify::new());
+    let wait = go_on.clone();
+    let slow = Tool::new("slow", move |ctx: Context, NoArguments {}| {
+        let wait = wait.clone();
         async move {
-            tell.notify_one();
+            ctx.progress(1.0, None, None).await;
             wait.notified().await;
             Ok("finished")
         }
     });
     let own = Own::start(Server::builder("test", "1").tool(slow)).await;
-    let (client, address) = (own.stateless(), own.0.address());
-    let calling = tokio::spawn(async move { client.tool("slow", json!({})).await.tool_text() });
-    within("the call begins", begun.notified()).await;
+    let (session, address) = (own.session("2025-06-18").await, own.0.address());
+    let (_, mut call) = session.stream_tool("slow", json!({})).await;
+    call.until_step(1).await;
 
     let stopping = tokio::spawn(own.0.stop());
     eventually("nobody new is let in", || async {
@@ -94,7 +94,8 @@ async fn stopping_a_host_waits_for_its_calls() {
     assert!(!stopping.is_finished(), "it waits");
     go_on.notify_one();
 
-    assert_eq!(within("the call ends", calling).await.unwrap(), "finished");
+    let answers = call.rest().await.answers();
+    assert_eq!(answers[0]["result"]["content"][0]["text"], "finished");
     within("the host ends", stopping).await.unwrap().unwrap();
     assert!(std::net::TcpStream::connect(address).is_err());
 }

@@ -10,6 +10,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
 
 const FORMAT_FAMILY: &str = "switchboard embedded store ";
 const FORMAT: &str = "switchboard embedded store 1";
@@ -87,6 +88,8 @@ impl OpenError {
 pub(super) struct Directory {
     path: PathBuf,
     lock: File,
+    /// Seen from outside, it tells whether the lock is still held.
+    held: Arc<()>,
 }
 
 impl Directory {
@@ -105,12 +108,18 @@ impl Directory {
         let directory = Self {
             path: path.to_owned(),
             lock,
+            held: Arc::default(),
         };
         directory
             .name_holder("")
             .map_err(OpenError::not_writable(&path.join(LOCK_FILE)))?;
         directory.recognise()?;
         Ok(directory)
+    }
+
+    /// Something that lives as long as the directory is locked.
+    pub(super) fn held(&self) -> Weak<()> {
+        Arc::downgrade(&self.held)
     }
 
     /// Where it is.

@@ -28,7 +28,7 @@ mod records;
 use std::fmt;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
@@ -99,6 +99,12 @@ impl EmbeddedStore {
             records,
             directory,
         })
+    }
+
+    /// Something that lives as long as the directory is locked, for whoever waits until it is free.
+    #[must_use]
+    pub fn held(&self) -> Weak<()> {
+        self.directory.held()
     }
 
     /// Says in the lock file how this process can be found ("listening on 127.0.0.1:8080"), for the
