@@ -118,3 +118,20 @@ pub mod telemetry;
 pub mod transport;
 
 pub use app::{Host, Hosted};
+
+/// What most servers need, to be taken together.
+pub mod prelude {
+    pub use crate::app::{Host, Hosted};
+    pub use crate::identity::Principal;
+    pub use crate::protocol::capabilities::ClientCapability;
+    pub use crate::protocol::content::Content;
+    pub use crate::protocol::icon::Icon;
+    pub use crate::protocol::logging::LogLevel;
+    pub use crate::protocol::tool::{ToolAnnotations, ToolResult};
+    pub use crate::server::{
+        Arguments, Completer, Context, Elicited, Field, Form, Handle, Next, NoArguments, Prompt,
+        Resource, ResourceTemplate, SampleRequest, Server, ServerBuilder, Structured, Tool,
+        ToolError, Typed, with,
+    };
+    pub use crate::service::{CacheHints, Call, Reply, ServiceError};
+}

@@ -84,6 +84,7 @@ mod schema;
 mod template;
 mod tool;
 mod variables;
+mod with;
 
 #[cfg(test)]
 mod tests;
@@ -105,6 +106,7 @@ pub use sample::{SampleRequest, Sampled, SampledBlock};
 pub use schema::SchemaError;
 pub use template::ResourceTemplate;
 pub use tool::{NoArguments, Tool, no_arguments};
+pub use with::with;
 
 use std::sync::{Arc, PoisonError};
 

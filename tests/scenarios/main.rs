@@ -38,6 +38,7 @@ mod framing;
 mod http_sse;
 mod limits;
 mod listen;
+mod misbehaving_tools;
 mod operation;
 mod questions;
 mod readme;
