@@ -57,3 +57,4 @@ mod streams;
 mod subscriptions;
 mod surroundings;
 mod tasks;
+mod ticket_desk;

@@ -100,7 +100,7 @@ impl Setup {
 }
 
 /// Reads the welcome for the address, and goes on reading so that the pipe never fills.
-async fn announced(stdout: tokio::process::ChildStdout) -> String {
+pub async fn announced(stdout: tokio::process::ChildStdout) -> String {
     let mut lines = BufReader::new(stdout).lines();
     while let Some(line) = lines.next_line().await.expect("its output is text") {
         if let Some(rest) = line.trim().strip_prefix("serving  ") {
