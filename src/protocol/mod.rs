@@ -22,6 +22,7 @@ pub mod icon;
 pub mod input;
 pub mod jsonrpc;
 pub mod lifecycle;
+pub mod lines;
 pub mod logging;
 pub mod meta;
 pub mod method;

@@ -14,7 +14,6 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
@@ -28,6 +27,7 @@ use crate::identity::Principal;
 use crate::protocol::encode;
 use crate::protocol::era::{self, Belongs, EraError, VersionHeader};
 use crate::protocol::jsonrpc::{Body, Message, Notification, Request, RequestId};
+use crate::protocol::lines::{Line, Lines};
 use crate::protocol::meta::{DeclaredClient, MetaError, PROTOCOL_VERSION_KEY};
 use crate::protocol::method::Method;
 use crate::protocol::version::{Era, ProtocolVersion};
@@ -348,116 +348,5 @@ impl Drop for Leave {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&self.id);
-    }
-}
-
-/// Cuts bytes into lines, however they come.
-#[derive(Debug)]
-struct Lines {
-    buffer: BytesMut,
-    /// Bytes of the buffer that are known to hold no newline.
-    searched: usize,
-    max: usize,
-    /// Inside a line that is over the limit: dropping until its end.
-    skipping: bool,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Line {
-    Whole(Bytes),
-    TooLong,
-}
-
-impl Lines {
-    fn new(max: usize) -> Self {
-        Self {
-            buffer: BytesMut::new(),
-            searched: 0,
-            max,
-            skipping: false,
-        }
-    }
-
-    fn push(&mut self, bytes: &[u8]) {
-        self.buffer.extend_from_slice(bytes);
-    }
-
-    fn next(&mut self) -> Option<Line> {
-        loop {
-            let newline = self.buffer[self.searched..]
-                .iter()
-                .position(|byte| *byte == b'\n');
-            let Some(at) = newline else {
-                if self.buffer.len() > self.max {
-                    self.buffer.clear();
-                    self.searched = 0;
-                    // Said once per line, however long it gets.
-                    return (!std::mem::replace(&mut self.skipping, true)).then_some(Line::TooLong);
-                }
-                self.searched = self.buffer.len();
-                return None;
-            };
-            let line = self.buffer.split_to(self.searched + at + 1);
-            self.searched = 0;
-            if std::mem::take(&mut self.skipping) {
-                continue;
-            }
-            if line.len() - 1 > self.max {
-                return Some(Line::TooLong);
-            }
-            return Some(Line::Whole(line.freeze()));
-        }
-    }
-
-    /// What is left at the end of the input.
-    fn rest(&mut self) -> Option<Line> {
-        let rest = self.buffer.split();
-        (!rest.is_empty() && !self.skipping).then(|| Line::Whole(rest.freeze()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn cut(input: &[u8], chunk: usize, max: usize) -> Vec<Line> {
-        let mut lines = Lines::new(max);
-        let mut found = Vec::new();
-        for piece in input.chunks(chunk) {
-            lines.push(piece);
-            while let Some(line) = lines.next() {
-                found.push(line);
-            }
-        }
-        found.extend(lines.rest());
-        found
-    }
-
-    fn whole(text: &str) -> Line {
-        Line::Whole(Bytes::from(text.to_owned()))
-    }
-
-    #[test]
-    fn lines_are_the_same_however_they_come() {
-        let input = b"one\ntwo\r\n\nfour";
-        for chunk in 1..=input.len() {
-            assert_eq!(
-                cut(input, chunk, 100),
-                [whole("one\n"), whole("two\r\n"), whole("\n"), whole("four")],
-                "in pieces of {chunk}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_line_over_the_limit_is_dropped_and_the_next_is_whole() {
-        let input = b"0123456789abcdef\nnext\n";
-        for chunk in 1..=input.len() {
-            assert_eq!(
-                cut(input, chunk, 10),
-                [Line::TooLong, whole("next\n")],
-                "in pieces of {chunk}"
-            );
-        }
     }
 }

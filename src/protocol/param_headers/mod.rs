@@ -28,7 +28,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::headers::{HeaderValueError, decode_value};
+use super::headers::{HeaderValueError, decode_value, encode_value};
 use super::raw::RawJson;
 use annotation::{Place, Search, clipped};
 use expected::Expected;
@@ -141,6 +141,29 @@ impl HeaderParams {
             param.check(argument, header(&param.header))?;
         }
         Ok(())
+    }
+
+    /// The headers that repeat these `arguments`: full names in lower case, encoded values. What no
+    /// header can stand for (an argument of another type, an integer beyond 2^53) has none.
+    #[must_use]
+    pub fn headers_of(&self, arguments: Option<&RawJson>) -> Vec<(&str, String)> {
+        let mut found = vec![None; self.params.len()];
+        if let Some(arguments) = arguments {
+            let all: Vec<usize> = (0..self.params.len()).collect();
+            self.find(&all, 0, arguments.as_str(), &mut found);
+        }
+        let arguments = self.params.iter().zip(found);
+        arguments
+            .filter_map(|(param, argument)| {
+                let text = match Expected::of(param.kind, argument.filter(|text| *text != "null")?)
+                {
+                    Expected::Text(text) => encode_value(&text).into_owned(),
+                    Expected::Integer(integer) => integer.to_string(),
+                    Expected::Inexact | Expected::OtherType => return None,
+                };
+                Some((param.header.as_str(), text))
+            })
+            .collect()
     }
 
     /// Finds the arguments of the params `wanted`, whose paths agree up to `depth`, in one pass

@@ -414,3 +414,35 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_client_repeats_what_a_server_then_finds_equal() {
+    let params = params(json!({"properties": {
+        "region": {"type": "string", "x-mcp-header": "Region"},
+        "level": {"type": "integer", "x-mcp-header": "Level"},
+        "sure": {"type": "boolean", "x-mcp-header": "Sure"},
+        "missing": {"type": "string", "x-mcp-header": "Missing"},
+    }}));
+    for arguments in [
+        json!({"region": "us-west1", "level": 42, "sure": true}),
+        json!({"region": "Hello, 世界", "level": -1.0, "sure": null}),
+        json!({"region": 7, "level": "x"}),
+        json!({}),
+    ] {
+        let arguments = RawJson::of(&arguments);
+        let headers = params.headers_of(Some(&arguments));
+        let find = |name: &str| {
+            let found = headers.iter().find(|(header, _)| *header == name);
+            found.map(|(_, value)| value.as_bytes())
+        };
+        assert_eq!(params.check(Some(&arguments), find), Ok(()), "{headers:?}");
+    }
+    let wrapped = params.headers_of(Some(&RawJson::of(&json!({"region": " a", "level": 4.2e1}))));
+    assert_eq!(
+        wrapped,
+        [
+            ("mcp-param-level", "42".to_owned()),
+            ("mcp-param-region", "=?base64?IGE=?=".to_owned())
+        ]
+    );
+}
