@@ -60,6 +60,7 @@
 //! | [`identity`] | who is calling, as a value in every key |
 //! | [`telemetry`] | the metrics catalogue, events for operators, logs |
 //! | [`store`] | state that outlives the process: records, event logs, inboxes |
+//! | [`client`] | a client of MCP servers, for the command line and for tests |
 //! | [`policy`] | allow-lists and limits as pure decisions |
 //! | [`service`] | the seam: request in, result out |
 //! | [`session`] | session actors, the registry, event logs, replay |
@@ -80,7 +81,7 @@
 //! |---|---|
 //! | 0 | `runtime`, `protocol` (not each other) |
 //! | 1 | `telemetry`, `identity` |
-//! | 2 | `store` |
+//! | 2 | `store`, `client` (not each other) |
 //! | 3 | `policy`, `service` (not each other) |
 //! | 4 | `session`, `server`, `task` (never each other: they meet in `service`) |
 //! | 5 | `builtin`, `transport`, `admin` (transport never imports `store`) |
@@ -104,6 +105,7 @@ pub mod admin;
 pub mod app;
 pub mod builtin;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod identity;
 pub mod policy;

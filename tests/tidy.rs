@@ -18,7 +18,7 @@ use switchboard::telemetry::metrics::CATALOGUE;
 const IMPORT_TABLE: &[&[&str]] = &[
     &["runtime", "protocol"],
     &["telemetry", "identity"],
-    &["store", "auth"],
+    &["store", "auth", "client"],
     &["node", "policy", "audit", "service"],
     &["session", "task", "gateway", "server"],
     &["builtin", "transport", "admin"],

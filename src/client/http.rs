@@ -1,0 +1,570 @@
+//! Streamable HTTP as a client: one POST per message, answers as an object or as a stream.
+//!
+//! A stream of the session era that breaks off before its answer is resumed after the last event
+//! seen, when the server named its events; that is also how servers that close connections early
+//! are polled. A request is never sent twice.
+//!
+//! It follows no redirects, because a credential is for one server, and asks no proxy about this
+//! machine itself.
+//!
+//! # Cancel safety
+//! [`Http::exchange`] may be dropped at any await, and the connection with it: in the stateless era
+//! that cancels the request. In the session era whoever drops it says so with a notification.
+//!
+//! Spec: 2026-07-28 basic/transports/streamable-http; 2025-11-25 basic/transports.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::{Response as Answer, StatusCode, Url};
+
+use super::error::ClientError;
+use super::host::{Host, busy};
+use super::limits::Limits;
+use super::sse::Decoder;
+use crate::protocol::headers;
+use crate::protocol::jsonrpc::{Body, Message, Request, RequestId, Response};
+use crate::protocol::prescan;
+use crate::protocol::version::{Era, ProtocolVersion};
+
+/// How long a connection may take to come about.
+const CONNECT: Duration = Duration::from_secs(10);
+/// How long a message that wants no answer may take.
+pub(super) const NOTICE: Duration = Duration::from_secs(5);
+/// What is shown of a body that is no message, in bytes.
+const SHOWN: usize = 300;
+/// What is read of an error's body, in bytes.
+const ERROR_MAX: usize = 64 * 1024;
+/// Attempts to resume a stream that bring nothing new, until the outcome counts as unknown.
+const RESUMES_MAX: u32 = 5;
+/// Time until a stream is resumed when the server does not say.
+const RESUME_AFTER: Duration = Duration::from_millis(500);
+/// Longest time a server may ask us to wait with that.
+const RESUME_AFTER_MAX: Duration = Duration::from_secs(60);
+/// Questions of one stream that may be open at once.
+const QUESTIONS_MAX: usize = 32;
+
+/// What both sides agreed on.
+#[derive(Clone, Debug)]
+pub(super) struct Speaking {
+    /// The revision.
+    pub(super) version: ProtocolVersion,
+    /// The session, if the server opened one.
+    pub(super) session: Option<HeaderValue>,
+    /// Whether the handshake is over: only then a session-era request names its revision.
+    pub(super) agreed: bool,
+}
+
+/// One request on its way.
+#[derive(Debug)]
+pub(super) struct Outgoing<'a> {
+    pub(super) id: &'a RequestId,
+    pub(super) method: &'a str,
+    pub(super) text: String,
+    /// Headers that repeat the message, in the stateless era.
+    pub(super) headers: Vec<(String, String)>,
+}
+
+/// The answer to a request.
+#[derive(Debug)]
+pub(super) struct Exchanged {
+    pub(super) response: Response,
+    /// The HTTP status it came with.
+    pub(super) status: Option<u16>,
+    /// The session the server opened with it.
+    pub(super) session: Option<HeaderValue>,
+}
+
+/// One MCP endpoint.
+#[derive(Clone, Debug)]
+pub(super) struct Http {
+    client: reqwest::Client,
+    url: Url,
+    limits: Limits,
+}
+
+impl Http {
+    /// A connection to `url` that sends `headers` with every message.
+    pub(super) fn new(url: &str, headers: HeaderMap, limits: Limits) -> Result<Self, ClientError> {
+        let url = Url::parse(url)
+            .map_err(|error| ClientError::Address(format!("`{url}` is no URL: {error}")))?;
+        if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+            return Err(ClientError::Address(format!(
+                "`{url}` is no http or https URL"
+            )));
+        }
+        let builder = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT)
+            .default_headers(headers);
+        let builder = if is_this_machine(&url) {
+            builder.no_proxy()
+        } else {
+            builder
+        };
+        let client = builder
+            .build()
+            .map_err(|error| ClientError::Address(reasons(&error)))?;
+        Ok(Self {
+            client,
+            url,
+            limits,
+        })
+    }
+
+    /// Sends a request and waits for its answer; what the server asks or tells meanwhile goes to
+    /// `host`.
+    pub(super) async fn exchange(
+        &self,
+        speaking: &Speaking,
+        outgoing: Outgoing<'_>,
+        host: &Host,
+    ) -> Result<Exchanged, ClientError> {
+        let mut request = self.post(speaking, outgoing.text);
+        for (name, value) in &outgoing.headers {
+            request = request.header(name, value);
+        }
+        let answer = request
+            .send()
+            .await
+            .map_err(|error| unsent(&error, outgoing.method))?;
+        let status = answer.status();
+        let session = answer.headers().get(headers::SESSION_ID).cloned();
+        let response = if !status.is_success() {
+            refusal(speaking, answer, outgoing.id).await?
+        } else if is(&answer, "text/event-stream") {
+            let following = Following {
+                http: self,
+                speaking,
+                host,
+                id: outgoing.id,
+                method: outgoing.method,
+                cursor: None,
+                retry: None,
+            };
+            following.follow(answer).await?
+        } else if is(&answer, "application/json") {
+            let body = self.body(answer, outgoing.method).await?;
+            let unnamed = |message| ClientError::Protocol(message);
+            self.find(&body, outgoing.id, host)?
+                .ok_or_else(|| unnamed("its answer is none to this request".to_owned()))?
+        } else {
+            let what = format!("a request was answered with HTTP {status} and no message");
+            return Err(ClientError::Protocol(what));
+        };
+        Ok(Exchanged {
+            response,
+            status: Some(status.as_u16()),
+            session,
+        })
+    }
+
+    /// Sends a message that is never answered.
+    pub(super) async fn send(&self, speaking: &Speaking, text: String) -> Result<(), ClientError> {
+        let sent = tokio::time::timeout(NOTICE, self.post(speaking, text).send()).await;
+        let answer = sent
+            .map_err(|_| ClientError::TimedOut(NOTICE))?
+            .map_err(|error| ClientError::Unreachable(reasons(&error)))?;
+        if answer.status().is_success() {
+            return Ok(());
+        }
+        Err(status_error(speaking, answer).await)
+    }
+
+    /// Ends the session, if there is one.
+    pub(super) async fn end(&self, speaking: &Speaking) {
+        if speaking.session.is_none() {
+            return;
+        }
+        let request = with_headers(speaking, self.client.delete(self.url.clone()));
+        match tokio::time::timeout(NOTICE, request.send()).await {
+            // 405 is a server whose sessions end by themselves.
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "a session could not be ended"),
+            Err(_) => tracing::debug!("a session could not be ended in time"),
+        }
+    }
+
+    fn post(&self, speaking: &Speaking, text: String) -> reqwest::RequestBuilder {
+        let request = self.client.post(self.url.clone());
+        with_headers(speaking, request)
+            .header(CONTENT_TYPE, "application/json")
+            .header(ACCEPT, "application/json, text/event-stream")
+            .body(text)
+    }
+
+    async fn body(&self, answer: Answer, method: &str) -> Result<Bytes, ClientError> {
+        match up_to(answer, self.limits.message).await {
+            Ok(body) => Ok(body),
+            Err(Unread::TooLarge(max)) => Err(ClientError::TooLarge { max }),
+            Err(Unread::Broken(reason)) => Err(ClientError::OutcomeUnknown {
+                method: method.to_owned(),
+                reason,
+            }),
+        }
+    }
+
+    /// The answer to `id` among the messages of an object; others go to where they belong.
+    fn find(
+        &self,
+        body: &Bytes,
+        id: &RequestId,
+        host: &Host,
+    ) -> Result<Option<Response>, ClientError> {
+        let mut found = None;
+        for message in messages(body, &self.limits)? {
+            match message {
+                Message::Response(response) if answers(&response, id) => found = Some(response),
+                Message::Notification(notification) => host.notice(Some(id), notification),
+                Message::Response(_) | Message::Request(_) => {}
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// The headers of what both sides agreed on.
+fn with_headers(
+    speaking: &Speaking,
+    mut request: reqwest::RequestBuilder,
+) -> reqwest::RequestBuilder {
+    // The header came with 2025-06-18; before that nobody looks for it.
+    let named = match speaking.version.era() {
+        Era::Stateless => true,
+        Era::Session => speaking.agreed && speaking.version >= ProtocolVersion::V2025_06_18,
+    };
+    if named {
+        request = request.header(headers::PROTOCOL_VERSION, speaking.version.as_str());
+    }
+    match &speaking.session {
+        Some(session) => request.header(headers::SESSION_ID, session.clone()),
+        None => request,
+    }
+}
+
+/// Reads the answer of a refused request: a protocol error with our id, or a bare status.
+async fn refusal(
+    speaking: &Speaking,
+    answer: Answer,
+    id: &RequestId,
+) -> Result<Response, ClientError> {
+    if speaking.session.is_some() && answer.status() == StatusCode::NOT_FOUND {
+        return Err(ClientError::SessionLost);
+    }
+    let status = answer.status();
+    let retry_after = retry_after(&answer);
+    let is_json = is(&answer, "application/json");
+    let body = up_to(answer, ERROR_MAX).await.unwrap_or_default();
+    if is_json
+        && let Ok(Body::Single(Message::Response(response))) =
+            Body::parse(&body, &prescan::Limits::default())
+        && response.outcome.is_err()
+        && response.id.as_ref().is_none_or(|theirs| theirs == id)
+    {
+        return Ok(response);
+    }
+    Err(bare_status(status, retry_after, &body))
+}
+
+async fn status_error(speaking: &Speaking, answer: Answer) -> ClientError {
+    if speaking.session.is_some() && answer.status() == StatusCode::NOT_FOUND {
+        return ClientError::SessionLost;
+    }
+    let (status, retry_after) = (answer.status(), retry_after(&answer));
+    let body = up_to(answer, ERROR_MAX).await.unwrap_or_default();
+    bare_status(status, retry_after, &body)
+}
+
+/// A stream that is read up to the answer of its request.
+struct Following<'a> {
+    http: &'a Http,
+    speaking: &'a Speaking,
+    host: &'a Host,
+    id: &'a RequestId,
+    method: &'a str,
+    /// The last event seen.
+    cursor: Option<String>,
+    /// How long the server said to wait before resuming.
+    retry: Option<Duration>,
+}
+
+/// How one connection of a stream ended.
+enum End {
+    Answered(Box<Response>),
+    Broken(String),
+}
+
+impl<'a> Following<'a> {
+    async fn follow(mut self, mut answer: Answer) -> Result<Response, ClientError> {
+        let mut asked = FuturesUnordered::new();
+        let mut in_vain = 0;
+        loop {
+            let before = self.cursor.clone();
+            let mut broken = match self.read(answer, &mut asked).await? {
+                End::Answered(response) => return Ok(*response),
+                End::Broken(reason) => reason,
+            };
+            if self.cursor != before {
+                in_vain = 0;
+            }
+            answer = loop {
+                let can_resume = self.speaking.version.era() == Era::Session;
+                let Some(cursor) = self.cursor.as_deref().filter(|_| can_resume) else {
+                    return Err(self.unknown(broken));
+                };
+                in_vain += 1;
+                if in_vain > RESUMES_MAX {
+                    return Err(self.unknown(broken));
+                }
+                let wait = self.retry.unwrap_or(RESUME_AFTER * in_vain);
+                let resumed = async {
+                    tokio::time::sleep(wait.min(RESUME_AFTER_MAX)).await;
+                    self.resume(cursor).await
+                };
+                match beside(&mut asked, resumed).await? {
+                    Ok(answer) => break answer,
+                    Err(reason) => broken = reason,
+                }
+            };
+        }
+    }
+
+    /// Reads one connection to its end or to the answer.
+    async fn read(
+        &mut self,
+        mut answer: Answer,
+        asked: &mut FuturesUnordered<BoxFuture<'a, ()>>,
+    ) -> Result<End, ClientError> {
+        let mut decoder = Decoder::new(self.http.limits.message);
+        loop {
+            let chunk = match beside(asked, answer.chunk()).await {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) => return Ok(End::Broken("the stream ended".to_owned())),
+                Err(error) => return Ok(End::Broken(reasons(&error))),
+            };
+            decoder.push(&chunk)?;
+            self.retry = decoder.retry().or(self.retry);
+            while let Some(event) = decoder.next() {
+                if event.id.is_some() {
+                    // An empty id takes the last one back.
+                    self.cursor = event.id.filter(|id| !id.is_empty());
+                }
+                if !event.is_message {
+                    continue;
+                }
+                for message in messages(&event.data, &self.http.limits)? {
+                    match message {
+                        Message::Response(response) if answers(&response, self.id) => {
+                            return Ok(End::Answered(Box::new(response)));
+                        }
+                        Message::Response(_) => {
+                            tracing::debug!("an answer to nothing that was asked here");
+                        }
+                        Message::Notification(notification) => {
+                            self.host.notice(Some(self.id), notification);
+                        }
+                        Message::Request(request) => self.asked(request, asked)?,
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes a question of the server, to be answered beside what else comes.
+    fn asked(
+        &self,
+        request: Request,
+        asked: &mut FuturesUnordered<BoxFuture<'a, ()>>,
+    ) -> Result<(), ClientError> {
+        if self.speaking.version.era() == Era::Stateless {
+            let what = format!(
+                "`{}` was asked on a stream of {}",
+                request.method, self.speaking.version
+            );
+            return Err(ClientError::Protocol(what));
+        }
+        let is_busy = asked.len() >= QUESTIONS_MAX;
+        let (http, speaking, host) = (self.http, self.speaking, self.host);
+        asked.push(Box::pin(async move {
+            let text = if is_busy {
+                busy(&request)
+            } else {
+                host.respond(request).await
+            };
+            if let Err(error) = http.send(speaking, text).await {
+                tracing::warn!(%error, "a question's answer could not be delivered");
+            }
+        }));
+        Ok(())
+    }
+
+    /// Opens the stream again after the event `cursor`. The inner error is worth another attempt.
+    async fn resume(&self, cursor: &str) -> Result<Result<Answer, String>, ClientError> {
+        let request = self.http.client.get(self.http.url.clone());
+        let sent = with_headers(self.speaking, request)
+            .header(ACCEPT, "text/event-stream")
+            .header(headers::LAST_EVENT_ID, cursor)
+            .send()
+            .await;
+        let answer = match sent {
+            Ok(answer) => answer,
+            Err(error) => return Ok(Err(reasons(&error))),
+        };
+        let status = answer.status();
+        if status.is_success() && is(&answer, "text/event-stream") {
+            return Ok(Ok(answer));
+        }
+        let reason = format!("the stream could not be resumed (HTTP {status})");
+        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+            return Ok(Err(reason));
+        }
+        Err(self.unknown(reason))
+    }
+
+    fn unknown(&self, reason: String) -> ClientError {
+        ClientError::OutcomeUnknown {
+            method: self.method.to_owned(),
+            reason,
+        }
+    }
+}
+
+/// Waits for `wanted` while questions are being answered.
+async fn beside<T>(
+    asked: &mut FuturesUnordered<BoxFuture<'_, ()>>,
+    wanted: impl Future<Output = T>,
+) -> T {
+    tokio::pin!(wanted);
+    loop {
+        tokio::select! {
+            wanted = &mut wanted => return wanted,
+            Some(()) = asked.next(), if !asked.is_empty() => {}
+        }
+    }
+}
+
+/// The messages of a body or an event. A batch is one of 2025-03-26.
+fn messages(bytes: &Bytes, limits: &Limits) -> Result<Vec<Message>, ClientError> {
+    match Body::parse(bytes, &limits.json) {
+        Ok(Body::Single(message)) => Ok(vec![message]),
+        Ok(Body::Batch(elements)) => Ok(elements.into_iter().flatten().collect()),
+        Err(error) => Err(ClientError::Protocol(error.to_string())),
+    }
+}
+
+/// Whether this is the answer to `id`. An error without an id is: there is one request per POST.
+fn answers(response: &Response, id: &RequestId) -> bool {
+    match &response.id {
+        Some(theirs) => theirs == id,
+        None => response.outcome.is_err(),
+    }
+}
+
+/// Why a body was not read.
+enum Unread {
+    TooLarge(usize),
+    Broken(String),
+}
+
+async fn up_to(mut answer: Answer, max: usize) -> Result<Bytes, Unread> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = answer
+        .chunk()
+        .await
+        .map_err(|error| Unread::Broken(reasons(&error)))?
+    {
+        if body.len() + chunk.len() > max {
+            return Err(Unread::TooLarge(max));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}
+
+fn is(answer: &Answer, media_type: &str) -> bool {
+    let value = answer.headers().get(CONTENT_TYPE);
+    let essence = value
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next());
+    essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case(media_type))
+}
+
+fn retry_after(answer: &Answer) -> Option<Duration> {
+    let seconds = answer.headers().get(RETRY_AFTER)?.to_str().ok()?;
+    seconds.parse().ok().map(Duration::from_secs)
+}
+
+fn bare_status(status: StatusCode, retry_after: Option<Duration>, body: &[u8]) -> ClientError {
+    let text = String::from_utf8_lossy(&body[..body.len().min(SHOWN)]);
+    let is_page = text.trim_start().starts_with('<');
+    let text = if is_page {
+        String::new()
+    } else {
+        text.chars()
+            .map(|letter| if letter.is_control() { ' ' } else { letter })
+            .collect::<String>()
+            .trim()
+            .to_owned()
+    };
+    ClientError::Status {
+        status: status.as_u16(),
+        text,
+        retry_after,
+    }
+}
+
+/// The error of a request whose answer never began.
+fn unsent(error: &reqwest::Error, method: &str) -> ClientError {
+    if error.is_connect() || error.is_builder() {
+        return ClientError::Unreachable(reasons(error));
+    }
+    ClientError::OutcomeUnknown {
+        method: method.to_owned(),
+        reason: reasons(error),
+    }
+}
+
+/// An error with everything behind it. URLs are left out: they may hold secrets.
+fn reasons(error: &reqwest::Error) -> String {
+    let mut source = std::error::Error::source(error);
+    let mut text = String::new();
+    while let Some(error) = source {
+        if !text.is_empty() {
+            text.push_str(": ");
+        }
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    if text.is_empty() {
+        "the connection failed".to_owned()
+    } else {
+        text
+    }
+}
+
+fn is_this_machine(url: &Url) -> bool {
+    match url.host_str() {
+        Some("localhost") => true,
+        Some(host) => host
+            .trim_matches(['[', ']'])
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback()),
+        None => false,
+    }
+}
+
+/// A header that goes out with every message.
+pub(super) fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), ClientError> {
+    let bad = |what: &str| ClientError::Address(format!("`{name}` is no {what}"));
+    let name = HeaderName::try_from(name).map_err(|_| bad("header name"))?;
+    // Values may be secrets: they are never repeated in an error.
+    let mut value = HeaderValue::try_from(value).map_err(|_| {
+        ClientError::Address(format!("the value of the header `{name}` cannot be sent"))
+    })?;
+    value.set_sensitive(true);
+    Ok((name, value))
+}

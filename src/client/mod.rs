@@ -1,0 +1,64 @@
+//! A client of MCP servers of every revision: for the command line, for tests, for whatever else
+//! calls somebody's tools.
+//!
+//! [`Client::builder`] says who the client is and who answers a server's questions; then
+//! [`Builder::http`], [`Builder::program`] or [`Builder::pipe`] connects. A connected [`Client`]
+//! is the same in both eras: a question of the server reaches the same handler whether it came as a
+//! request (session era) or as a round of its own (stateless era).
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), switchboard::client::ClientError> {
+//! use switchboard::client::{Client, Request};
+//! use switchboard::runtime::tasks::Tasks;
+//!
+//! let tasks = Tasks::on(tokio::runtime::Handle::current());
+//! let client = Client::builder(tasks).http("http://127.0.0.1:8000/mcp").await?;
+//! for tool in client.tools().await? {
+//!     println!("{}", tool.as_str());
+//! }
+//! let echo = Request::new("tools/call", &serde_json::json!({"name": "echo", "arguments": {"text": "hello"}}));
+//! println!("{}", client.request(echo).await?.as_str());
+//! client.close().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! It prints nothing, ends no process, and does not decide what a failed call means: see
+//! [`ClientError`].
+//!
+//! Invariants:
+//! - A request is sent once. Only a connection that never came about, a refusal that says the
+//!   request was not looked at (`-32020`), and the rounds of the stateless era send another.
+//! - A capability is declared exactly when there is a handler for it.
+//! - What is kept of what a server says is bounded ([`Limits`]); so are rounds, pages, questions at
+//!   once and attempts to resume.
+//! - Results are the bytes the server sent.
+//!
+//! Concurrency: a client is shared by cloning. Dropping a request's future cancels the request at
+//! the server. Over pipes two tasks serve the connection; over HTTP each request serves its own.
+//!
+//! Spec: all revisions; basic/lifecycle, basic/transports, 2026-07-28 basic/versioning.
+
+mod builder;
+mod child;
+mod connected;
+mod error;
+mod host;
+mod http;
+mod limits;
+mod lists;
+mod message;
+mod patience;
+mod pipe;
+mod probe;
+mod rounds;
+mod sse;
+mod tasks;
+
+pub use builder::{Builder, Speak};
+pub use child::Program;
+pub use connected::Client;
+pub use error::ClientError;
+pub use host::{Answerer, Asked, Listener, Notice, Question, Refusal};
+pub use limits::Limits;
+pub use message::Request;
