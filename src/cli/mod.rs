@@ -8,6 +8,7 @@ mod check;
 mod schema;
 mod serve;
 mod stdio;
+mod tools;
 
 use std::fmt::Display;
 use std::io::{self, Write as _};
@@ -50,6 +51,9 @@ enum Command {
     Check(check::Args),
     /// Print the JSON Schema of the configuration, for editors
     Schema,
+    /// List and call the tools of any server
+    #[command(subcommand)]
+    Tools(tools::Command),
 }
 
 /// A set of built-in tools, as an option.
@@ -112,6 +116,7 @@ impl Cli {
             Some(Command::Stdio(args)) => stdio::run(host, args),
             Some(Command::Check(args)) => check::run(host, args),
             Some(Command::Schema) => schema::run(),
+            Some(Command::Tools(command)) => tools::run(command),
         }
     }
 }
@@ -206,6 +211,20 @@ mod tests {
             ("--lisen 127.0.0.1:0", ErrorKind::UnknownArgument),
             ("--builtin all", ErrorKind::InvalidValue),
             ("stdio --listen 127.0.0.1:0", ErrorKind::UnknownArgument),
+            ("tools ls --url http://a -- b", ErrorKind::ArgumentConflict),
+            (
+                "tools ls --era session --protocol-version 2025-06-18",
+                ErrorKind::ArgumentConflict,
+            ),
+            (
+                "tools call t --arg a=1 --json {}",
+                ErrorKind::ArgumentConflict,
+            ),
+            ("tools call", ErrorKind::MissingRequiredArgument),
+            (
+                "tools ls --protocol-version 2025-06-19",
+                ErrorKind::ValueValidation,
+            ),
         ] {
             assert_eq!(parse(line).unwrap_err(), kind, "{line}");
         }

@@ -36,6 +36,7 @@ use std::path::Path;
 pub use complaint::{Complaint, Complaints, Place};
 pub use env::Environment;
 pub use raw::Builtin;
+pub use secrets::by_reference;
 pub use settings::Settings;
 
 use layers::Layers;

@@ -39,6 +39,19 @@ pub(super) fn cluster_keys(
     ClusterKeys::from_hex(&keys).ok()
 }
 
+/// The secret that `env:NAME` or `file:PATH` refers to. The secret itself is refused: where this is
+/// asked for, everybody on the machine can read along.
+///
+/// # Errors
+/// A sentence that says what is wrong, without what may be a secret.
+pub fn by_reference(reference: &str, environment: &Environment) -> Result<String, String> {
+    if reference.starts_with("env:") || reference.starts_with("file:") {
+        reveal(reference, environment)
+    } else {
+        Err("write where the secret is: `env:NAME` or `file:PATH`".to_owned())
+    }
+}
+
 fn reveal(entry: &str, environment: &Environment) -> Result<String, String> {
     if let Some(name) = entry.strip_prefix("env:") {
         return match environment.get(name) {
