@@ -2,17 +2,20 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
 use tokio_util::task::TaskTracker;
 
 use super::builder::Builder;
 use super::error::ClientError;
 use super::host::Host;
-use super::http::{Exchanged, Http, Outgoing, Speaking};
+use super::http::{Exchanged, Http, NOTICE, Outgoing, Speaking};
 use super::message::{self, Request};
 use super::pipe::Pipe;
+use super::standing;
 use crate::protocol::jsonrpc::RequestId;
 use crate::protocol::param_headers::HeaderParams;
 use crate::protocol::raw::RawJson;
@@ -53,6 +56,8 @@ pub(super) struct Inner {
     next_id: AtomicI64,
     /// Cancellations on their way.
     farewells: TaskTracker,
+    /// The standing stream of a session over HTTP.
+    standing: Mutex<Option<AbortHandle>>,
 }
 
 impl Client {
@@ -74,6 +79,7 @@ impl Client {
             annotated: Mutex::default(),
             next_id: AtomicI64::new(next_id),
             farewells: TaskTracker::new(),
+            standing: Mutex::default(),
         }))
     }
 
@@ -123,6 +129,7 @@ impl Client {
     pub async fn close(self) {
         self.0.farewells.close();
         let _cut = tokio::time::timeout(FAREWELL, self.0.farewells.wait()).await;
+        self.0.leave_standing_stream();
         match &self.0.parts.wire {
             Wire::Http(http) => http.end(&self.0.speaking).await,
             Wire::Pipe(pipe) => pipe.close().await,
@@ -162,6 +169,30 @@ impl Inner {
         }
     }
 
+    /// Opens the standing stream of a session over HTTP, if somebody here would hear what comes.
+    /// Questions may come there at once, so this waits until the server had its say about it.
+    pub(super) async fn stand(&self) {
+        let Wire::Http(http) = &self.parts.wire else {
+            return;
+        };
+        if !self.parts.host.is_somebody_there() {
+            return;
+        }
+        let (opened, tried) = oneshot::channel();
+        let (http, speaking) = (http.clone(), self.speaking.clone());
+        let holding = standing::hold(http, speaking, self.parts.host.clone(), opened);
+        let holding = self.parts.tasks.spawn(TaskKind::Upkeep, holding);
+        *lock(&self.standing) = Some(holding.abort_handle());
+        // A server that leaves it open without a word is not waited for.
+        let _silent = tokio::time::timeout(NOTICE, tried).await;
+    }
+
+    fn leave_standing_stream(&self) {
+        if let Some(holding) = lock(&self.standing).take() {
+            holding.abort();
+        }
+    }
+
     /// Tells the server that nobody waits for this answer any more.
     fn cancel(self: &Arc<Self>, id: &RequestId) {
         let is_told_by_closing = matches!(self.parts.wire, Wire::Http(_))
@@ -187,6 +218,16 @@ impl Inner {
             let _cut = tokio::time::timeout(FAREWELL, telling).await;
         })
     }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.leave_standing_stream();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A request that has no answer yet.

@@ -132,6 +132,14 @@ impl Host {
         Value::Object(declared)
     }
 
+    /// Whether anything a server says by itself would be heard.
+    pub(super) const fn is_somebody_there(&self) -> bool {
+        self.elicitation.is_some()
+            || self.sampling.is_some()
+            || self.roots.is_some()
+            || self.listener.is_some()
+    }
+
     /// Answers a question; `None` when nobody declared to.
     pub(super) async fn answer(
         &self,

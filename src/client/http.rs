@@ -40,11 +40,11 @@ const SHOWN: usize = 300;
 /// What is read of an error's body, in bytes.
 const ERROR_MAX: usize = 64 * 1024;
 /// Attempts to resume a stream that bring nothing new, until the outcome counts as unknown.
-const RESUMES_MAX: u32 = 5;
+pub(super) const RESUMES_MAX: u32 = 5;
 /// Time until a stream is resumed when the server does not say.
-const RESUME_AFTER: Duration = Duration::from_millis(500);
+pub(super) const RESUME_AFTER: Duration = Duration::from_millis(500);
 /// Longest time a server may ask us to wait with that.
-const RESUME_AFTER_MAX: Duration = Duration::from_secs(60);
+pub(super) const RESUME_AFTER_MAX: Duration = Duration::from_secs(60);
 /// Questions of one stream that may be open at once.
 const QUESTIONS_MAX: usize = 32;
 
@@ -141,7 +141,7 @@ impl Http {
                 http: self,
                 speaking,
                 host,
-                id: outgoing.id,
+                id: Some(outgoing.id),
                 method: outgoing.method,
                 cursor: None,
                 retry: None,
@@ -279,21 +279,25 @@ async fn status_error(speaking: &Speaking, answer: Answer) -> ClientError {
     bare_status(status, retry_after, &body)
 }
 
-/// A stream that is read up to the answer of its request.
-struct Following<'a> {
-    http: &'a Http,
-    speaking: &'a Speaking,
-    host: &'a Host,
-    id: &'a RequestId,
-    method: &'a str,
+/// A stream that is read up to the answer of its request, or to its end.
+pub(super) struct Following<'a> {
+    pub(super) http: &'a Http,
+    pub(super) speaking: &'a Speaking,
+    pub(super) host: &'a Host,
+    /// The request it answers, if it answers one.
+    pub(super) id: Option<&'a RequestId>,
+    pub(super) method: &'a str,
     /// The last event seen.
-    cursor: Option<String>,
+    pub(super) cursor: Option<String>,
     /// How long the server said to wait before resuming.
-    retry: Option<Duration>,
+    pub(super) retry: Option<Duration>,
 }
 
+/// The questions of a stream that are being answered.
+pub(super) type Asked<'a> = FuturesUnordered<BoxFuture<'a, ()>>;
+
 /// How one connection of a stream ended.
-enum End {
+pub(super) enum End {
     Answered(Box<Response>),
     Broken(String),
 }
@@ -313,9 +317,9 @@ impl<'a> Following<'a> {
             }
             answer = loop {
                 let can_resume = self.speaking.version.era() == Era::Session;
-                let Some(cursor) = self.cursor.as_deref().filter(|_| can_resume) else {
+                if self.cursor.is_none() || !can_resume {
                     return Err(self.unknown(broken));
-                };
+                }
                 in_vain += 1;
                 if in_vain > RESUMES_MAX {
                     return Err(self.unknown(broken));
@@ -323,7 +327,7 @@ impl<'a> Following<'a> {
                 let wait = self.retry.unwrap_or(RESUME_AFTER * in_vain);
                 let resumed = async {
                     tokio::time::sleep(wait.min(RESUME_AFTER_MAX)).await;
-                    self.resume(cursor).await
+                    self.open().await
                 };
                 match beside(&mut asked, resumed).await? {
                     Ok(answer) => break answer,
@@ -334,10 +338,10 @@ impl<'a> Following<'a> {
     }
 
     /// Reads one connection to its end or to the answer.
-    async fn read(
+    pub(super) async fn read(
         &mut self,
         mut answer: Answer,
-        asked: &mut FuturesUnordered<BoxFuture<'a, ()>>,
+        asked: &mut Asked<'a>,
     ) -> Result<End, ClientError> {
         let mut decoder = Decoder::new(self.http.limits.message);
         loop {
@@ -358,14 +362,16 @@ impl<'a> Following<'a> {
                 }
                 for message in messages(&event.data, &self.http.limits)? {
                     match message {
-                        Message::Response(response) if answers(&response, self.id) => {
+                        Message::Response(response)
+                            if self.id.is_some_and(|id| answers(&response, id)) =>
+                        {
                             return Ok(End::Answered(Box::new(response)));
                         }
                         Message::Response(_) => {
                             tracing::debug!("an answer to nothing that was asked here");
                         }
                         Message::Notification(notification) => {
-                            self.host.notice(Some(self.id), notification);
+                            self.host.notice(self.id, notification);
                         }
                         Message::Request(request) => self.asked(request, asked)?,
                     }
@@ -375,11 +381,7 @@ impl<'a> Following<'a> {
     }
 
     /// Takes a question of the server, to be answered beside what else comes.
-    fn asked(
-        &self,
-        request: Request,
-        asked: &mut FuturesUnordered<BoxFuture<'a, ()>>,
-    ) -> Result<(), ClientError> {
+    fn asked(&self, request: Request, asked: &mut Asked<'a>) -> Result<(), ClientError> {
         if self.speaking.version.era() == Era::Stateless {
             let what = format!(
                 "`{}` was asked on a stream of {}",
@@ -402,15 +404,14 @@ impl<'a> Following<'a> {
         Ok(())
     }
 
-    /// Opens the stream again after the event `cursor`. The inner error is worth another attempt.
-    async fn resume(&self, cursor: &str) -> Result<Result<Answer, String>, ClientError> {
+    /// Opens the stream, after the last event seen. The inner error is worth another attempt.
+    pub(super) async fn open(&self) -> Result<Result<Answer, String>, ClientError> {
         let request = self.http.client.get(self.http.url.clone());
-        let sent = with_headers(self.speaking, request)
-            .header(ACCEPT, "text/event-stream")
-            .header(headers::LAST_EVENT_ID, cursor)
-            .send()
-            .await;
-        let answer = match sent {
+        let mut request = with_headers(self.speaking, request).header(ACCEPT, "text/event-stream");
+        if let Some(cursor) = &self.cursor {
+            request = request.header(headers::LAST_EVENT_ID, cursor);
+        }
+        let answer = match request.send().await {
             Ok(answer) => answer,
             Err(error) => return Ok(Err(reasons(&error))),
         };
@@ -418,7 +419,7 @@ impl<'a> Following<'a> {
         if status.is_success() && is(&answer, "text/event-stream") {
             return Ok(Ok(answer));
         }
-        let reason = format!("the stream could not be resumed (HTTP {status})");
+        let reason = format!("the stream could not be opened (HTTP {status})");
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
             return Ok(Err(reason));
         }
@@ -434,10 +435,7 @@ impl<'a> Following<'a> {
 }
 
 /// Waits for `wanted` while questions are being answered.
-async fn beside<T>(
-    asked: &mut FuturesUnordered<BoxFuture<'_, ()>>,
-    wanted: impl Future<Output = T>,
-) -> T {
+pub(super) async fn beside<T>(asked: &mut Asked<'_>, wanted: impl Future<Output = T>) -> T {
     tokio::pin!(wanted);
     loop {
         tokio::select! {

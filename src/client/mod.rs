@@ -53,6 +53,7 @@ mod pipe;
 mod probe;
 mod rounds;
 mod sse;
+mod standing;
 mod tasks;
 
 pub use builder::{Builder, Speak};

@@ -234,6 +234,7 @@ async fn handshake(
         .0
         .send(message::notification("notifications/initialized", None))
         .await?;
+    client.0.stand().await;
     client.ask_for_log_lines().await?;
     Ok(client)
 }

@@ -29,6 +29,8 @@ mod world;
 
 mod batches;
 mod calls;
+mod client_servers;
+mod client_streams;
 mod conformance;
 mod cors;
 mod crash;
@@ -58,3 +60,4 @@ mod subscriptions;
 mod surroundings;
 mod tasks;
 mod ticket_desk;
+mod tools_command;

@@ -7,9 +7,11 @@ pub mod events;
 pub mod http_sse;
 pub mod own;
 pub mod reading;
+pub mod scripted;
 pub mod server;
 pub mod signals;
 pub mod stdio;
+pub mod terminal;
 pub mod tools;
 pub mod wire;
 
