@@ -71,6 +71,7 @@
 //! | [`admin`] | health, readiness, metrics |
 //! | [`config`] | what can be written, and what the parts get from it |
 //! | [`app`] | the composition root: order of starting and stopping; [`Host`] is the way in |
+//! | [`testing`] | a client without a socket, for tests of servers built with the library |
 //! | [`cli`] | the command line |
 //!
 //! # Who may import whom
@@ -86,7 +87,7 @@
 //! | 4 | `session`, `server`, `task` (never each other: they meet in `service`) |
 //! | 5 | `builtin`, `transport`, `admin` (transport never imports `store`) |
 //! | 6 | `config` |
-//! | 7 | `app`, then `cli`, then `main` |
+//! | 7 | `app`, then `testing`, then `cli`, then `main` |
 //!
 //! # Invariants
 //!
@@ -117,6 +118,7 @@ pub mod session;
 pub mod store;
 pub mod task;
 pub mod telemetry;
+pub mod testing;
 pub mod transport;
 
 pub use app::{Host, Hosted};

@@ -24,6 +24,7 @@ const IMPORT_TABLE: &[&[&str]] = &[
     &["builtin", "transport", "admin"],
     &["config"],
     &["app"],
+    &["testing"],
     &["cli"],
     &["main"],
 ];

@@ -31,15 +31,19 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::io::{AsyncRead, AsyncWrite};
+
 use crate::admin::Admin;
-use crate::config::Settings;
 use crate::config::settings::StoreKind;
+use crate::config::{self, Environment, Overrides, Settings};
+use crate::identity::Principal;
 use crate::runtime::arbiters::Arbiters;
 use crate::runtime::clock::Clock;
 use crate::runtime::seal;
 use crate::runtime::shutdown::{Phase, Shutdown};
 use crate::runtime::tasks::{TaskKind, Tasks};
 use crate::server::Server;
+use crate::service::Service;
 use crate::session::{Parts, Sessions};
 use crate::store::Incarnation;
 use crate::task::{self, TaskService};
@@ -89,11 +93,54 @@ fn stdio(mut settings: Settings, own: Own) -> Result<(), StartError> {
             Orders::Signals.to_stop().await;
             shutdown.advance(Phase::Draining);
         });
-        let served = stdio::serve(context, endpoint, standard_input(), tokio::io::stdout());
+        let (input, output) = (standard_input(), tokio::io::stdout());
+        let served = stdio::serve(context, endpoint, Principal::local(), input, output);
         let result = served.await.map_err(StartError::Stdio);
         assembled.shutdown.advance(Phase::Stopping);
         let _cut = tokio::time::timeout(STEP, tasks.idle()).await;
         result
+    })
+}
+
+/// Serves one service to `principal` on a pair of byte streams in this process, until `input` ends.
+/// The same parts as on standard input and output, in the default configuration; it starts no log
+/// and keeps no state.
+///
+/// # Errors
+/// [`StartError`].
+pub fn piped<I, O>(
+    service: Arc<dyn Service>,
+    principal: Principal,
+    input: I,
+    output: O,
+) -> Result<(), StartError>
+where
+    I: AsyncRead + Unpin + 'static,
+    O: AsyncWrite + Unpin + Send + 'static,
+{
+    let overrides = Overrides {
+        store: Some("memory:".into()),
+        ..Overrides::default()
+    };
+    let mut settings = config::load(None, &Environment::of(&[]), &overrides)
+        .expect("invariant: the default configuration is right");
+    settings.server.workers = 1;
+    run(|tasks, opened| async move {
+        let endpoint = Endpoint {
+            name: "main".into(),
+            path: "/mcp".into(),
+            service,
+        };
+        let metrics = Metrics::new();
+        let assembled = Assembled::around(&settings, tasks.clone(), metrics, &opened, |_| {
+            Ok(vec![endpoint])
+        })?;
+        let context = assembled.context(&settings);
+        let endpoint = assembled.endpoints[0].clone();
+        let served = stdio::serve(context, endpoint, principal, input, output).await;
+        assembled.shutdown.advance(Phase::Stopping);
+        let _cut = tokio::time::timeout(STEP, tasks.idle()).await;
+        served.map_err(StartError::Stdio)
     })
 }
 
@@ -115,13 +162,44 @@ impl Assembled {
         tasks: Tasks,
         to_close: &Opened,
     ) -> Result<Self, StartError> {
-        let clock = Clock::system();
-        let shutdown = Shutdown::default();
         let metrics = Metrics::new();
         // In a process that has a recorder already, tools count there and we count here.
         let _ours = metrics.install();
         // Installed before by whoever embeds us, it is theirs to choose.
         let _theirs = crate::telemetry::tracing::install(settings.log.format, &settings.log.filter);
+        let mut servers = Vec::new();
+        let assembled = Self::around(settings, tasks, metrics, to_close, |ground| {
+            let after = settings.tasks.after;
+            for endpoint in &settings.endpoints {
+                let server = own.server(endpoint, after, &ground.clock, &ground.keys)?;
+                ground.tasks.spawn(TaskKind::Upkeep, server.background());
+                servers.push((endpoint.name.clone(), server));
+            }
+            let endpoints = settings.endpoints.iter().zip(&servers);
+            Ok(endpoints
+                .map(|(endpoint, (name, server))| Endpoint {
+                    name: name.as_str().into(),
+                    path: endpoint.path.clone(),
+                    service: Arc::new(server.clone()),
+                })
+                .collect())
+        })?;
+        Ok(Self {
+            servers,
+            ..assembled
+        })
+    }
+
+    /// Everything that there is once per server rather than once per process, around what answers.
+    fn around(
+        settings: &Settings,
+        tasks: Tasks,
+        metrics: Metrics,
+        to_close: &Opened,
+        answering: impl FnOnce(&task::Parts) -> Result<Vec<Endpoint>, StartError>,
+    ) -> Result<Self, StartError> {
+        let clock = Clock::system();
+        let shutdown = Shutdown::default();
         for caution in &settings.cautions {
             Cautioned { caution }.emit(&metrics);
         }
@@ -143,24 +221,16 @@ impl Assembled {
             error_on_the_wire: transport::reply::error_object,
             config: settings.tasks.config,
         };
-        let mut servers = Vec::new();
-        for endpoint in &settings.endpoints {
-            let server = own.server(endpoint, settings.tasks.after, &clock, &keys)?;
-            tasks.spawn(TaskKind::Upkeep, server.background());
-            servers.push((endpoint.name.clone(), server));
-        }
-        let endpoints = settings
-            .endpoints
-            .iter()
-            .zip(&servers)
-            .map(|(endpoint, (_, server))| Endpoint {
-                name: endpoint.name.as_str().into(),
-                path: endpoint.path.clone(),
+        // Tasks stand before whatever answers.
+        let endpoints = answering(&task_parts)?
+            .into_iter()
+            .map(|endpoint| Endpoint {
                 service: Arc::new(TaskService::before(
-                    Arc::new(server.clone()),
-                    endpoint.name.as_str().into(),
+                    endpoint.service,
+                    endpoint.name.clone(),
                     task_parts.clone(),
                 )),
+                ..endpoint
             })
             .collect::<Vec<_>>();
         let services = endpoints
@@ -186,7 +256,7 @@ impl Assembled {
             metrics,
             opened,
             sessions,
-            servers,
+            servers: Vec::new(),
             endpoints,
         })
     }

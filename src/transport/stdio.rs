@@ -43,7 +43,7 @@ const READ: usize = 64 * 1024;
 /// Stateless requests that may run at once; what one session may have in the other era.
 const RUNNING_MAX: usize = 256;
 
-/// Serves `input` and `output` until `input` ends or the process drains, and what ran has answered
+/// Serves `principal` on `input` and `output` until `input` ends or the process drains, and what ran has answered
 /// or was cancelled.
 ///
 /// # Errors
@@ -51,6 +51,7 @@ const RUNNING_MAX: usize = 256;
 pub async fn serve<I, O>(
     context: Context,
     endpoint: Endpoint,
+    principal: Principal,
     input: I,
     output: O,
 ) -> io::Result<()>
@@ -61,12 +62,7 @@ where
     let (out, events) = event::connection();
     let writer = context.tasks.spawn(TaskKind::Stream, write(events, output));
     let process = Process {
-        pipe: Pipe::new(
-            context.clone(),
-            endpoint.clone(),
-            Principal::local(),
-            out.clone(),
-        ),
+        pipe: Pipe::new(context.clone(), endpoint.clone(), principal, out.clone()),
         context,
         endpoint,
         out,
