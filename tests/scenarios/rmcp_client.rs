@@ -80,6 +80,13 @@ fn newest() -> ClientLifecycleMode {
     }
 }
 
+fn asking() -> ClientLifecycleMode {
+    ClientLifecycleMode::Auto {
+        preferred_versions: vec![ProtocolVersion::V_2026_07_28],
+        legacy_version: None,
+    }
+}
+
 fn child() -> TokioChildProcess {
     let mut command = tokio::process::Command::new(binary());
     command.arg("stdio");
@@ -181,13 +188,12 @@ async fn the_rust_sdk_shakes_hands_over_http_though_it_names_a_revision_without(
     nothing_is_left(&server, "session").await;
 }
 
-/// 2026-07-28 basic/transports/streamable-http.
-#[tokio::test]
-async fn the_rust_sdk_works_over_http_without_a_handshake() {
+/// Opens a connection without a handshake over HTTP, and takes every step.
+async fn stateless_over_http(opening: ClientLifecycleMode) {
     let server = Switchboard::start().await;
     let transport = StreamableHttpClientTransport::from_uri(server.url("/mcp"));
 
-    let connecting = Host::default().serve_with_lifecycle(transport, newest());
+    let connecting = Host::default().serve_with_lifecycle(transport, opening);
     let client = within("it connects", connecting).await;
     let client = client.expect("discovery succeeds");
 
@@ -203,6 +209,18 @@ async fn the_rust_sdk_works_over_http_without_a_handshake() {
     assert_eq!(server.metric("mcp_sessions_opened_total").await, 0.0);
 }
 
+/// 2026-07-28 basic/transports/streamable-http.
+#[tokio::test]
+async fn the_rust_sdk_works_over_http_without_a_handshake() {
+    stateless_over_http(newest()).await;
+}
+
+/// 2026-07-28 basic/versioning, probing.
+#[tokio::test]
+async fn the_rust_sdk_finds_the_newest_revision_by_asking_over_http() {
+    stateless_over_http(asking()).await;
+}
+
 /// 2025-11-25 basic/transports, stdio.
 #[tokio::test]
 async fn the_rust_sdk_shakes_hands_over_stdio() {
@@ -213,13 +231,26 @@ async fn the_rust_sdk_shakes_hands_over_stdio() {
     client.cancel().await.expect("it leaves");
 }
 
-/// 2026-07-28 basic/transports/stdio.
-#[tokio::test]
-async fn the_rust_sdk_works_over_stdio_without_a_handshake() {
-    let connecting = Host::default().serve_with_lifecycle(child(), newest());
+/// Opens a connection without a handshake over stdio, and takes every step.
+async fn stateless_over_stdio(opening: ClientLifecycleMode) {
+    let connecting = Host::default().serve_with_lifecycle(child(), opening);
     let client = within("it connects", connecting).await;
     let client = client.expect("discovery succeeds");
 
+    let told = client.peer_info().expect("we told");
+    assert_eq!(told.protocol_version, ProtocolVersion::V_2026_07_28);
     everything_works(&client).await;
     client.cancel().await.expect("it leaves");
+}
+
+/// 2026-07-28 basic/transports/stdio.
+#[tokio::test]
+async fn the_rust_sdk_works_over_stdio_without_a_handshake() {
+    stateless_over_stdio(newest()).await;
+}
+
+/// 2026-07-28 basic/versioning, probing.
+#[tokio::test]
+async fn the_rust_sdk_finds_the_newest_revision_by_asking_over_stdio() {
+    stateless_over_stdio(asking()).await;
 }
