@@ -1,4 +1,4 @@
-// What the two TypeScript drivers share: arguments, the fixed list of steps, one JSON line per step.
+// What the drivers on Node share: arguments, the fixed list of steps, one JSON line per step.
 //
 // A step has a deadline of its own, so a server that forgets an answer is reported under the step that
 // waited for it. A failed step does not end the run (except `connect`): the lines together are the diagnosis.
@@ -6,9 +6,11 @@
 import { createRequire } from 'node:module';
 
 const STEP_DEADLINE_MS = 20_000;
+const POLL_MS = 20;
 
-/** Loads a package from where `tests/run` installs them, which no import can find from here. */
-export const load = createRequire(new URL('../../target/test-tools/', import.meta.url));
+/** Where `tests/run` installs packages, which no import can find from here. */
+export const installed = new URL('../../target/test-tools/', import.meta.url);
+export const load = createRequire(installed);
 
 export const clientInfo = { name: 'switchboard-test-client', version: '1.0.0' };
 export const capabilities = { elicitation: {}, sampling: {} };
@@ -22,14 +24,15 @@ export const sampleAnswer = {
   content: { type: 'text', text: 'a short summary' },
 };
 
-/** Reads `--url URL | --stdio CMD ARGS...` and `--mode MODE`; ends the process with 2 on bad usage. */
+/** Reads `--url URL | --stdio CMD ARGS...`, `--mode` and `--without`; ends the process with 2 on bad usage. */
 export function parseArguments(modes) {
   const given = process.argv.slice(2);
-  const options = { mode: modes[0] };
+  const options = { mode: modes[0], without: [] };
   while (given.length > 0) {
     const flag = given.shift();
     if (flag === '--url') options.url = new URL(given.shift());
     else if (flag === '--mode') options.mode = given.shift();
+    else if (flag === '--without') options.without = given.shift().split(',');
     else if (flag === '--stdio') [options.command, ...options.args] = given.splice(0);
     else usage(modes, `unknown argument ${flag}`);
   }
@@ -40,7 +43,7 @@ export function parseArguments(modes) {
 }
 
 function usage(modes, complaint) {
-  console.error(`${complaint}\nusage: [--mode ${modes.join('|')}] (--url URL | --stdio CMD ARGS...)`);
+  console.error(`${complaint}\nusage: [--mode ${modes.join('|')}] [--without STEP,...] (--url URL | --stdio CMD ARGS...)`);
   process.exit(2);
 }
 
@@ -48,11 +51,13 @@ function usage(modes, complaint) {
  * Runs every step against the demonstration tools and ends the process: 0 if all went well, else 1.
  *
  * `client` is an SDK client with its handlers set. `connect` and `close` hide the transport;
- * `callTool(params, requestOptions)` hides that the SDKs order its arguments differently.
+ * `callTool(params, requestOptions)` hides that the SDKs order its arguments differently; `url` is where the
+ * server is, if it is there; `without` names the steps that this client cannot take.
  */
-export async function run({ client, connect, negotiatedVersion, callTool, close }) {
+export async function run({ client, connect, negotiatedVersion, callTool, close, url, without = [] }) {
   let failed = false;
   const step = async (name, body) => {
+    if (without.includes(name)) return true;
     let line;
     try {
       line = { step: name, ok: true, detail: await withDeadline(body()) };
@@ -125,6 +130,7 @@ export async function run({ client, connect, negotiatedVersion, callTool, close 
     const error = await call.then(() => undefined, (reason) => reason);
     check(error !== undefined, 'the cancelled call returned a result');
     check(abort.signal.aborted, `failed before it was cancelled: ${describe(error)}`);
+    await serverGaveUp(url);
     // The same connection must still be of use.
     await echo(callTool);
     return describe(error);
@@ -139,6 +145,16 @@ async function echo(callTool) {
   const text = textOf(await callTool({ name: 'echo', arguments: { text: sent } }));
   check(text === sent, `echo answered ${JSON.stringify(text)}`);
   return text;
+}
+
+/** Waits until the server counts a call given up: leaving would end it too, and hide that nothing was said. */
+async function serverGaveUp(url) {
+  if (!url) return; // A child has no page of metrics.
+  for (;;) {
+    const metrics = await (await fetch(new URL('/metrics', url))).text();
+    if (/^mcp_requests_total{method="tools\/call",.*outcome="cancelled"} [1-9]/m.test(metrics)) return;
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
 }
 
 function textOf(result) {

@@ -32,6 +32,7 @@ transport.setProtocolVersion = (version) => {
 };
 
 await run({
+  url,
   client,
   connect: () => client.connect(transport),
   negotiatedVersion: () => negotiated,

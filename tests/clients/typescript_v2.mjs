@@ -25,6 +25,7 @@ const transport = command
     : new StreamableHTTPClientTransport(url);
 
 await run({
+  url,
   client,
   connect: () => client.connect(transport),
   negotiatedVersion: () => client.getNegotiatedProtocolVersion(),

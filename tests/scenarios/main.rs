@@ -32,6 +32,7 @@ mod calls;
 mod client_in_process;
 mod client_servers;
 mod client_streams;
+mod client_table;
 mod conformance;
 mod cors;
 mod crash;

@@ -44,9 +44,12 @@ pub fn node() -> Command {
     Command::new(installed("node_modules/node/bin/node"))
 }
 
-/// Python, with the client packages.
-pub fn python() -> Command {
-    Command::new(installed("venv/bin/python"))
+/// Python, with the packages of one environment.
+pub fn python(environment: &str) -> Command {
+    let mut command = Command::new(installed(&format!("{environment}/bin/python")));
+    // No compiled copies of the drivers beside them.
+    command.arg("-B");
+    command
 }
 
 /// Runs a program to its end and shows what it said.
