@@ -68,7 +68,7 @@ described!(Tool, "What it does, for the model.");
 
 impl Tool {
     /// A tool of typed arguments: their schema is derived from `A`, an output schema from `R` if
-    /// it is [`Structured`].
+    /// it is [`super::Structured`].
     ///
     /// The function may be run again from its start when its client is asked something; see
     /// [`super`] for what that means for effects.
