@@ -4,16 +4,20 @@
 //! prompt, cancels and leaves, as far as its client can (`client_table.rs`); `tests/clients` holds
 //! them. Every step is one line of what happened. The official Rust SDK is in `rmcp_client.rs`.
 
-use serde_json::Value;
+use std::path::Path;
+use std::process;
+
+use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
 use crate::client_table::Opening::{Asking, Handshake, Without};
 use crate::client_table::Way::{Http, HttpSse, Stdio};
 use crate::client_table::{CLIENTS, Client, Driver, Way};
 use crate::world::server::binary;
-use crate::world::tools::{node, python, root, run};
-use crate::world::{Switchboard, eventually};
+use crate::world::tools::{installed, node, python, root, run};
+use crate::world::{Switchboard, eventually, within};
 
 /// Every client that can come this way takes every step it can.
 async fn all_work(way: Way) {
@@ -99,6 +103,27 @@ async fn over_stdio(client: &Client, driver: Driver, way: Way) {
     takes_its_steps(client, way, driver).await;
 }
 
+/// Has the Inspector call a tool of the server that is configured as `switchboard`.
+async fn inspector_calls_what_is_configured(configuration: &Value, directory: &Path) {
+    let file = directory.join("mcp.json");
+    std::fs::write(&file, configuration.to_string()).expect("the configuration can be written");
+    let mut inspector = node();
+    inspector
+        .arg(installed("node_modules/.bin/mcp-inspector"))
+        .args(["--cli", "--format", "json", "--config"])
+        .arg(&file)
+        .args(["--server", "switchboard", "--method", "tools/call"])
+        .args(["--tool-name", "echo", "--tool-arg", "text=hello"])
+        .current_dir(directory)
+        .env("HOME", directory);
+
+    let ran = run(inspector).await;
+
+    assert!(ran.status.success(), "{}", ran.status);
+    let said: Value = serde_json::from_str(&ran.stdout).expect("it says JSON");
+    assert_eq!(said["result"]["content"][0]["text"], "hello");
+}
+
 /// 2025-11-25 basic/lifecycle, basic/transports: what most hosts do today.
 #[tokio::test]
 async fn stock_clients_shake_hands_over_http() {
@@ -139,4 +164,42 @@ async fn stock_clients_work_over_stdio_without_a_handshake() {
 #[tokio::test]
 async fn stock_clients_find_the_newest_revision_by_asking_over_stdio() {
     all_work(Stdio(Asking)).await;
+}
+
+/// What the welcome prints is a file that a host reads, as it stands.
+#[tokio::test]
+async fn a_stock_client_reads_the_configuration_that_the_welcome_prints() {
+    let directory = TempDir::new().expect("a temporary directory can be made");
+    let mut server = Command::new(binary())
+        .args(["--listen", "127.0.0.1:0", "--store", "memory:"])
+        .current_dir(&directory)
+        .stdin(process::Stdio::null())
+        .stdout(process::Stdio::piped())
+        .stderr(process::Stdio::inherit())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("the server can be started");
+    let welcome = server.stdout.take().expect("its output is piped");
+    let mut welcome = BufReader::new(welcome).lines();
+    let printed = within("the welcome", async {
+        loop {
+            let line = welcome.next_line().await.expect("it says text");
+            let line = line.expect("a configuration is printed");
+            if let Ok(printed) = serde_json::from_str(&line) {
+                return printed;
+            }
+        }
+    });
+
+    inspector_calls_what_is_configured(&printed.await, directory.path()).await;
+}
+
+/// The same for a host that starts its servers: `docs/clients.md` shows this file.
+#[tokio::test]
+async fn a_stock_client_reads_the_configuration_that_starts_a_child() {
+    let directory = TempDir::new().expect("a temporary directory can be made");
+    let child = json!({"command": binary(), "args": ["stdio"]});
+    let configuration = json!({"mcpServers": {"switchboard": child}});
+
+    inspector_calls_what_is_configured(&configuration, directory.path()).await;
 }
