@@ -4,7 +4,7 @@
 //! Start: log, store, keys, services, sessions, listeners, then ready. Whatever fails says so in
 //! one sentence and leaves nothing behind.
 //!
-//! Stop ([`stop`]): not ready; streams are told; calls finish within the grace; listeners close;
+//! Stop ([`Running::stop`]): not ready; streams are told; calls finish within the grace; listeners close;
 //! checkpoints are written; what still runs is cut. Each step has a deadline and reports whether it
 //! finished or was cut.
 //!

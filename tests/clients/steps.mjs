@@ -24,14 +24,15 @@ export const sampleAnswer = {
   content: { type: 'text', text: 'a short summary' },
 };
 
-/** Reads `--url URL | --stdio CMD ARGS...`, `--mode` and `--without`; ends the process with 2 on bad usage. */
+/** Reads `--url URL | --stdio CMD ARGS...` and how to go about it; ends the process with 2 on bad usage. */
 export function parseArguments(modes) {
   const given = process.argv.slice(2);
-  const options = { mode: modes[0], without: [] };
+  const options = { mode: modes[0], without: [], interrupted: false };
   while (given.length > 0) {
     const flag = given.shift();
     if (flag === '--url') options.url = new URL(given.shift());
     else if (flag === '--mode') options.mode = given.shift();
+    else if (flag === '--interrupted') options.interrupted = true;
     else if (flag === '--without') options.without = given.shift().split(',');
     else if (flag === '--stdio') [options.command, ...options.args] = given.splice(0);
     else usage(modes, `unknown argument ${flag}`);
@@ -43,7 +44,7 @@ export function parseArguments(modes) {
 }
 
 function usage(modes, complaint) {
-  console.error(`${complaint}\nusage: [--mode ${modes.join('|')}] [--without STEP,...] (--url URL | --stdio CMD ARGS...)`);
+  console.error(`${complaint}\nusage: [--mode ${modes.join('|')}] [--without STEP,...] [--interrupted] (--url URL | --stdio CMD ARGS...)`);
   process.exit(2);
 }
 
@@ -54,7 +55,7 @@ function usage(modes, complaint) {
  * `callTool(params, requestOptions)` hides that the SDKs order its arguments differently; `url` is where the
  * server is, if it is there; `without` names the steps that this client cannot take.
  */
-export async function run({ client, connect, negotiatedVersion, callTool, close, url, without = [] }) {
+export async function run({ client, connect, negotiatedVersion, callTool, close, url, without = [], interrupted = false }) {
   let failed = false;
   const step = async (name, body) => {
     if (without.includes(name)) return true;
@@ -74,6 +75,13 @@ export async function run({ client, connect, negotiatedVersion, callTool, close,
     return { protocol_version: negotiatedVersion(), server: client.getServerVersion()?.name };
   });
   if (!connected) process.exit(1);
+
+  if (interrupted) {
+    await step('survive', () => survive(callTool));
+    await step('call', () => echo(callTool));
+    await step('close', close);
+    process.exit(failed ? 1 : 0);
+  }
 
   await step('list', async () => {
     const { tools } = await client.listTools();
@@ -138,6 +146,17 @@ export async function run({ client, connect, negotiatedVersion, callTool, close,
 
   await step('close', close);
   process.exit(failed ? 1 : 0);
+}
+
+/** Tells that a call runs, then how it ended and what was told meanwhile: the test judges. */
+async function survive(callTool) {
+  const seen = [];
+  const onprogress = ({ progress }) => {
+    seen.push(progress);
+    if (seen.length === 3) console.log(JSON.stringify({ step: 'running', ok: true }));
+  };
+  const call = callTool({ name: 'countdown', arguments: { from: 40, interval_ms: 50 } }, { onprogress });
+  return { end: await call.then(textOf, describe), progress: seen };
 }
 
 async function echo(callTool) {

@@ -30,6 +30,7 @@ class Host:
     def __init__(self, options):
         # Where the server is; a child is nowhere, and has no page of metrics.
         self.url = options.url
+        self.interrupted = options.interrupted
 
     async def connect(self):
         """Connects and returns the negotiated version and the server's name (or nothing)."""
@@ -129,6 +130,22 @@ async def cancel(host):
     return "cancelled"
 
 
+async def survive(host):
+    """Tells that a call runs, then how it ended and what was told meanwhile: the test judges."""
+    seen = []
+
+    async def on_progress(value):
+        seen.append(value)
+        if len(seen) == 3:
+            print(json.dumps({"step": "running", "ok": True}), flush=True)
+
+    try:
+        end = await text_of(host, "countdown", {"from": 40, "interval_ms": 50}, on_progress=on_progress)
+    except Exception as error:
+        end = describe(error)
+    return {"end": end, "progress": seen}
+
+
 async def server_gave_up(url):
     """Waits until the server counts a call given up: leaving would end it too, and hide that nothing was said."""
     counted = re.compile(r'^mcp_requests_total{method="tools/call",.*outcome="cancelled"} [1-9]', re.MULTILINE)
@@ -151,6 +168,8 @@ STEPS = {
     "prompt": greet,
     "cancel": cancel,
 }
+# Only a call that the test breaks.
+INTERRUPTED = {"survive": survive, "call": echo}
 
 
 class Steps:
@@ -188,9 +207,10 @@ def describe(error):
 
 
 def parse_arguments(modes):
-    """Reads `--url URL | --stdio CMD ARGS...` and `--mode MODE`."""
+    """Reads `--url URL | --stdio CMD ARGS...` and how to go about it."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--mode", choices=modes, default="legacy")
+    parser.add_argument("--interrupted", action="store_true")
     server = parser.add_mutually_exclusive_group(required=True)
     server.add_argument("--url")
     server.add_argument("--stdio", nargs=argparse.REMAINDER, metavar=("CMD", "ARGS"))
@@ -206,7 +226,7 @@ async def every_step(host):
     steps = Steps()
     await steps.run("connect", connected(host))
     if not steps.failed:
-        for name, step in STEPS.items():
+        for name, step in (INTERRUPTED if host.interrupted else STEPS).items():
             await steps.run(name, step(host))
         await steps.run("close", host.close())
     return int(steps.failed)

@@ -10,7 +10,7 @@ const { StdioClientTransport } = load('@modelcontextprotocol/sdk/client/stdio.js
 const { StreamableHTTPClientTransport } = load('@modelcontextprotocol/sdk/client/streamableHttp.js');
 const { CreateMessageRequestSchema, ElicitRequestSchema } = load('@modelcontextprotocol/sdk/types.js');
 
-const { mode, url, command, args } = parseArguments(['legacy', 'sse']);
+const { mode, url, command, args, interrupted } = parseArguments(['legacy', 'sse']);
 
 const client = new Client(clientInfo, { capabilities });
 client.setRequestHandler(ElicitRequestSchema, async () => elicitAnswer);
@@ -33,6 +33,7 @@ transport.setProtocolVersion = (version) => {
 
 await run({
   url,
+  interrupted,
   client,
   connect: () => client.connect(transport),
   negotiatedVersion: () => negotiated,

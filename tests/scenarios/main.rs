@@ -55,6 +55,7 @@ mod slow_clients;
 mod stateless;
 mod stdio;
 mod stock_clients;
+mod stock_resumption;
 mod stopping;
 mod store_contract;
 mod streams;

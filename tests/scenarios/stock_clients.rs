@@ -34,7 +34,7 @@ async fn all_work(way: Way) {
 }
 
 /// The program that drives the client, up to where the server is.
-fn command(client: &Client, driver: Driver, way: Way) -> Command {
+pub fn command(client: &Client, driver: Driver, way: Way) -> Command {
     let (mut command, script) = match driver {
         Driver::Node(script) => (node(), script),
         Driver::Python(environment, script) => (python(environment), script),

@@ -7,6 +7,7 @@ pub mod events;
 pub mod http_sse;
 pub mod own;
 pub mod reading;
+pub mod relay;
 pub mod scripted;
 pub mod server;
 pub mod signals;
