@@ -5,19 +5,20 @@
 //!
 //! It does not know other scopes; the node's bound is kept by [`super::scopes`].
 //!
-//! Invariant: `cost` is the sum of the costs of all things in the map.
-
-use std::collections::BTreeMap;
+//! Invariant: `cost` is the sum of the costs of all things in the list.
 
 use crate::runtime::clock::Timestamp;
 use crate::store::memory::event_log::EventLog;
 use crate::store::memory::single_thing::SingleThing;
 use crate::store::{Bounds, Claimed, Ownership, Thing};
 
-/// The single things of one scope. Empty, it allocates nothing: most sessions have few or none.
+/// The single things of one scope, in the order of their names.
+///
+/// Most sessions have one, their standing stream, so a list: a tree would take a node of eleven
+/// places for it. The scope's bound of bytes also bounds how many there are.
 #[derive(Debug, Default)]
 pub(super) struct Things {
-    map: BTreeMap<Thing, Box<SingleThing>>,
+    list: Vec<(Thing, Box<SingleThing>)>,
     cost: usize,
 }
 
@@ -29,12 +30,13 @@ impl Things {
 
     /// The thing of that name.
     pub(super) fn get(&self, thing: &Thing) -> Option<&SingleThing> {
-        self.map.get(thing).map(Box::as_ref)
+        let at = self.find(thing).ok()?;
+        self.list.get(at).map(|(_, thing)| thing.as_ref())
     }
 
     /// All of them, by name.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Thing, &SingleThing)> {
-        self.map.iter().map(|(name, thing)| (name, thing.as_ref()))
+        self.list.iter().map(|(name, thing)| (name, thing.as_ref()))
     }
 
     /// Changes the thing of that name, keeping count.
@@ -43,7 +45,8 @@ impl Things {
         thing: &Thing,
         change: impl FnOnce(&mut SingleThing) -> T,
     ) -> Option<T> {
-        let thing = self.map.get_mut(thing)?;
+        let at = self.find(thing).ok()?;
+        let (_, thing) = self.list.get_mut(at)?;
         let before = thing.cost();
         let result = change(thing);
         self.cost = self.cost - before + thing.cost();
@@ -75,8 +78,19 @@ impl Things {
     /// Puts a thing in its place, whatever stood there.
     pub(super) fn put(&mut self, name: Thing, thing: SingleThing) {
         self.cost += thing.cost();
-        if let Some(replaced) = self.map.insert(name, Box::new(thing)) {
-            self.cost -= replaced.cost();
+        let thing = Box::new(thing);
+        match self.find(&name) {
+            Ok(at) => {
+                let replaced = std::mem::replace(&mut self.list[at].1, thing);
+                self.cost -= replaced.cost();
+            }
+            Err(at) => {
+                if self.list.is_empty() {
+                    // Room for one, not for the four a list begins with.
+                    self.list.reserve_exact(1);
+                }
+                self.list.insert(at, (name, thing));
+            }
         }
     }
 
@@ -84,10 +98,16 @@ impl Things {
     pub(super) fn remove_ended(&mut self, thing: &Thing, ended: Timestamp) {
         let matches = |known: &SingleThing| known.log.ended() == Some(ended);
         if self.get(thing).is_some_and(matches)
-            && let Some(removed) = self.map.remove(thing)
+            && let Ok(at) = self.find(thing)
         {
+            let (_, removed) = self.list.remove(at);
             self.cost -= removed.cost();
         }
+    }
+
+    /// Where the thing of that name is, or would be.
+    fn find(&self, thing: &Thing) -> Result<usize, usize> {
+        self.list.binary_search_by(|(name, _)| name.cmp(thing))
     }
 
     /// Drops until the scope's bound holds or nothing is left to drop.
