@@ -20,6 +20,8 @@ pub mod head_limits;
 pub mod origin;
 pub mod path;
 
+use std::ops::ControlFlow;
+
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::Next;
@@ -42,16 +44,35 @@ pub async fn guard<B: MessageBody>(
         .expect("invariant: every app carries its context")
         .clone();
     ending::begin(&request);
-    let mut response = match admit(&request, &context) {
-        Ok(None) => next.call(request).await?.map_into_left_body(),
-        Ok(Some(response)) => request.into_response(response).map_into_right_body(),
-        Err(refused) => request
-            .into_response(refused.respond(&context.metrics, None))
-            .map_into_right_body(),
+    // What is not admitted is answered before anything waits: each connection has room for all
+    // that lives while its request is answered.
+    let request = match admitted(request, &context) {
+        ControlFlow::Continue(request) => request,
+        ControlFlow::Break(response) => {
+            return Ok(on_the_way_out(response.map_into_right_body(), &context));
+        }
     };
+    let response = next.call(request).await?;
+    Ok(on_the_way_out(response.map_into_left_body(), &context))
+}
+
+/// Goes on with the request, or breaks off with the answer it gets here.
+fn admitted(
+    request: ServiceRequest,
+    context: &Context,
+) -> ControlFlow<ServiceResponse, ServiceRequest> {
+    let response = match admit(&request, context) {
+        Ok(None) => return ControlFlow::Continue(request),
+        Ok(Some(response)) => response,
+        Err(refused) => refused.respond(&context.metrics, None),
+    };
+    ControlFlow::Break(request.into_response(response))
+}
+
+fn on_the_way_out<B>(mut response: ServiceResponse<B>, context: &Context) -> ServiceResponse<B> {
     cors::add(&mut response, &context.config);
     ending::settle(&mut response);
-    Ok(response)
+    response
 }
 
 /// `Some`: answered here.
