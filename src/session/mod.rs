@@ -30,6 +30,7 @@
 pub mod actor;
 pub mod call_stream;
 mod checkpoint;
+mod clients;
 mod config;
 pub mod dispatch;
 pub mod event_log;

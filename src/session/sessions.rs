@@ -13,6 +13,7 @@ use actix::Addr;
 use dashmap::DashMap;
 
 use super::checkpoint;
+use super::clients::Clients;
 use super::config::Config;
 use super::handle::SessionHandle;
 use super::id::{IdMint, SessionId};
@@ -80,6 +81,7 @@ pub(super) struct Shared {
     pub(super) config: Config,
     pub(super) metrics: Metrics,
     pub(super) index: DashMap<SessionId, Live>,
+    pub(super) clients: Clients,
     mint: IdMint,
     questions: Seal,
     live: AtomicUsize,
@@ -183,6 +185,7 @@ impl Sessions {
             config: parts.config,
             metrics: parts.metrics,
             index: DashMap::new(),
+            clients: Clients::default(),
             live: AtomicUsize::new(0),
             registry: Mutex::new(None),
         });
@@ -254,7 +257,7 @@ impl Sessions {
         let now = shared.clock.now();
         let negotiated = Negotiated {
             version: new.version,
-            client: Arc::new(new.client),
+            client: shared.clients.share(new.client),
             principal: new.principal.clone(),
             endpoint: new.endpoint,
             created: now,
