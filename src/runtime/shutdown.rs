@@ -3,6 +3,7 @@
 //! `app` moves [`Shutdown`] forward; the parts watch it. A phase never goes back.
 
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 /// How far the process is on its way out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,11 +18,17 @@ pub enum Phase {
 
 /// A clonable view of the phase, with the right to move it forward.
 #[derive(Clone, Debug)]
-pub struct Shutdown(watch::Sender<Phase>);
+pub struct Shutdown {
+    phase: watch::Sender<Phase>,
+    draining: CancellationToken,
+}
 
 impl Default for Shutdown {
     fn default() -> Self {
-        Self(watch::Sender::new(Phase::Running))
+        Self {
+            phase: watch::Sender::new(Phase::Running),
+            draining: CancellationToken::new(),
+        }
     }
 }
 
@@ -29,18 +36,28 @@ impl Shutdown {
     /// The present phase.
     #[must_use]
     pub fn phase(&self) -> Phase {
-        *self.0.borrow()
+        *self.phase.borrow()
     }
 
     /// Moves to `phase` unless already there or past it.
     pub fn advance(&self, phase: Phase) {
-        self.0.send_if_modified(|now| {
+        self.phase.send_if_modified(|now| {
             let moved = *now < phase;
             if moved {
                 *now = phase;
             }
             moved
         });
+        if phase >= Phase::Draining {
+            self.draining.cancel();
+        }
+    }
+
+    /// A token for something that can also be stopped by itself: it fires when cancelled, or when
+    /// the process drains. One of these is smaller than waiting for both.
+    #[must_use]
+    pub fn until_draining(&self) -> CancellationToken {
+        self.draining.child_token()
     }
 
     /// Waits until `phase` is reached.
@@ -49,7 +66,7 @@ impl Shutdown {
     /// May be dropped at any await.
     pub async fn reached(&self, phase: Phase) {
         // The sender is `self`, so the channel cannot close while this waits.
-        let mut phases = self.0.subscribe();
+        let mut phases = self.phase.subscribe();
         let _phase = phases.wait_for(|now| *now >= phase).await;
     }
 }

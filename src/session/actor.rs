@@ -8,12 +8,10 @@
 //! A panic in here kills the actor (actix restarts nothing after one). Its [`DeathNotice`] then
 //! tells the registry, which builds a new one from the checkpoint.
 
-use std::collections::HashMap;
-
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, MessageResult};
 use bytes::Bytes;
 use tokio::sync::oneshot;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::DropGuard;
 
 use super::checkpoint;
 use super::event_log::{EventId, LogWriter, StreamName};
@@ -39,15 +37,16 @@ pub struct Session {
     handle: SessionHandle,
     state: State,
     version: Version,
-    /// Connections that wait for their epoch.
-    attaching: HashMap<Attempt, Attaching>,
+    /// Connections that wait for their epoch. These three are lists, because they are short and
+    /// most of the time empty; a map would keep its table.
+    attaching: Vec<(Attempt, Attaching)>,
     /// Ends the task of the standing stream when replaced or dropped.
     standing: Option<DropGuard>,
     /// What changed while no standing stream is open: at most one for each subscription, and the
     /// one that the last stream gave back.
     watches: Vec<Watch>,
-    questions: HashMap<QuestionNumber, oneshot::Sender<Answer>>,
-    changes: HashMap<Ticket, oneshot::Sender<Result<(), StoreError>>>,
+    questions: Vec<(QuestionNumber, oneshot::Sender<Answer>)>,
+    changes: Vec<(Ticket, oneshot::Sender<Result<(), StoreError>>)>,
     notice: DeathNotice,
 }
 
@@ -74,6 +73,16 @@ impl Drop for DeathNotice {
     }
 }
 
+/// Takes what is kept under `key`; a list that gets empty gives its memory back.
+fn take<K: PartialEq, V>(list: &mut Vec<(K, V)>, key: K) -> Option<V> {
+    let at = list.iter().position(|(known, _)| *known == key)?;
+    let (_, taken) = list.swap_remove(at);
+    if list.is_empty() {
+        *list = Vec::new();
+    }
+    Some(taken)
+}
+
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Session")
@@ -98,11 +107,11 @@ impl Session {
                 handle: session,
                 state: State::new(changing),
                 version,
-                attaching: HashMap::new(),
+                attaching: Vec::new(),
                 standing: None,
                 watches: Vec::new(),
-                questions: HashMap::new(),
-                changes: HashMap::new(),
+                questions: Vec::new(),
+                changes: Vec::new(),
             }
         });
         handle.inner().slot.fill(addr);
@@ -113,10 +122,8 @@ impl Session {
             match effect {
                 Effect::Claim(attempt) => self.claim(attempt, ctx),
                 Effect::StopStanding => self.standing = None,
-                Effect::StartStanding(attempt, epoch) => self.start_standing(attempt, epoch, ctx),
-                Effect::Discard(attempt) => {
-                    self.attaching.remove(&attempt);
-                }
+                Effect::StartStanding(attempt, epoch) => self.start_standing(attempt, epoch),
+                Effect::Discard(attempt) => drop(take(&mut self.attaching, attempt)),
                 Effect::Write(changing) => self.write(&changing, ctx),
                 Effect::Settled(tickets) => self.settle(tickets, &Ok(())),
             }
@@ -152,12 +159,12 @@ impl Session {
         });
     }
 
-    fn start_standing(&mut self, attempt: Attempt, epoch: Epoch, ctx: &Context<Self>) {
+    fn start_standing(&mut self, attempt: Attempt, epoch: Epoch) {
         let Some(Attaching {
             connection,
             after,
             last_seq,
-        }) = self.attaching.remove(&attempt)
+        }) = take(&mut self.attaching, attempt)
         else {
             return;
         };
@@ -174,9 +181,9 @@ impl Session {
                 last_seq,
             )
         });
-        let stop = CancellationToken::new();
+        let stop = shared.shutdown.until_draining();
         self.standing = Some(stop.clone().drop_guard());
-        let stream = StandingStream {
+        let mut stream = StandingStream {
             handle: self.handle.clone(),
             log,
             connection,
@@ -185,12 +192,14 @@ impl Session {
             seen: self.handle.changing().seen,
             stop,
         };
-        let me = ctx.address();
         shared.tasks.spawn(TaskKind::Stream, async move {
             let watch = stream.run().await;
             drop(held);
-            // Closed: the session ended, and its watch with it.
-            let _closed = me.send(StreamEnded { epoch, watch }).await;
+            // Looked up only now: every address that is kept costs memory. Closed: the session
+            // ended, and its watch with it.
+            if let Some(session) = stream.handle.inner().slot.get() {
+                let _closed = Box::pin(session.send(StreamEnded { epoch, watch })).await;
+            }
         });
     }
 
@@ -214,7 +223,7 @@ impl Session {
 
     fn settle(&mut self, tickets: Vec<Ticket>, outcome: &Result<(), StoreError>) {
         for ticket in tickets {
-            if let Some(waiting) = self.changes.remove(&ticket) {
+            if let Some(waiting) = take(&mut self.changes, ticket) {
                 // Whoever made the change may have gone.
                 drop(waiting.send(outcome.clone()));
             }
@@ -225,9 +234,9 @@ impl Session {
         self.notice.ended = true;
         self.state.close();
         self.standing = None;
-        self.attaching.clear();
-        self.questions.clear();
-        self.changes.clear();
+        self.attaching = Vec::new();
+        self.questions = Vec::new();
+        self.changes = Vec::new();
         ctx.stop();
     }
 }
@@ -241,14 +250,12 @@ impl Handler<Attach> for Session {
 
     fn handle(&mut self, message: Attach, ctx: &mut Context<Self>) {
         let (attempt, effect) = self.state.attach();
-        self.attaching.insert(
-            attempt,
-            Attaching {
-                connection: message.connection,
-                after: message.after,
-                last_seq: 0,
-            },
-        );
+        let attaching = Attaching {
+            connection: message.connection,
+            after: message.after,
+            last_seq: 0,
+        };
+        self.attaching.push((attempt, attaching));
         self.perform([effect], ctx);
     }
 }
@@ -259,7 +266,9 @@ impl Handler<Claimed> for Session {
     fn handle(&mut self, message: Claimed, ctx: &mut Context<Self>) {
         match message.outcome {
             Ok(ClaimOutcome::Claimed(claimed)) => {
-                if let Some(attaching) = self.attaching.get_mut(&message.attempt) {
+                let attempt = message.attempt;
+                let attaching = self.attaching.iter_mut().find(|(key, _)| *key == attempt);
+                if let Some((_, attaching)) = attaching {
                     attaching.last_seq = claimed.last_seq;
                 }
                 let epoch = claimed.ownership.epoch;
@@ -268,11 +277,11 @@ impl Handler<Claimed> for Session {
             }
             // Dropping the connection ends its stream; the client finds out why when it returns.
             Ok(ClaimOutcome::Lost | ClaimOutcome::Gone) => {
-                self.attaching.remove(&message.attempt);
+                drop(take(&mut self.attaching, message.attempt));
             }
             Err(error) => {
                 tracing::warn!(%error, "a standing stream could not be attached");
-                self.attaching.remove(&message.attempt);
+                drop(take(&mut self.attaching, message.attempt));
             }
         }
     }
@@ -310,7 +319,7 @@ impl Handler<OpenQuestion> for Session {
     fn handle(&mut self, _: OpenQuestion, _: &mut Context<Self>) -> Self::Result {
         MessageResult(self.state.ask().map(|number| {
             let (tx, rx) = oneshot::channel();
-            self.questions.insert(number, tx);
+            self.questions.push((number, tx));
             (number, rx)
         }))
     }
@@ -321,7 +330,7 @@ impl Handler<GiveUpQuestion> for Session {
 
     fn handle(&mut self, GiveUpQuestion(number): GiveUpQuestion, _: &mut Context<Self>) {
         self.state.settle_question(number);
-        self.questions.remove(&number);
+        drop(take(&mut self.questions, number));
     }
 }
 
@@ -330,9 +339,7 @@ impl Handler<AnswerQuestion> for Session {
 
     fn handle(&mut self, message: AnswerQuestion, _: &mut Context<Self>) -> bool {
         self.state.settle_question(message.number)
-            && self
-                .questions
-                .remove(&message.number)
+            && take(&mut self.questions, message.number)
                 .is_some_and(|waiting| waiting.send(message.answer).is_ok())
     }
 }
@@ -345,7 +352,7 @@ impl Handler<MakeChange> for Session {
             return MessageResult(None);
         };
         let (tx, rx) = oneshot::channel();
-        self.changes.insert(ticket, tx);
+        self.changes.push((ticket, tx));
         self.perform(effect, ctx);
         MessageResult(Some(rx))
     }

@@ -34,7 +34,7 @@ pub(super) enum CheckpointError {
 }
 
 /// The stored form. Owned names, so that renaming a field in code changes no stored byte.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Stored {
     version: String,
@@ -43,25 +43,49 @@ struct Stored {
     principal: String,
     endpoint: String,
     created_ms: u64,
+    #[serde(default)]
     log_level: Option<LogLevel>,
+    #[serde(default)]
     subscriptions: BTreeSet<String>,
     seen: CatalogDigest,
 }
 
+/// The same for writing: a session is written when it begins, so nothing is copied for it.
+#[derive(Serialize)]
+struct Storing<'a> {
+    version: ProtocolVersion,
+    capabilities: &'a RawJson,
+    client_info: Option<&'a Implementation>,
+    principal: &'a str,
+    endpoint: &'a str,
+    created_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log_level: Option<LogLevel>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    subscriptions: &'a BTreeSet<String>,
+    seen: CatalogDigest,
+}
+
+/// Bytes of most records, so that writing one does not begin small and grow.
+const USUAL: usize = 512;
+
 pub(super) fn encode(negotiated: &Negotiated, changing: &Changing) -> Bytes {
-    let stored = Stored {
-        version: negotiated.version.to_string(),
-        capabilities: negotiated.client.capabilities.raw.clone(),
-        client_info: negotiated.client.info.clone(),
-        principal: negotiated.principal.key().to_owned(),
-        endpoint: negotiated.endpoint.to_string(),
+    let stored = Storing {
+        version: negotiated.version,
+        capabilities: &negotiated.client.capabilities.raw,
+        client_info: negotiated.client.info.as_ref(),
+        principal: negotiated.principal.key(),
+        endpoint: &negotiated.endpoint,
         created_ms: negotiated.created.0,
         log_level: changing.log_level,
-        subscriptions: changing.subscriptions.clone(),
+        subscriptions: &changing.subscriptions,
         seen: changing.seen,
     };
-    let mut bytes = vec![FORMAT];
+    let mut bytes = Vec::with_capacity(USUAL);
+    bytes.push(FORMAT);
     serde_json::to_writer(&mut bytes, &stored).expect("invariant: our values serialize");
+    // Kept for as long as the session; what the buffer grew beyond is not.
+    bytes.shrink_to_fit();
     bytes.into()
 }
 

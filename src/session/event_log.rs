@@ -7,7 +7,7 @@
 //! Spec: basic/transports, resumability and redelivery (2025-03-26 to 2025-11-25).
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -28,7 +28,9 @@ impl StreamName {
     /// The one stream of a session that belongs to no request: what GET opens.
     #[must_use]
     pub fn standing() -> Self {
-        Self("s".into())
+        /// One text for all: every open stream names itself three times.
+        static NAME: LazyLock<Arc<str>> = LazyLock::new(|| "s".into());
+        Self(NAME.clone())
     }
 
     /// A fresh name for the stream of one call. Random, because several nodes may stream calls of

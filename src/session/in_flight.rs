@@ -102,6 +102,10 @@ impl InFlight {
         if let Some(at) = calls.iter().position(|running| running.id == *id) {
             calls.swap_remove(at);
         }
+        if calls.is_empty() {
+            // An idle session gives its memory back: there are many of them.
+            *calls = Vec::new();
+        }
         drop(calls);
         self.leave();
     }

@@ -35,6 +35,7 @@ pub(super) struct StandingStream {
     /// The lists as the client last heard of them. Kept here because what the session remembers
     /// lags behind: it is written first.
     pub(super) seen: CatalogDigest,
+    /// Fires when another takes its place, when the session ends, and when the process drains.
     pub(super) stop: CancellationToken,
 }
 
@@ -43,46 +44,39 @@ struct Ended;
 
 impl StandingStream {
     /// Runs until the stream ends; gives back the watch.
-    pub(super) async fn run(mut self) -> Option<Watch> {
+    pub(super) async fn run(&mut self) -> Option<Watch> {
         let mut watch = None;
         let stop = self.stop.clone();
         let connection = self.connection.clone();
-        let shutdown = self.handle.inner().shared.shutdown.clone();
-        let retry = self.handle.inner().shared.config.retry;
         tokio::select! {
-            () = stop.cancelled() => {}
+            () = stop.cancelled() => Box::pin(self.say_goodbye()).await,
             () = connection.closed() => {}
-            () = shutdown.reached(Phase::Draining) => {
-                // The client comes back, to another node or to our successor. One that lives with
-                // its connection cannot: it keeps the connection for the answers it waits for, and
-                // only the notices end, so that nobody waits for them when stopping.
-                if self.log.is_some() {
-                    let _gone = connection.send(Event::Retry { retry }).await;
-                }
-            }
             _ended = self.speak(&mut watch) => {}
         }
         watch
     }
 
-    async fn speak(&mut self, watch: &mut Option<Watch>) -> Result<(), Ended> {
-        let negotiated = self.handle.negotiated();
-        let retry = self.handle.inner().shared.config.retry;
-        if self.log.is_some() && negotiated.version.has_priming_events() && self.after.is_none() {
-            self.control(Event::Priming { retry }).await?;
+    /// When the process drains, the client is told to come back, to another node or to our
+    /// successor. One that lives with its connection cannot: it keeps the connection for the
+    /// answers it waits for, and only the notices end, so that nobody waits for them when stopping.
+    async fn say_goodbye(&self) {
+        let shared = &self.handle.inner().shared;
+        if shared.shutdown.phase() >= Phase::Draining && self.log.is_some() {
+            let retry = shared.config.retry;
+            let _gone = self.connection.send(Event::Retry { retry }).await;
         }
-        self.replay().await?;
+    }
+
+    /// What it does now and then is boxed: a stream waits nearly all of its life, and there are as
+    /// many as sessions, so what it needs while waiting is all it should take.
+    async fn speak(&mut self, watch: &mut Option<Watch>) -> Result<(), Ended> {
+        Box::pin(self.open()).await?;
         let handle = self.handle.clone();
         loop {
             let changed = handle.inner().changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            // The new watch is made before the old one goes, so that nothing falls between them.
-            let fresh = self.watch_all().await;
-            self.watches.extend(watch.take());
-            *watch = fresh;
-            self.tell_gathered().await?;
-            self.tell_catalog_changes().await?;
+            Box::pin(self.watch_anew(watch)).await?;
             let Some(watching) = watch.as_ref() else {
                 changed.await;
                 continue;
@@ -92,12 +86,32 @@ impl StandingStream {
                     () = &mut changed => break,
                     changes = watching.changed() => {
                         for change in changes {
-                            self.tell(&change).await?;
+                            Box::pin(self.tell(&change)).await?;
                         }
                     }
                 }
             }
         }
+    }
+
+    /// Says what comes first: the priming event, and what the client missed.
+    async fn open(&mut self) -> Result<(), Ended> {
+        let negotiated = self.handle.negotiated();
+        let retry = self.handle.inner().shared.config.retry;
+        if self.log.is_some() && negotiated.version.has_priming_events() && self.after.is_none() {
+            self.control(Event::Priming { retry }).await?;
+        }
+        self.replay().await
+    }
+
+    /// Watches what the session may hear of by now, and tells what has changed before.
+    async fn watch_anew(&mut self, watch: &mut Option<Watch>) -> Result<(), Ended> {
+        // The new watch is made before the old one goes, so that nothing falls between them.
+        let fresh = self.watch_all().await;
+        self.watches.extend(watch.take());
+        *watch = fresh;
+        self.tell_gathered().await?;
+        self.tell_catalog_changes().await
     }
 
     /// Everything this session may hear of: list changes, and what it subscribed to.
