@@ -6,17 +6,16 @@
 
 use std::net::SocketAddr;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::floor;
 use crate::http_client::{Answer, Broken, Connection};
+use crate::mcp::{self, Wrong, expect, post, session_headers};
 
 /// What is echoed: 64 bytes.
 pub(crate) const TEXT: &str = "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijkl";
 /// The first request id; as many digits as every later one of a run has.
 const FIRST_ID: &str = "1000000000";
-const SESSION_VERSION: &str = "2025-11-25";
-const STATELESS_VERSION: &str = "2026-07-28";
 
 /// Whom a call is meant for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum, serde::Serialize)]
@@ -40,17 +39,6 @@ impl Subject {
             Self::Stateless => "stateless era",
         }
     }
-}
-
-/// Why the first exchange was not as it should be.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Wrong {
-    /// The connection.
-    #[error(transparent)]
-    Broken(#[from] Broken),
-    /// The answer.
-    #[error("{0}")]
-    Answer(String),
 }
 
 /// See the module docs.
@@ -97,23 +85,27 @@ impl EchoCall {
         address: SocketAddr,
         connection: &mut Connection,
     ) -> Result<Self, Wrong> {
-        let (headers, goodbye) = match subject {
-            // The floor gets the very request of the session era; its id means nothing there.
-            Subject::Floor => (session_headers(&"0".repeat(43)), None),
-            Subject::Session => {
-                let id = initialize(address, connection).await?;
-                let headers = session_headers(&id);
-                let goodbye = format!("DELETE /mcp HTTP/1.1\r\nHost: {address}\r\n{headers}\r\n");
-                (headers, Some(goodbye.into_bytes()))
-            }
-            Subject::Stateless => (
-                format!(
-                    "MCP-Protocol-Version: {STATELESS_VERSION}\r\n\
-                     Mcp-Method: tools/call\r\nMcp-Name: echo\r\n"
-                ),
-                None,
-            ),
+        let session = match subject {
+            Subject::Session => Some(mcp::initialize(address, connection).await?),
+            Subject::Floor | Subject::Stateless => None,
         };
+        Self::begin_in(subject, session.as_deref(), address, connection).await
+    }
+
+    /// Makes one call in a session that is open, or as `subject` calls without one.
+    pub(crate) async fn begin_in(
+        subject: Subject,
+        session: Option<&str>,
+        address: SocketAddr,
+        connection: &mut Connection,
+    ) -> Result<Self, Wrong> {
+        let headers = match (subject, session) {
+            (Subject::Session, Some(id)) => session_headers(id),
+            (Subject::Stateless, _) => mcp::stateless_headers("echo"),
+            // The floor gets the very request of the session era; its id means nothing there.
+            (Subject::Floor | Subject::Session, _) => session_headers(&"0".repeat(43)),
+        };
+        let goodbye = session.map(|_| mcp::delete(address, &headers));
         let request = post(address, &headers, &body(subject));
         let answer = connection.exchange(&request).await?;
         match subject {
@@ -154,17 +146,6 @@ impl EchoCall {
     }
 }
 
-fn expect(right: bool, answer: &Answer<'_>) -> Result<(), Wrong> {
-    if right {
-        return Ok(());
-    }
-    let body = String::from_utf8_lossy(answer.body);
-    Err(Wrong::Answer(format!(
-        "status {}, body {body:.200}",
-        answer.status
-    )))
-}
-
 fn judge(answer: &Answer<'_>) -> Result<(), Wrong> {
     let value: Value = serde_json::from_slice(answer.body).unwrap_or_default();
     let right = value["id"].as_u64() == FIRST_ID.parse().ok()
@@ -173,55 +154,14 @@ fn judge(answer: &Answer<'_>) -> Result<(), Wrong> {
     expect(right, answer)
 }
 
-/// Opens a session and returns its id.
-async fn initialize(address: SocketAddr, connection: &mut Connection) -> Result<String, Wrong> {
-    let hello = json!({
-        "jsonrpc": "2.0",
-        "id": 0,
-        "method": "initialize",
-        "params": {
-            "protocolVersion": SESSION_VERSION,
-            "capabilities": {},
-            "clientInfo": {"name": "loadtest", "version": env!("CARGO_PKG_VERSION")},
-        },
-    });
-    let hello = post(address, "", &hello.to_string());
-    let answer = connection.exchange(&hello).await?;
-    let Some(id) = answer.header("mcp-session-id").map(str::to_owned) else {
-        expect(false, &answer)?;
-        return Ok(String::new());
-    };
-    let ready = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
-    let ready = post(address, &session_headers(&id), &ready.to_string());
-    let answer = connection.exchange(&ready).await?;
-    expect(answer.status == 202, &answer)?;
-    Ok(id)
-}
-
-fn session_headers(id: &str) -> String {
-    format!("Mcp-Session-Id: {id}\r\nMCP-Protocol-Version: {SESSION_VERSION}\r\n")
-}
-
 fn body(subject: Subject) -> String {
     let meta = match subject {
         Subject::Floor | Subject::Session => String::new(),
-        Subject::Stateless => format!(
-            r#","_meta":{{"io.modelcontextprotocol/protocolVersion":"{STATELESS_VERSION}","io.modelcontextprotocol/clientInfo":{{"name":"loadtest","version":"{}"}},"io.modelcontextprotocol/clientCapabilities":{{}}}}"#,
-            env!("CARGO_PKG_VERSION")
-        ),
+        Subject::Stateless => format!(r#","_meta":{{{}}}"#, mcp::stateless_meta()),
     };
     format!(
         r#"{{"jsonrpc":"2.0","id":{FIRST_ID},"method":"tools/call","params":{{"name":"echo","arguments":{{"text":"{TEXT}"}}{meta}}}}}"#
     )
-}
-
-fn post(address: SocketAddr, headers: &str, body: &str) -> Vec<u8> {
-    format!(
-        "POST /mcp HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n\
-         Accept: application/json, text/event-stream\r\n{headers}Content-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
-    .into_bytes()
 }
 
 #[cfg(test)]

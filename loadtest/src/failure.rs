@@ -43,8 +43,10 @@ pub(crate) enum Failure {
         error: io::Error,
     },
     /// Calls failed, or were answered with something else than they should.
-    #[error("{count} calls failed, the first so: {first}")]
+    #[error("{scenario}: {count} failed, the first so: {first}")]
     Calls {
+        /// In which scenario.
+        scenario: &'static str,
         /// How many.
         count: u64,
         /// Why the first did.

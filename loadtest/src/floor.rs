@@ -1,18 +1,24 @@
-//! The floor: the least an actix-web server can do with a POST.
+//! The floor: the least an actix-web server can do with a request.
 //!
-//! It reads the body, looks at none of it, and answers with a JSON object of a given size. It has
-//! the allocator, the release profile and the number of workers of the server it is compared with;
-//! what that one costs above this is what Switchboard itself costs.
+//! A POST is read, not looked at, and answered with a JSON object of a given size. A GET is answered
+//! with an event stream: one that says nothing more, or one of so many events. The floor has the
+//! allocator, the release profile and the number of workers of the server it is compared with; what
+//! that one costs above this is what Switchboard itself costs.
 
 use std::net::SocketAddr;
 
-use actix_web::web::{self, Bytes, Data};
+use actix_web::web::{self, Bytes, Data, Query};
 use actix_web::{App, HttpResponse, HttpServer};
 
 use crate::failure::Failure;
+use crate::floor_stream::{Events, Idle};
 
 /// What the first line of output begins with; the address follows.
 pub(crate) const ANNOUNCEMENT: &str = "floor serving ";
+/// Where a stream of events is had that its own body makes.
+pub(crate) const EVENTS: &str = "/events";
+/// Where a stream of events is had that a task makes.
+pub(crate) const FED_EVENTS: &str = "/fed-events";
 /// Largest answer that can be asked for.
 const ANSWER_MAX: usize = 1 << 20;
 
@@ -38,6 +44,9 @@ pub(crate) fn main(args: &Args) -> Result<(), Failure> {
         let server = HttpServer::new(move || {
             App::new()
                 .app_data(Data::new(answer.clone()))
+                .route(EVENTS, web::get().to(events))
+                .route(FED_EVENTS, web::get().to(fed_events))
+                .route("/mcp", web::get().to(idle))
                 .default_service(web::to(echo))
         })
         .workers(workers)
@@ -59,6 +68,24 @@ async fn echo(_whole: Bytes, answer: Data<Bytes>) -> HttpResponse {
     HttpResponse::Ok()
         .content_type("application/json")
         .body(Bytes::clone(&answer))
+}
+
+async fn idle() -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("text/event-stream")
+        .body(Idle::default())
+}
+
+async fn events(events: Query<Events>) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("text/event-stream")
+        .body(events.into_inner().body())
+}
+
+async fn fed_events(events: Query<Events>) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("text/event-stream")
+        .body(events.into_inner().fed())
 }
 
 /// A JSON object of `size` bytes, and no fewer than the empty one has.

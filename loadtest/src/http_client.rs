@@ -92,6 +92,12 @@ impl Answer<'_> {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         header(self.head, name)
     }
+
+    /// The status and the start of the body, for whoever wonders.
+    pub(crate) fn describe(&self) -> String {
+        let body = String::from_utf8_lossy(self.body);
+        format!("status {}, body {body:.200}", self.status)
+    }
 }
 
 /// The layout of a complete answer; `None` while some of it is missing.

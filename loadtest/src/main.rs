@@ -7,15 +7,28 @@
 //!
 //! See `loadtest/README.md` for the method and for dated results.
 
+mod comparison;
 mod cpu;
+mod descriptors;
 mod echo_call;
+mod event_stream;
 mod failure;
+mod findings;
 mod floor;
+mod floor_stream;
+mod held_sessions;
 mod http_client;
 mod latency;
-mod report;
+mod machine;
+mod mcp;
+mod memory;
+mod options;
+mod pace;
+mod page;
+mod plot;
 mod scenarios;
 mod server_process;
+mod tally;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -23,6 +36,8 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use failure::Failure;
+use options::Common;
+use scenarios::{alone, calls, churn, mixed, sessions, stream};
 
 /// The same as in the server, so that the floor differs in nothing but what it leaves out.
 #[global_allocator]
@@ -33,14 +48,38 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[command(version, about)]
 enum Command {
     /// Echo calls of both eras, beside a bare actix-web server.
-    Calls(scenarios::calls::Args),
-    /// Serve the floor: a bare actix-web server that reads a body and answers.
+    Calls(With<calls::Args>),
+    /// Many sessions: born, held with an open stream, called at a rate they do not choose.
+    Sessions(With<sessions::Args>),
+    /// Streamed events: what they cost and how long they take.
+    Stream(With<stream::Args>),
+    /// Sessions opened and abandoned: whether memory comes back.
+    Churn(With<churn::Args>),
+    /// Everything at once, for as long as you like.
+    Mixed(With<mixed::Args>),
+    /// All of these, on one page.
+    All(Common),
+    /// Serve the floor: a bare actix-web server.
     Floor(floor::Args),
+}
+
+/// What a scenario takes, and what all take.
+#[derive(Debug, clap::Args)]
+struct With<A: clap::Args> {
+    #[command(flatten)]
+    own: A,
+    #[command(flatten)]
+    common: Common,
 }
 
 fn main() -> ExitCode {
     let outcome = match Command::parse() {
-        Command::Calls(args) => scenarios::calls::main(&args),
+        Command::Calls(With { own, common }) => alone(&common, calls::measure(&common, &own)),
+        Command::Sessions(With { own, common }) => alone(&common, sessions::measure(&common, &own)),
+        Command::Stream(With { own, common }) => alone(&common, stream::measure(&common, &own)),
+        Command::Churn(With { own, common }) => alone(&common, churn::measure(&common, &own)),
+        Command::Mixed(With { own, common }) => alone(&common, mixed::measure(&common, &own)),
+        Command::All(common) => scenarios::all(&common),
         Command::Floor(args) => floor::main(&args),
     };
     match outcome {

@@ -3,15 +3,18 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
+use crate::comparison::Used;
 use crate::cpu;
 use crate::failure::Failure;
 use crate::floor;
+use crate::http_client::{Broken, Connection};
+use crate::memory::{self, Memory};
 
 /// How long a server may take to say where it serves.
 const START: Duration = Duration::from_secs(20);
@@ -40,11 +43,13 @@ pub(crate) struct ServerProcess {
 }
 
 impl ServerProcess {
-    /// Starts the shipped binary with the demonstration tools.
+    /// Starts the shipped binary with the demonstration tools. `settings` are keys of its
+    /// configuration as variables name them, without their prefix.
     pub(crate) async fn switchboard(
         binary: &Path,
         store: Store,
         workers: u16,
+        settings: &[(&str, &str)],
     ) -> Result<Self, Failure> {
         const NAME: &str = "switchboard";
         if !binary.is_file() {
@@ -60,6 +65,11 @@ impl ServerProcess {
             .args(["serve", "--listen", "127.0.0.1:0", "--builtin", "demo"])
             .args(["--store", &store])
             .env("SWITCHBOARD_SERVER_WORKERS", workers.to_string())
+            .envs(
+                settings
+                    .iter()
+                    .map(|(key, value)| (format!("SWITCHBOARD_{key}"), *value)),
+            )
             // Where no configuration file lies about.
             .current_dir(directory.path());
         Self::start(NAME, command, WELCOME, Some(directory)).await
@@ -119,6 +129,59 @@ impl ServerProcess {
         let pid = self.process.id().unwrap_or_default();
         cpu::used_by(pid).map_err(Failure::own("reading a server's CPU time"))
     }
+
+    /// What it occupies now.
+    pub(crate) fn memory(&self) -> Result<Memory, Failure> {
+        let pid = self.process.id().unwrap_or_default();
+        memory::used_by(pid).map_err(Failure::own("reading a server's memory"))
+    }
+
+    /// One of its metrics; for a metric that is not there yet, 0.
+    pub(crate) async fn metric(&self, name: &str) -> Result<f64, Broken> {
+        let request = format!("GET /metrics HTTP/1.1\r\nHost: {}\r\n\r\n", self.address);
+        let mut connection = Connection::open(self.address).await?;
+        let answer = connection.exchange(request.as_bytes()).await?;
+        let text = String::from_utf8_lossy(answer.body);
+        let value = text.lines().find_map(|line| {
+            let rest = line.strip_prefix(name)?;
+            rest.strip_prefix(' ')?.trim().parse().ok()
+        });
+        Ok(value.unwrap_or(0.0))
+    }
+
+    /// Begins to measure.
+    pub(crate) fn start_watch(&self) -> Result<Stopwatch<'_>, Failure> {
+        Ok(Stopwatch {
+            server: self,
+            server_cpu: self.cpu()?,
+            client_cpu: own_cpu()?,
+            started: Instant::now(),
+        })
+    }
+}
+
+/// What was used since.
+#[derive(Debug)]
+pub(crate) struct Stopwatch<'a> {
+    server: &'a ServerProcess,
+    server_cpu: Duration,
+    client_cpu: Duration,
+    started: Instant,
+}
+
+impl Stopwatch<'_> {
+    /// Time and CPU since the start.
+    pub(crate) fn stop(&self) -> Result<Used, Failure> {
+        Ok(Used {
+            wall: self.started.elapsed(),
+            server_cpu: self.server.cpu()?.saturating_sub(self.server_cpu),
+            client_cpu: own_cpu()?.saturating_sub(self.client_cpu),
+        })
+    }
+}
+
+fn own_cpu() -> Result<Duration, Failure> {
+    cpu::used_by(std::process::id()).map_err(Failure::own("reading this program's CPU time"))
 }
 
 /// Reads the output for the address. The rest stays unread: these servers say little more.

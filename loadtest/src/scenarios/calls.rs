@@ -8,20 +8,22 @@
 //! The servers are processes of their own and all up for the whole scenario; runs alternate between
 //! them, so that whatever else the machine does meets all alike.
 
-use std::cell::{Cell, RefCell};
-use std::path::{Path, PathBuf};
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use tokio::task::{JoinSet, LocalSet};
+use serde_json::json;
+use tokio::task::JoinSet;
 
-use crate::cpu;
-use crate::echo_call::{EchoCall, Subject, Wrong};
+use crate::comparison::{self, Run};
+use crate::echo_call::{EchoCall, Subject};
 use crate::failure::Failure;
+use crate::findings::{Failures, Findings, to_json};
 use crate::http_client::Connection;
-use crate::latency::Latencies;
-use crate::report::{Machine, Report, Run, Settings};
-use crate::server_process::{ServerProcess, Store};
+use crate::mcp::Wrong;
+use crate::options::Common;
+use crate::server_process::ServerProcess;
+use crate::tally::Tally;
 
 /// How long the first calls of a run may take, and the last ones after its end.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -29,60 +31,17 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const WARM_UP_MAX: Duration = Duration::from_millis(500);
 
 /// What `calls` takes.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct Args {
-    /// The server's binary [default: `switchboard` beside this program]
-    #[arg(long, value_name = "PATH")]
-    switchboard: Option<PathBuf>,
-    /// Where Switchboard keeps state.
-    #[arg(long, value_enum, default_value = "memory")]
-    store: Store,
-    /// Runs of each server.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=100))]
-    rounds: u16,
-    /// How long each run is measured.
-    #[arg(long, default_value = "3", value_parser = seconds)]
-    seconds: Duration,
-    /// Kept-alive connections, each with one call at a time.
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
-    connections: u16,
-    /// HTTP workers of every server [default: as many as there are cores]
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
-    workers: Option<u16>,
-    /// Whom to measure; without the floor there are no ratios.
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Subject::ALL)]
+    /// How long each run is measured [default: 3, with --quick 0.3]
+    #[arg(long, value_parser = super::seconds)]
+    seconds: Option<Duration>,
+    /// Kept-alive connections, each with one call at a time [default: 64]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    connections: Option<u16>,
+    /// Whom to measure [default: all]; without the floor there are no ratios.
+    #[arg(long, value_enum, value_delimiter = ',')]
     subjects: Vec<Subject>,
-    /// Also write everything as JSON.
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// The compiler's version, for the JSON.
-    #[arg(long, value_name = "TEXT")]
-    rustc: Option<String>,
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
-    if (0.1..=60.0).contains(&seconds) {
-        Ok(Duration::from_secs_f64(seconds))
-    } else {
-        Err("between 0.1 and 60 seconds".to_owned())
-    }
-}
-
-/// Runs the scenario, prints its table, and fails if any call did.
-pub(crate) fn main(args: &Args) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(Failure::own("building a runtime"))?;
-    let report = LocalSet::new().block_on(&runtime, measure(args))?;
-    report.print().map_err(Failure::own("printing"))?;
-    if let Some(path) = &args.json {
-        report
-            .write_json(path)
-            .map_err(Failure::own("writing the JSON"))?;
-    }
-    report.verdict()
 }
 
 /// The servers of the scenario. Both eras are served by one process.
@@ -92,12 +51,9 @@ struct Servers {
 }
 
 impl Servers {
-    async fn start(args: &Args, workers: u16) -> Result<Self, Failure> {
-        let binary = match &args.switchboard {
-            Some(path) => path.clone(),
-            None => beside_this_program()?,
-        };
-        let switchboard = ServerProcess::switchboard(&binary, args.store, workers).await?;
+    async fn start(common: &Common) -> Result<Self, Failure> {
+        let (binary, workers) = (common.switchboard()?, common.workers());
+        let switchboard = ServerProcess::switchboard(&binary, common.store, workers, &[]).await?;
         let (_connection, call) = connect(Subject::Session, &switchboard).await?;
         let floor = ServerProcess::floor(call.answer_bytes(), workers).await?;
         Ok(Self { floor, switchboard })
@@ -111,39 +67,52 @@ impl Servers {
     }
 }
 
-fn beside_this_program() -> Result<PathBuf, Failure> {
-    let own = std::env::current_exe().map_err(Failure::own("finding this program"))?;
-    Ok(own
-        .parent()
-        .unwrap_or_else(|| Path::new("."))
-        .join("switchboard"))
-}
-
-async fn measure(args: &Args) -> Result<Report, Failure> {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
-    let workers = args
-        .workers
-        .unwrap_or_else(|| u16::try_from(cores).unwrap_or(u16::MAX).min(256));
-    let servers = Servers::start(args, workers).await?;
+/// Runs the scenario.
+pub(crate) async fn measure(common: &Common, args: &Args) -> Result<Findings, Failure> {
+    let machine = common.machine();
+    let servers = Servers::start(common).await?;
     let mut subjects = args.subjects.clone();
+    if subjects.is_empty() {
+        subjects.extend(Subject::ALL);
+    }
     subjects.sort_unstable();
     subjects.dedup();
+    let seconds = common.sized(
+        args.seconds,
+        Duration::from_secs(3),
+        Duration::from_millis(300),
+    );
+    let connections = args.connections.unwrap_or(64);
     let mut runs = Vec::new();
-    for round in 1..=args.rounds {
+    for round in 1..=common.rounds() {
         for subject in &subjects {
-            runs.push(run(args, *subject, servers.of(*subject), round).await?);
+            let server = servers.of(*subject);
+            runs.push(run(seconds, connections, *subject, server, round).await?);
         }
     }
-    let settings = Settings {
+    let labels = Subject::ALL.map(Subject::label);
+    let medians = comparison::summaries(&labels, Subject::Floor.label(), &runs);
+    let mut failures = Failures::default();
+    for run in &runs {
+        failures.add(run.failures(), run.first_failure());
+    }
+    Ok(Findings {
         scenario: "calls",
-        store: args.store,
-        rounds: args.rounds,
-        seconds: args.seconds.as_secs_f64(),
-        connections: args.connections,
-        workers,
-    };
-    let machine = Machine::this(cores, args.rustc.clone());
-    Ok(Report::new(settings, machine, runs))
+        question: "What does one echo call of 64 bytes cost the server?",
+        settings: json!({
+            "store": common.store,
+            "rounds": common.rounds(),
+            "seconds": seconds.as_secs_f64(),
+            "connections": connections,
+            "workers": common.workers(),
+        }),
+        machine,
+        tables: vec![comparison::table("calls", "call", &medians)],
+        charts: vec![comparison::chart("call", &medians)],
+        medians: to_json(&medians),
+        runs: to_json(&runs),
+        failures,
+    })
 }
 
 /// Where a run is.
@@ -155,37 +124,9 @@ enum Phase {
 }
 
 /// What the connections of a run share; all of them are on one thread.
-struct Tally {
+struct Shared {
     phase: Cell<Phase>,
-    calls: Cell<u64>,
-    failures: Cell<u64>,
-    first_failure: RefCell<Option<String>>,
-    latencies: RefCell<Latencies>,
-}
-
-impl Tally {
-    fn new() -> Self {
-        Self {
-            phase: Cell::new(Phase::WarmingUp),
-            calls: Cell::new(0),
-            failures: Cell::new(0),
-            first_failure: RefCell::new(None),
-            latencies: RefCell::new(Latencies::new()),
-        }
-    }
-
-    fn answered(&self, took: Duration) {
-        if self.phase.get() == Phase::Measured {
-            self.calls.set(self.calls.get() + 1);
-            self.latencies.borrow_mut().add(took);
-        }
-    }
-
-    /// Failures count in every phase.
-    fn failed(&self, why: impl FnOnce() -> String) {
-        self.failures.set(self.failures.get() + 1);
-        self.first_failure.borrow_mut().get_or_insert_with(why);
-    }
+    tally: Tally,
 }
 
 async fn connect(
@@ -208,59 +149,48 @@ async fn connect(
 }
 
 async fn run(
-    args: &Args,
+    seconds: Duration,
+    connections: u16,
     subject: Subject,
     server: &ServerProcess,
     round: u16,
 ) -> Result<Run, Failure> {
-    let tally = Rc::new(Tally::new());
-    let mut connections = JoinSet::new();
-    for _ in 0..args.connections {
+    let shared = Rc::new(Shared {
+        phase: Cell::new(Phase::WarmingUp),
+        tally: Tally::new(),
+    });
+    shared.tally.count(false);
+    let mut calling = JoinSet::new();
+    for _ in 0..connections {
         let (connection, call) = connect(subject, server).await?;
-        connections.spawn_local(keep_calling(connection, call, tally.clone()));
+        calling.spawn_local(keep_calling(connection, call, shared.clone()));
     }
-    tokio::time::sleep(WARM_UP_MAX.min(args.seconds / 4)).await;
+    tokio::time::sleep(WARM_UP_MAX.min(seconds / 4)).await;
 
-    let client_before = own_cpu()?;
-    let (started, before) = (Instant::now(), server.cpu()?);
-    tally.phase.set(Phase::Measured);
-    tokio::time::sleep(args.seconds).await;
-    tally.phase.set(Phase::Over);
-    let (took, used) = (started.elapsed(), server.cpu()?.saturating_sub(before));
-    let client_used = own_cpu()?.saturating_sub(client_before);
+    let watch = server.start_watch()?;
+    shared.phase.set(Phase::Measured);
+    shared.tally.count(true);
+    tokio::time::sleep(seconds).await;
+    shared.phase.set(Phase::Over);
+    shared.tally.count(false);
+    let used = watch.stop()?;
 
-    let ended = async { while connections.join_next().await.is_some() {} };
+    let ended = async { while calling.join_next().await.is_some() {} };
     tokio::time::timeout(PATIENCE, ended)
         .await
         .map_err(|_| Failure::Stuck(server.name()))?;
-    let latencies = tally.latencies.borrow();
-    Ok(Run::new(
-        subject,
-        round,
-        tally.calls.get(),
-        took,
-        used,
-        client_used,
-        &latencies,
-    )
-    .with_failures(tally.failures.get(), tally.first_failure.take()))
+    Ok(Run::new(subject.label(), round, &shared.tally, used))
 }
 
-fn own_cpu() -> Result<Duration, Failure> {
-    cpu::used_by(std::process::id()).map_err(Failure::own("reading this program's CPU time"))
-}
-
-async fn keep_calling(mut connection: Connection, mut call: EchoCall, tally: Rc<Tally>) {
+async fn keep_calling(mut connection: Connection, mut call: EchoCall, shared: Rc<Shared>) {
+    let tally = &shared.tally;
     let mut sent = Instant::now();
-    while tally.phase.get() != Phase::Over {
+    while shared.phase.get() != Phase::Over {
         let outcome = connection.exchange(call.next_request()).await;
         let now = Instant::now();
         match outcome {
-            Ok(answer) if call.is_right(&answer) => tally.answered(now - sent),
-            Ok(answer) => tally.failed(|| {
-                let body = String::from_utf8_lossy(answer.body);
-                format!("status {}, body {body:.200}", answer.status)
-            }),
+            Ok(answer) if call.is_right(&answer) => tally.done(now - sent),
+            Ok(answer) => tally.failed(|| answer.describe()),
             Err(broken) => return tally.failed(|| broken.to_string()),
         }
         sent = now;
