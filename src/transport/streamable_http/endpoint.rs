@@ -125,12 +125,21 @@ async fn post(arrived: Arrived<'_>, payload: Payload) -> Result<HttpResponse, Re
     }
     let bytes = body::read(begun, arrived.request, payload, config).await?;
     match Body::parse(&bytes, &config.json).map_err(Refused::Parse)? {
-        Body::Single(message) => single(arrived, message).await,
+        Body::Single(message) => match belongs(arrived, message)? {
+            Belongs::Session(message) => session_era::post(arrived, message).await,
+            Belongs::Stateless(request, client) => {
+                stateless_era::request(arrived, request, client).await
+            }
+            Belongs::StatelessNotification(notification) => {
+                stateless_era::notification(arrived, &notification)
+            }
+        },
         Body::Batch(elements) => Box::pin(batch(arrived, elements)).await,
     }
 }
 
-async fn single(arrived: Arrived<'_>, message: Message) -> Result<HttpResponse, RefusedRequest> {
+/// Decides the era of one message.
+fn belongs(arrived: Arrived<'_>, message: Message) -> Result<Belongs, RefusedRequest> {
     let id = match &message {
         Message::Request(request) => Some(request.id.clone()),
         Message::Notification(_) | Message::Response(_) => None,
@@ -145,16 +154,7 @@ async fn single(arrived: Arrived<'_>, message: Message) -> Result<HttpResponse, 
         }
         Err(error) => return Err(refused(error)),
     };
-    match era::classify(message, VersionHeader::Http(header)) {
-        Ok(Belongs::Session(message)) => session_era::post(arrived, message).await,
-        Ok(Belongs::Stateless(request, client)) => {
-            stateless_era::request(arrived, request, client).await
-        }
-        Ok(Belongs::StatelessNotification(notification)) => {
-            stateless_era::notification(arrived, &notification)
-        }
-        Err(error) => Err(refused(error.into())),
-    }
+    era::classify(message, VersionHeader::Http(header)).map_err(|error| refused(error.into()))
 }
 
 /// Rows E15 to E17: a batch is of the session era, and claims nothing.

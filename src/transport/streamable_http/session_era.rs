@@ -2,11 +2,14 @@
 //!
 //! Spec: basic/transports, Streamable HTTP (2025-03-26, 2025-06-18, 2025-11-25); basic/lifecycle.
 
+use std::sync::Arc;
+
 use actix_web::HttpResponse;
 use actix_web::http::header::HeaderValue;
 use bytestring::ByteString;
 use futures_util::future::{BoxFuture, join_all};
 use serde_json::json;
+use tokio::sync::oneshot;
 
 use super::endpoint::{Arrived, RefusedRequest};
 use crate::protocol::capabilities::ClientCapabilities;
@@ -26,7 +29,7 @@ use crate::session::{FindError, NewSession, SessionHandle, dispatch};
 use crate::telemetry::labels::{CloseReason, StreamKind};
 use crate::transport::exchange::{self, Answered, Opened};
 use crate::transport::reply::{self, Refused, WireStatus};
-use crate::transport::session_call;
+use crate::transport::session_call::{self, Answering};
 use crate::transport::session_line::SessionLine;
 use crate::transport::sse::{self, EventStream, Heartbeat};
 
@@ -50,7 +53,8 @@ pub(super) async fn post(
             let refused = |refused: Refused| refused.of(&request.id);
             let session = find(arrived).await.map_err(refused)?;
             let entered = enter(arrived, session, &request.id).await;
-            answer(arrived, entered.map_err(refused)?, request).await
+            let call = call(arrived, entered.map_err(refused)?, request)?;
+            Ok(answer(arrived, call).await)
         }
         Message::Notification(notification) => {
             let session = find(arrived).await?;
@@ -225,28 +229,52 @@ async fn enter(
     }
 }
 
-/// Runs one call and answers with its message or a stream.
-async fn answer(
+struct RunningCall {
+    session: SessionHandle,
+    answer: Answering,
+    line: Arc<SessionLine>,
+    opened: oneshot::Receiver<Opened>,
+}
+
+/// Starts a call.
+fn call(
     arrived: Arrived<'_>,
     EnteredCall { session, entered }: EnteredCall,
     request: Request,
-) -> Result<HttpResponse, RefusedRequest> {
+) -> Result<RunningCall, RefusedRequest> {
     let context = arrived.context;
     let id = request.id.clone();
     let ids = vec![id.clone()];
     let (line, opened) = SessionLine::over_http(session.clone(), ids, context.tasks.clone());
-    let running = session_call::start(context, &session, request, entered, &line)
+    let answer = session_call::start(context, &session, request, entered, &line)
         .map_err(|refused| refused.of(&id))?;
+    Ok(RunningCall {
+        session,
+        answer,
+        line,
+        opened,
+    })
+}
+
+/// Answers with the one message of a call, or with a stream.
+async fn answer(arrived: Arrived<'_>, call: RunningCall) -> HttpResponse {
+    let context = arrived.context;
+    let RunningCall {
+        session,
+        answer,
+        line,
+        opened,
+    } = call;
     let last = |answer: Option<(WireStatus, String)>| {
         let text = answer.map(|(_, text)| ByteString::from(text));
         text.into_iter().collect()
     };
     let grace = context.config.grace;
-    match exchange::run(running, last, line, opened, grace, &context.tasks).await {
-        Answered::Alone(Some((status, text))) => Ok(status.respond(text)),
+    match exchange::run(answer, last, line, opened, grace, &context.tasks).await {
+        Answered::Alone(Some((status, text))) => status.respond(text),
         // Cancelled: there is no answer, so the stream that could carry one says nothing.
-        Answered::Alone(None) => Ok(silent_stream()),
-        Answered::Streaming(opened) => Ok(stream(arrived, &session, opened, StreamKind::Call)),
+        Answered::Alone(None) => silent_stream(),
+        Answered::Streaming(opened) => stream(arrived, &session, opened, StreamKind::Call),
     }
 }
 

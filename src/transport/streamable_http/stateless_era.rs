@@ -6,9 +6,12 @@
 //!
 //! Spec: 2026-07-28 basic/transports/streamable-http.
 
+use std::sync::Arc;
+
 use actix_web::HttpResponse;
 use bytestring::ByteString;
 use futures_util::future::BoxFuture;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::endpoint::{Arrived, RefusedRequest};
@@ -23,25 +26,58 @@ use crate::protocol::version::{Era, ProtocolVersion};
 use crate::runtime::tasks::TaskKind;
 use crate::service::{ServiceError, event};
 use crate::telemetry::labels::{Outcome, StreamKind};
-use crate::transport::exchange::{self, Answered};
+use crate::transport::exchange::{self, Answered, Opened};
 use crate::transport::reply::{Envelope, Refused, WireStatus};
 use crate::transport::sse::{self, EventStream, Heartbeat};
 use crate::transport::stateless::listen::Listening;
 use crate::transport::stateless::{self, Declared, StatelessLine, Surroundings};
 
-/// Answers one request.
-pub(super) async fn request(
+/// Answers one request. What can be decided at once is decided before there is a future, which
+/// then need not carry the request.
+pub(super) fn request(
     arrived: Arrived<'_>,
     request: Request,
     client: DeclaredClient,
-) -> Result<HttpResponse, RefusedRequest> {
+) -> impl Future<Output = Result<HttpResponse, RefusedRequest>> {
+    let begun = begin(arrived, request, client);
+    async move {
+        match begun? {
+            Begun::Answered(response) => Ok(response),
+            Begun::Call(call) => Ok(answer(arrived, call).await),
+            // Boxed, so that calls need not carry room for it.
+            Begun::Listen(asked) => {
+                let (request, client) = *asked;
+                Box::pin(listen(arrived, request, &client)).await
+            }
+        }
+    }
+}
+
+/// A request whose headers are as they should be.
+enum Begun {
+    /// It is no call.
+    Answered(HttpResponse),
+    Call(RunningCall),
+    /// It has a stream of its own.
+    Listen(Box<(Request, DeclaredClient)>),
+}
+
+struct RunningCall {
+    answer: BoxFuture<'static, Option<(WireStatus, String)>>,
+    line: Arc<StatelessLine>,
+    opened: oneshot::Receiver<Opened>,
+}
+
+fn begin(
+    arrived: Arrived<'_>,
+    request: Request,
+    client: DeclaredClient,
+) -> Result<Begun, RefusedRequest> {
     check_headers(arrived, &request).map_err(|refused| refused.of(&request.id))?;
     if matches!(request.method, Method::Listen) {
-        // Boxed, so that calls need not carry room for it.
-        Box::pin(listen(arrived, request, &client)).await
-    } else {
-        call(arrived, request, client).await
+        return Ok(Begun::Listen(Box::new((request, client))));
     }
+    Ok(call(arrived, request, client))
 }
 
 /// Takes one notification. The core defines none over HTTP, so all are accepted and dropped.
@@ -141,18 +177,15 @@ fn differs(header: &str, what: &str) -> Refused {
     Refused::HeaderMismatch(format!("header `{header}` must equal {what}"))
 }
 
-async fn call(
-    arrived: Arrived<'_>,
-    request: Request,
-    client: DeclaredClient,
-) -> Result<HttpResponse, RefusedRequest> {
+/// Starts a call, unless its `_meta` cannot be read.
+fn call(arrived: Arrived<'_>, request: Request, client: DeclaredClient) -> Begun {
     let context = arrived.context;
     let description = arrived.endpoint.service.describe(arrived.principal);
     let envelope = stateless::envelope(&request.method, &description, &context.config);
     let id = request.id.clone();
     let declared = match Declared::of(&request, client) {
         Ok(declared) => declared,
-        Err(error) => return Ok(in_band(&envelope, &request, error)),
+        Err(error) => return Begun::Answered(in_band(&envelope, &request, error)),
     };
     let cancel = CancellationToken::new();
     let (line, opened) = StatelessLine::over_http(declared.log_level, cancel.clone());
@@ -163,20 +196,35 @@ async fn call(
         metrics: &context.metrics,
     };
     let answering = surroundings.answer(request, declared, line.clone(), cancel);
-    let answer: BoxFuture<'static, _> = Box::pin(async move {
+    let answer = Box::pin(async move {
         match answering.await {
             Err(ServiceError::Cancelled) => None,
             outcome => Some(envelope.answer(&id, &outcome)),
         }
     });
+    Begun::Call(RunningCall {
+        answer,
+        line,
+        opened,
+    })
+}
+
+/// Answers with the one message of a call, or with a stream.
+async fn answer(arrived: Arrived<'_>, call: RunningCall) -> HttpResponse {
+    let context = arrived.context;
+    let RunningCall {
+        answer,
+        line,
+        opened,
+    } = call;
     let last = |answer: Option<(WireStatus, String)>| {
         let text = answer.map(|(_, text)| ByteString::from(text));
         text.into_iter().collect()
     };
     let grace = context.config.grace;
     match exchange::run(answer, last, line, opened, grace, &context.tasks).await {
-        Answered::Alone(Some((status, text))) => Ok(status.respond(text)),
-        Answered::Alone(None) => Ok(HttpResponse::NoContent().finish()),
+        Answered::Alone(Some((status, text))) => status.respond(text),
+        Answered::Alone(None) => HttpResponse::NoContent().finish(),
         Answered::Streaming(opened) => {
             let body = EventStream::new(
                 opened.events,
@@ -185,7 +233,7 @@ async fn call(
                 None,
                 context.metrics.open_stream(StreamKind::Call),
             );
-            Ok(sse::respond(HttpResponse::Ok(), body))
+            sse::respond(HttpResponse::Ok(), body)
         }
     }
 }
