@@ -134,8 +134,8 @@ pub mod prelude {
     pub use crate::protocol::tool::{ToolAnnotations, ToolResult};
     pub use crate::server::{
         Arguments, Completer, Context, Elicited, Field, Form, Handle, Next, NoArguments, Prompt,
-        Resource, ResourceTemplate, SampleRequest, Server, ServerBuilder, Structured, Tool,
-        ToolError, Typed, with,
+        Resource, ResourceTemplate, SampleRequest, Server, ServerBuilder, Structured, TaskUse,
+        Tool, ToolError, Typed, with,
     };
     pub use crate::service::{CacheHints, Call, Reply, ServiceError};
 }

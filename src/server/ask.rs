@@ -148,6 +148,20 @@ struct RootsAnswer {
 impl Context {
     /// Puts a form to the user. `key` is the handler's own name for the question, unique in it.
     ///
+    /// ```
+    /// use switchboard::prelude::*;
+    ///
+    /// let book = Tool::new("book", |ctx: Context, NoArguments {}| async move {
+    ///     let form = Form::new("Which table?")
+    ///         .field("seats", Field::integer().range(1, 8))
+    ///         .optional("where", Field::choice(["inside", "outside"]));
+    ///     match ctx.elicit("table", form).await? {
+    ///         Elicited::Accepted(table) => Ok(format!("a table for {}", table["seats"])),
+    ///         Elicited::Declined | Elicited::Cancelled => Ok("no table then".to_owned()),
+    ///     }
+    /// });
+    /// ```
+    ///
     /// # Errors
     /// [`NoAnswer`].
     pub async fn elicit(&self, key: &str, form: Form) -> Result<Elicited, NoAnswer> {
@@ -202,6 +216,16 @@ impl Context {
     }
 
     /// Asks the client's model.
+    ///
+    /// ```
+    /// use switchboard::prelude::*;
+    ///
+    /// let name = Tool::new("name_it", |ctx: Context, NoArguments {}| async move {
+    ///     let request = SampleRequest::new("A name for a cat, one word.").max_tokens(10);
+    ///     Ok(ctx.sample("name", request).await?.text())
+    /// })
+    /// .needs(ClientCapability::Sampling);
+    /// ```
     ///
     /// # Errors
     /// [`NoAnswer`].

@@ -27,6 +27,22 @@ use crate::protocol::version::{Era, ProtocolVersion};
 use crate::service::{CallContext, Client, ServiceError};
 
 /// A handler's view of its call. Cloning shares it.
+///
+/// ```
+/// use std::time::Duration;
+/// use switchboard::prelude::*;
+///
+/// let crawl = Tool::new("crawl", |ctx: Context, NoArguments {}| async move {
+///     for page in 1..=20_u32 {
+///         if ctx.is_cancelled() || ctx.deadline() < Duration::from_secs(1) {
+///             return Ok(format!("stopped at page {page}"));
+///         }
+///         ctx.progress(page.into(), Some(20.0), Some("reading")).await;
+///         ctx.log(LogLevel::Debug, None, format!("page {page} is read")).await;
+///     }
+///     Ok("read it all".to_owned())
+/// });
+/// ```
 #[derive(Clone)]
 pub struct Context(Arc<Inner>);
 
@@ -165,6 +181,19 @@ impl Context {
     }
 
     /// Does `work` once, however often the handler is run: its result is kept with the answers.
+    ///
+    /// ```
+    /// use switchboard::prelude::*;
+    ///
+    /// # async fn charge() -> Result<u64, ToolError> { Ok(1) }
+    /// let buy = Tool::new("buy", |ctx: Context, NoArguments {}| async move {
+    ///     let receipt: u64 = ctx.once("charge", charge()).await?;
+    ///     // In the stateless era this question ends the run; the next one does not charge again.
+    ///     let form = Form::new("Where to?").field("address", Field::string());
+    ///     let answer = ctx.elicit("address", form).await?;
+    ///     Ok(format!("{receipt} goes to {}", answer.text("address").unwrap_or("nobody")))
+    /// });
+    /// ```
     ///
     /// Only a result that is `Ok` is kept. The key is the handler's own name for this work. Once
     /// begun it is not cut by a question put beside it; it is cut when the call is cancelled.

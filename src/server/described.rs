@@ -39,6 +39,14 @@ macro_rules! described {
             /// no change notice and no call tells that it does. Said several times, all have to
             /// agree.
             ///
+            /// ```
+            /// use switchboard::prelude::*;
+            ///
+            /// let staff_only = |caller: &Principal| caller.key().starts_with("staff:");
+            /// let wipe = Tool::new("wipe", |_, NoArguments {}| async { Ok("wiped") })
+            ///     .visible_to(staff_only);
+            /// ```
+            ///
             /// The function is asked whenever somebody looks, so it answers at once and never
             /// waits. When its answers change, announce it as a change: add the thing again
             /// ([`Handle`](super::Handle)).

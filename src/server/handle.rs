@@ -26,7 +26,28 @@ use crate::protocol::subscription::Change;
 use crate::service::changes::Changes;
 use crate::service::{Description, TaskUse};
 
-/// The clonable front of a server.
+/// The clonable front of a server, to change what it offers and to tell of changes while it runs.
+///
+/// Background work gets one, a handler finds it in its context, and [`Server::handle`] gives it to
+/// whoever built the server. Clients that subscribed hear of it, in both eras.
+///
+/// ```
+/// use switchboard::prelude::*;
+///
+/// let server = Server::builder("news", "1.0.0")
+///     .resource(Resource::fixed("news://today", "today", "Nothing happened."))
+///     .background(|handle: Handle| async move {
+///         // A real one waits for something that happens.
+///         handle.add_resource(Resource::fixed("news://today", "today", "Something did."));
+///         handle.resource_updated("news://today");
+///     });
+/// # let keys = switchboard::runtime::seal::ClusterKeys::generate();
+/// let server = server.build(&keys)?;
+/// assert!(!server.handle().is_watched("news://today"));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+///
+/// [`Server::handle`]: super::Server::handle
 #[derive(Clone)]
 pub struct Handle(pub(super) Arc<Shared>);
 

@@ -31,6 +31,24 @@
 //! # }
 //! ```
 //!
+//! # What there is
+//! | to | see |
+//! |---|---|
+//! | take typed arguments, give structured results | [`Tool`], [`Structured`] |
+//! | be read | [`Resource`]; a family with completion: [`ResourceTemplate`], [`Completer`] |
+//! | start a conversation | [`Prompt`] |
+//! | tell how far it is, log, notice a cancellation or the deadline | [`Context`] |
+//! | ask the user or the client's model | [`Context::elicit`], [`Context::sample`], [`Form`] |
+//! | do something once, however often a handler is run | [`Context::once`] |
+//! | let long calls become tasks | [`ServerBuilder::tasks_after`], [`TaskUse`] |
+//! | change while it runs, tell subscribers | [`Handle`], [`ServerBuilder::background`] |
+//! | show a thing to some only | [`Tool::visible_to`], and the same on all others |
+//! | do something around every call | [`ServerBuilder::middleware`], [`Next`] |
+//! | share something between handlers | [`with()`] |
+//! | serve it | [`crate::Host`] |
+//!
+//! `examples/ticket_desk` is a small real server that uses most of it.
+//!
 //! # Questions, and running twice
 //! In the session era a question to the client is a request, and the handler waits. In the
 //! stateless era no call waits for its client: the handler is *dropped* at the question, the call

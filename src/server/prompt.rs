@@ -29,6 +29,18 @@ type Handler = Arc<
 >;
 
 /// A prompt on its way to a server.
+///
+/// ```
+/// use switchboard::prelude::*;
+///
+/// let review = Prompt::new("review", |_, given: Arguments| async move {
+///     Ok(format!("Review this {} code:\n{}", given.get("language"), given.get("code")))
+/// })
+/// .required("code", "What to review.")
+/// .optional("language", "What it is written in.")
+/// .complete("language", Completer::among(["Rust", "Python", "SQL"]));
+/// let server = Server::builder("reviews", "1.0.0").prompt(review);
+/// ```
 #[must_use]
 pub struct Prompt {
     definition: PromptDefinition,

@@ -24,6 +24,18 @@ type Handler =
     Arc<dyn Fn(Context) -> BoxFuture<'static, Result<ResourceBody, ServiceError>> + Send + Sync>;
 
 /// A resource on its way to a server.
+///
+/// ```
+/// use switchboard::prelude::*;
+///
+/// let readme = Resource::fixed("docs://readme", "readme", "Read me.").mime_type("text/plain");
+/// let load = Resource::dynamic("stats://load", "load", |ctx: Context| async move {
+///     Ok(format!("{} asks for the load", ctx.principal()))
+/// });
+/// let server = Server::builder("docs", "1.0.0").resource(readme).resource(load);
+/// # server.build(&switchboard::runtime::seal::ClusterKeys::generate())?;
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[must_use]
 pub struct Resource {
     definition: ResourceDefinition,

@@ -43,6 +43,32 @@ pub(super) struct Found {
 }
 
 /// A family of resources on its way to a server.
+///
+/// ```
+/// use serde::Deserialize;
+/// use switchboard::prelude::*;
+///
+/// #[derive(Deserialize)]
+/// struct Page {
+///     book: String,
+///     page: u32,
+/// }
+///
+/// let pages = ResourceTemplate::new("book://{book}/{page}", "page", |_, at: Page| async move {
+///     if at.page > 300 {
+///         let uri = format!("book://{}/{}", at.book, at.page);
+///         return Err(ServiceError::ResourceNotFound { uri });
+///     }
+///     Ok(format!("page {} of {}", at.page, at.book))
+/// })
+/// .complete("book", Completer::among(["emma", "persuasion"]))
+/// .complete("page", Completer::new(|typed: Typed| async move {
+///     (1..=300).map(|page| page.to_string()).filter(|page| page.starts_with(&typed.value)).collect()
+/// }));
+/// # let keys = switchboard::runtime::seal::ClusterKeys::generate();
+/// # Server::builder("books", "1.0.0").resource_template(pages).build(&keys)?;
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[must_use]
 pub struct ResourceTemplate {
     definition: ResourceTemplateDefinition,

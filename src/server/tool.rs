@@ -41,6 +41,40 @@ type Handler =
     Arc<dyn Fn(Context, Value) -> BoxFuture<'static, Result<ToolResult, ToolError>> + Send + Sync>;
 
 /// A tool on its way to a server.
+///
+/// Arguments and structured results are types; their schemas, with what the comments and the
+/// `schemars` attributes say, are derived from them and checked in both directions.
+///
+/// ```
+/// use schemars::JsonSchema;
+/// use serde::{Deserialize, Serialize};
+/// use switchboard::prelude::*;
+///
+/// #[derive(Deserialize, JsonSchema)]
+/// struct Area {
+///     /// In metres.
+///     #[schemars(range(min = 0.0))]
+///     width: f64,
+///     height: f64,
+/// }
+///
+/// #[derive(Serialize, JsonSchema)]
+/// struct Measured {
+///     square_metres: f64,
+/// }
+///
+/// let area = Tool::new("area", |_, Area { width, height }| async move {
+///     if !(width * height).is_finite() {
+///         return Err("that is no area".into());
+///     }
+///     Ok(Structured(Measured { square_metres: width * height }))
+/// })
+/// .description("The area of a room.")
+/// .read_only();
+/// # let keys = switchboard::runtime::seal::ClusterKeys::generate();
+/// # Server::builder("rooms", "1.0.0").tool(area).build(&keys)?;
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[must_use]
 pub struct Tool {
     definition: ToolDefinition,
