@@ -26,7 +26,7 @@ fn typescript() -> Vec<String> {
 fn python_server() -> Vec<String> {
     let script = root().join("tests/servers/python_v2.py");
     words([
-        python("v2").as_std().get_program().into(),
+        python("python-v2").as_std().get_program().into(),
         script.into(),
         "--stdio".into(),
     ])
