@@ -192,7 +192,8 @@ impl Session {
             seen: self.handle.changing().seen,
             stop,
         };
-        shared.tasks.spawn(TaskKind::Stream, async move {
+        // Boxed, because a task is laid out in steps of 128 bytes and more is lost to align it.
+        let standing = Box::pin(async move {
             let watch = stream.run().await;
             drop(held);
             // Looked up only now: every address that is kept costs memory. Closed: the session
@@ -201,6 +202,7 @@ impl Session {
                 let _closed = Box::pin(session.send(StreamEnded { epoch, watch })).await;
             }
         });
+        shared.tasks.spawn(TaskKind::Stream, standing);
     }
 
     fn write(&self, changing: &Changing, ctx: &Context<Self>) {
