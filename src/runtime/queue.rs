@@ -185,6 +185,34 @@ impl<T: Weigh> Receiver<T> {
     }
 }
 
+impl<T: Weigh> Receiver<T> {
+    /// Takes what is queued now, oldest first, until it weighs `weight_max` together or nothing is
+    /// left: all of it for the price of one.
+    pub fn take_batch(&mut self, weight_max: usize) -> VecDeque<T> {
+        let mut state = self.0.lock();
+        let batch = if state.weight <= weight_max {
+            state.weight = 0;
+            std::mem::take(&mut state.items)
+        } else {
+            let mut batch = VecDeque::new();
+            let mut taken = 0;
+            while taken < weight_max
+                && let Some(item) = state.items.pop_front()
+            {
+                taken += item.weight();
+                batch.push_back(item);
+            }
+            state.weight -= taken;
+            batch
+        };
+        drop(state);
+        if !batch.is_empty() {
+            self.0.room.notify_waiters();
+        }
+        batch
+    }
+}
+
 impl<T: Weigh> Stream for Receiver<T> {
     type Item = T;
 
@@ -273,5 +301,33 @@ mod tests {
         drop(rx);
         closed.await;
         assert_eq!(tx.send("a").await, Err(Closed));
+    }
+
+    #[tokio::test]
+    async fn a_batch_is_what_is_there_up_to_its_weight() {
+        let (sender, mut receiver) = queue(Capacity {
+            items: 8,
+            weight: 100,
+        });
+        for item in ["aaaa", "bb", "cc", "d"] {
+            sender.send(item).await.unwrap();
+        }
+        assert_eq!(receiver.take_batch(5), ["aaaa", "bb"]);
+        assert_eq!(receiver.take_batch(5), ["cc", "d"]);
+        assert!(receiver.take_batch(5).is_empty());
+        sender.send("e").await.unwrap();
+        assert_eq!(receiver.next().await, Some("e"));
+    }
+
+    #[tokio::test]
+    async fn a_batch_makes_room_for_who_waits() {
+        let (sender, mut receiver) = queue(SMALL);
+        sender.send("a").await.unwrap();
+        sender.send("b").await.unwrap();
+        let mut third = Box::pin(sender.send("c"));
+        assert!((&mut third).now_or_never().is_none());
+        assert_eq!(receiver.take_batch(10).len(), 2);
+        third.await.unwrap();
+        assert_eq!(receiver.try_next(), Some("c"));
     }
 }

@@ -46,6 +46,12 @@ impl StreamName {
         &*self.0 == "s"
     }
 
+    /// Its name as it is written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// The single thing this stream is.
     #[must_use]
     pub fn thing(&self) -> Thing {

@@ -6,17 +6,26 @@ use std::time::Duration;
 use bytes::{BufMut, BytesMut};
 
 use crate::protocol::encode::one_line;
+use crate::runtime::queue::Weigh as _;
 use crate::service::event::Event;
 use crate::session::event_log::StreamName;
 
 /// A comment that keeps proxies and dead connections honest.
 pub const KEEP_ALIVE: &[u8] = b": keepalive\n\n";
 
+/// What the fields of an event take beside its data, at most.
+const FRAME: usize = 80;
+
+/// Bytes that hold these events, so that a piece does not begin small and grow.
+pub fn room<'a>(events: impl Iterator<Item = &'a Event>) -> usize {
+    events.map(|event| event.weight() + FRAME).sum()
+}
+
 /// Appends one event. Ids are written only on a named stream.
 pub fn encode(event: &Event, stream: Option<&StreamName>, to: &mut BytesMut) {
     match event {
         Event::Message { seq, data } => {
-            to.reserve(data.len() + 64);
+            to.reserve(data.len() + FRAME);
             to.put_slice(b"event: message\n");
             if let (Some(seq), Some(stream)) = (seq, stream) {
                 id(stream, *seq, to);
@@ -45,7 +54,27 @@ pub fn encode_named(name: &str, data: &str, to: &mut BytesMut) {
 }
 
 fn id(stream: &StreamName, seq: u64, to: &mut BytesMut) {
-    put(to, format_args!("id: {stream}_{seq}\n"));
+    // On every event's way, so without the machinery of formatting.
+    to.put_slice(b"id: ");
+    to.put_slice(stream.as_str().as_bytes());
+    to.put_u8(b'_');
+    put_number(seq, to);
+    to.put_u8(b'\n');
+}
+
+fn put_number(mut number: u64, to: &mut BytesMut) {
+    const DIGITS_MAX: usize = 20;
+    let mut digits = [b'0'; DIGITS_MAX];
+    let mut start = DIGITS_MAX;
+    loop {
+        start -= 1;
+        digits[start] += u8::try_from(number % 10).unwrap_or(0);
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    to.put_slice(&digits[start..]);
 }
 
 fn put_retry(retry: Duration, to: &mut BytesMut) {
@@ -78,6 +107,26 @@ mod tests {
             "event: message\nid: s_3\ndata: {\"a\":1}\n\n"
         );
         assert_eq!(text(&event, None), "event: message\ndata: {\"a\":1}\n\n");
+    }
+
+    #[test]
+    fn numbers_are_written_as_they_are_spelled() {
+        for number in [0, 7, 10, 99, 100, 1_234_567_890, u64::MAX] {
+            let mut to = BytesMut::new();
+            put_number(number, &mut to);
+            assert_eq!(to, number.to_string().as_bytes());
+        }
+    }
+
+    #[test]
+    fn the_room_asked_for_is_enough() {
+        let event = Event::Message {
+            seq: Some(u64::MAX),
+            data: r#"{"a":1}"#.into(),
+        };
+        let mut to = BytesMut::new();
+        encode(&event, Some(&StreamName::random()), &mut to);
+        assert!(to.len() <= room([&event].into_iter()));
     }
 
     #[test]

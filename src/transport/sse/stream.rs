@@ -94,11 +94,10 @@ impl MessageBody for EventStream {
         match Pin::new(&mut this.events).poll_next(cx) {
             Poll::Ready(Some(event)) => {
                 let mut piece = BytesMut::new();
-                encoder::encode(&event, this.name.as_ref(), &mut piece);
-                while piece.len() < PIECE
-                    && let Some(event) = this.events.try_next()
-                {
-                    encoder::encode(&event, this.name.as_ref(), &mut piece);
+                let rest = this.events.take_batch(PIECE);
+                piece.reserve(encoder::room([&event].into_iter().chain(&rest)));
+                for event in [&event].into_iter().chain(&rest) {
+                    encoder::encode(event, this.name.as_ref(), &mut piece);
                 }
                 this.quiet = false;
                 Poll::Ready(Some(Ok(piece.freeze())))
