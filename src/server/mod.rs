@@ -47,7 +47,7 @@
 //! | share something between handlers | [`with()`] |
 //! | serve it | [`crate::Host`] |
 //!
-//! `examples/ticket_desk` is a small real server that uses most of it.
+//! `examples/ticket_desk.rs` is a small real server that uses most of it.
 //!
 //! # Questions, and running twice
 //! In the session era a question to the client is a request, and the handler waits. In the

@@ -1,4 +1,4 @@
-//! The example in `examples/ticket_desk`, as its owner and its clients see it.
+//! The example in `examples/ticket_desk.rs`, as its owner and its clients see it.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
