@@ -1,7 +1,6 @@
-//! A ticket desk over SQLite: a small real server that uses most of what the library has.
+//! A ticket desk over SQLite (`./tickets.db`): a small real server that uses most of the library.
 //!
-//! `cargo run --example ticket_desk` serves HTTP, `... -- stdio` serves a client that starts it;
-//! all other options are those of `switchboard`. Tickets are kept in `./tickets.db`.
+//! `cargo run --example ticket_desk` takes the command line of `switchboard`: HTTP, `stdio`, all.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
