@@ -117,14 +117,21 @@ fn draw_lines(x_label: &str, y_label: &str, lines: &[Line]) -> String {
             body,
             "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\" \
              stroke-linejoin=\"round\"/>\
-             <text x=\"{legend:.0}\" y=\"14\" text-anchor=\"end\"><tspan fill=\"{colour}\">■</tspan> {}</text>",
+             <rect x=\"{:.0}\" y=\"4\" width=\"11\" height=\"11\" rx=\"2\" fill=\"{colour}\"/>\
+             <text x=\"{legend:.0}\" y=\"14\" text-anchor=\"end\">{}</text>",
             path.trim_end(),
+            legend - text_width(&line.label) - 18.0,
             escape(&line.label),
         )
         .expect(WRITING);
-        legend -= f64::from(u32::try_from(line.label.len()).unwrap_or(0)) * 7.5 + 40.0;
+        legend -= text_width(&line.label) + 40.0;
     }
     svg(HEIGHT, &body)
+}
+
+/// About as wide as a text is drawn.
+fn text_width(text: &str) -> f64 {
+    f64::from(u32::try_from(text.chars().count()).unwrap_or(0)) * 7.5
 }
 
 fn svg(height: f64, body: &str) -> String {
