@@ -213,7 +213,7 @@ impl Builder {
         let first = Box::pin(probe::connect(
             parts(start()?),
             self.speak,
-            Silence::MeansSession,
+            Silence::NeedsAnotherStart,
         ))
         .await;
         match first {

@@ -52,7 +52,7 @@ pub(super) struct Inner {
     /// The result of `initialize` or `server/discover`.
     pub(super) server: Option<RawJson>,
     /// Which arguments each tool wants repeated as headers, once the tools were listed.
-    pub(super) annotated: Mutex<HashMap<String, HeaderParams>>,
+    pub(super) annotated: Mutex<Option<HashMap<String, HeaderParams>>>,
     next_id: AtomicI64,
     /// Cancellations on their way.
     farewells: TaskTracker,

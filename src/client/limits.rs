@@ -12,11 +12,11 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 10 MiB, which is also what a server of ours sends at most, and a million members: long
-    /// lists of data are what tools are for, and one client holds few of them.
+    /// 16 MiB: a server of ours sends results of 10 MiB at most, and other clients take as much. A
+    /// million members: long lists of data are what tools are for, and one client holds few of them.
     fn default() -> Self {
         Self {
-            message: 10 * 1024 * 1024,
+            message: 16 * 1024 * 1024,
             json: prescan::Limits {
                 members: 1_000_000,
                 ..prescan::Limits::default()

@@ -131,7 +131,26 @@ impl Inner {
         *self
             .annotated
             .lock()
-            .unwrap_or_else(PoisonError::into_inner) = annotated;
+            .unwrap_or_else(PoisonError::into_inner) = Some(annotated);
+    }
+
+    /// Lists the tools before the first call that may have arguments to repeat: whoever stands
+    /// between us and the server decides by those headers. Without a list there are none.
+    pub(super) async fn list_before_calling(self: &Arc<Self>) {
+        let is_listed = {
+            let annotated = self.annotated.lock();
+            annotated.unwrap_or_else(PoisonError::into_inner).is_some()
+        };
+        if is_listed {
+            return;
+        }
+        if let Err(error) = self.pages("tools/list", "tools").await {
+            tracing::debug!(%error, "tools could not be listed before a call");
+        }
+        self.annotated
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert_default();
     }
 
     /// The headers that repeat arguments of a call, as far as the tool is known.
@@ -151,7 +170,7 @@ impl Inner {
             .annotated
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let Some(params) = annotated.get(&call.name) else {
+        let Some(params) = annotated.as_ref().and_then(|tools| tools.get(&call.name)) else {
             return Vec::new();
         };
         params

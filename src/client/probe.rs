@@ -29,9 +29,10 @@ const PROBE: Duration = Duration::from_secs(5);
 pub(super) enum Silence {
     /// Nothing: it may be unreachable.
     IsNoAnswer,
-    /// It is of the session era: some of those leave or stay silent when asked anything before the
-    /// handshake.
+    /// It is of the session era: some of those say nothing when asked anything before the handshake.
     MeansSession,
+    /// The same, and it may have left: it has to be started again.
+    NeedsAnotherStart,
 }
 
 /// What a server's answer to `server/discover` says.
@@ -39,6 +40,8 @@ pub(super) enum Silence {
 enum Verdict {
     Stateless(RawJson),
     Session,
+    /// It refused the version it names as one of its own: once more, then.
+    Again(ClientError),
 }
 
 /// Connects. The flag beside an error says that the server should be started again, for a
@@ -61,6 +64,7 @@ pub(super) async fn connect(
         Speak::Era(Era::Stateless) => Ok(stateless(parts, ProtocolVersion::NEWEST, None)),
         Speak::Version(version) => Ok(stateless(parts, version, None)),
         Speak::Newest => match ask(&parts, silence).await? {
+            Verdict::Again(error) => Err((error, false)),
             Verdict::Stateless(server) => {
                 Ok(stateless(parts, ProtocolVersion::NEWEST, Some(server)))
             }
@@ -81,15 +85,26 @@ fn stateless(parts: Parts, version: ProtocolVersion, server: Option<RawJson>) ->
     Client::connected(parts, speaking, server, 2)
 }
 
-/// Asks which revisions the server speaks.
+/// Asks which revisions the server speaks; once more if it wants that.
 async fn ask(parts: &Parts, silence: Silence) -> Result<Verdict, (ClientError, bool)> {
+    match ask_once(parts, silence, 0).await? {
+        Verdict::Again(_) => ask_once(parts, silence, 1).await,
+        verdict => Ok(verdict),
+    }
+}
+
+async fn ask_once(
+    parts: &Parts,
+    silence: Silence,
+    id: i64,
+) -> Result<Verdict, (ClientError, bool)> {
     let speaking = Speaking {
         version: ProtocolVersion::NEWEST,
         session: None,
         agreed: true,
     };
     let request = Request::new("server/discover", &json!({}));
-    let id = RequestId::Number(1);
+    let id = RequestId::Number(id);
     let outgoing = Outgoing {
         id: &id,
         method: &request.method,
@@ -97,16 +112,17 @@ async fn ask(parts: &Parts, silence: Silence) -> Result<Verdict, (ClientError, b
         headers: request.headers(),
     };
     let limit = match silence {
-        Silence::MeansSession => PROBE.min(parts.timeout),
+        Silence::MeansSession | Silence::NeedsAnotherStart => PROBE.min(parts.timeout),
         Silence::IsNoAnswer => parts.timeout,
     };
     let answered = tokio::time::timeout(limit, exchange(parts, &speaking, outgoing)).await;
     match (answered, silence) {
         (Err(_), Silence::IsNoAnswer) => Err((ClientError::TimedOut(limit), false)),
-        (Err(_), Silence::MeansSession) => Err((ClientError::TimedOut(limit), true)),
+        (Err(_), Silence::MeansSession) => Ok(Verdict::Session),
+        (Err(_), Silence::NeedsAnotherStart) => Err((ClientError::TimedOut(limit), true)),
         (
             Ok(Err(error @ (ClientError::OutcomeUnknown { .. } | ClientError::Closed(_)))),
-            Silence::MeansSession,
+            Silence::NeedsAnotherStart,
         ) => Err((error, true)),
         (Ok(Err(error)), _) => verdict(Err(error), silence).map_err(|error| (error, false)),
         (Ok(Ok(exchanged)), _) => {
@@ -122,26 +138,24 @@ fn verdict(answer: Result<RawJson, ClientError>, silence: Silence) -> Result<Ver
     struct Discovered {
         supported_versions: Vec<String>,
     }
-    let by_pipe = silence == Silence::MeansSession;
+    let by_pipe = silence != Silence::IsNoAnswer;
     match answer {
         Ok(result) => match result.decode::<Discovered>() {
             Ok(found) => match era_of(&found.supported_versions)? {
                 Era::Stateless => Ok(Verdict::Stateless(result)),
                 Era::Session => Ok(Verdict::Session),
             },
-            Err(_) if by_pipe => Ok(Verdict::Session),
-            Err(_) => {
-                let what = "`server/discover` was answered without `supportedVersions`";
-                Err(ClientError::Protocol(what.to_owned()))
-            }
+            // Some old servers say `{}` to whatever they do not know.
+            Err(_) => Ok(Verdict::Session),
         },
         Err(ClientError::Answered { error, status }) => {
             match (ErrorCode(error.code), supported(&error)) {
                 (ErrorCode::UNSUPPORTED_PROTOCOL_VERSION, Some(versions)) => {
                     match era_of(&versions)? {
                         Era::Session => Ok(Verdict::Session),
-                        // It names the very version it refuses.
-                        Era::Stateless => Err(ClientError::Answered { error, status }),
+                        Era::Stateless => {
+                            Ok(Verdict::Again(ClientError::Answered { error, status }))
+                        }
                     }
                 }
                 (ErrorCode::HEADER_MISMATCH | ErrorCode::MISSING_CLIENT_CAPABILITY, _) => {
@@ -280,6 +294,7 @@ mod tests {
         match verdict(answer, silence) {
             Ok(Verdict::Stateless(_)) => "stateless",
             Ok(Verdict::Session) => "session",
+            Ok(Verdict::Again(_)) => "again",
             Err(_) => "no verdict",
         }
     }
@@ -294,7 +309,7 @@ mod tests {
             (Err(answered(-32601, Null, Some(404))), "session"),
             (Err(answered(-32000, Null, Some(400))), "session"),
             (Err(answered(-32022, old, Some(400))), "session"),
-            (Err(answered(-32022, both, Some(400))), "no verdict"),
+            (Err(answered(-32022, both, Some(400))), "again"),
             (Err(answered(-32020, Null, Some(400))), "no verdict"),
             (Err(answered(-32021, Null, Some(400))), "no verdict"),
             (Err(answered(-32603, Null, Some(503))), "no verdict"),
@@ -318,7 +333,7 @@ mod tests {
                 Ok(json!({"supportedVersions": ["2031-01-01"]})),
                 "no verdict",
             ),
-            (Ok(json!({})), "no verdict"),
+            (Ok(json!({})), "session"),
         ] {
             let shown = format!("{answer:?}");
             let answer = answer.map(|value| RawJson::of(&value));

@@ -83,25 +83,25 @@ impl Inner {
     }
 
     /// One round. A call whose argument headers the server misses is made again once, with the
-    /// headers that its list of tools asks for: such a refusal comes before anything has run.
+    /// headers that its list of tools then asks for: such a refusal comes before anything has run.
     async fn round(
         self: &Arc<Self>,
         request: &Request,
         more: &[String],
     ) -> Result<RawJson, ClientError> {
+        let has_headers =
+            matches!(self.parts.wire, Wire::Http(_)) && request.method == "tools/call";
+        if has_headers {
+            Box::pin(self.list_before_calling()).await;
+        }
         let headers = self.headers_of(request);
-        let had = headers.len();
-        let first = self.once(request, more, headers).await;
-        let missed = |error: &ClientError| {
-            matches!(self.parts.wire, Wire::Http(_))
-                && request.method == "tools/call"
-                && error.code() == Some(ErrorCode::HEADER_MISMATCH.0)
-        };
-        match first {
-            Err(error) if missed(&error) => {
+        let sent = headers.clone();
+        match self.once(request, more, headers).await {
+            Err(error) if has_headers && error.code() == Some(ErrorCode::HEADER_MISMATCH.0) => {
+                // The list may have changed since.
                 Box::pin(self.pages("tools/list", "tools")).await?;
                 let headers = self.headers_of(request);
-                if headers.len() == had {
+                if headers == sent {
                     return Err(error);
                 }
                 self.once(request, more, headers).await

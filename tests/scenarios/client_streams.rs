@@ -206,29 +206,32 @@ async fn redirects_are_not_followed() {
     assert!(elsewhere.heard(|_| true).is_empty());
 }
 
-/// 2026-07-28 basic/transports, custom headers: after a mismatch, look at the list and try again.
+/// 2026-07-28 basic/transports, custom headers: after a mismatch the list is looked at again.
 #[tokio::test]
-async fn argument_headers_are_learned_from_the_list_when_they_are_missed() {
-    let server = Scripted::start(|request| {
+async fn argument_headers_follow_the_list_of_tools() {
+    let listed = AtomicUsize::new(0);
+    let server = Scripted::start(move |request| {
         let id = &request.message["id"];
         match request.method() {
-            "tools/list" => Script::Json(
-                200,
-                json!({"jsonrpc": "2.0", "id": id, "result": {
-                "resultType": "complete", "tools": [
-                    {"name": "t", "inputSchema": {"type": "object", "properties": {
-                        "region": {"type": "string", "x-mcp-header": "Region"}}}},
-                    {"name": "bad", "inputSchema": {"type": "object", "properties": {
-                        "a": {"type": "number", "x-mcp-header": "A"}}}}]}}),
-            ),
+            "tools/list" => {
+                let region = match listed.fetch_add(1, Ordering::SeqCst) {
+                    0 => json!({"type": "string"}),
+                    _ => json!({"type": "string", "x-mcp-header": "Region"}),
+                };
+                let bad = json!({"type": "number", "x-mcp-header": "A"});
+                let tools = json!([
+                    {"name": "t", "inputSchema": {"properties": {"region": region}}},
+                    {"name": "bad", "inputSchema": {"properties": {"a": bad}}}]);
+                let result = json!({"resultType": "complete", "tools": tools});
+                Script::Json(200, json!({"jsonrpc": "2.0", "id": id, "result": result}))
+            }
             _ if request.header("mcp-param-region") == Some("=?base64?w6k=?=") => {
                 Script::Json(200, said(id, "found"))
             }
-            _ => Script::Json(
-                400,
-                json!({"jsonrpc": "2.0", "id": id,
-                "error": {"code": -32020, "message": "header missing"}}),
-            ),
+            _ => {
+                let error = json!({"code": -32020, "message": "header missing"});
+                Script::Json(400, json!({"jsonrpc": "2.0", "id": id, "error": error}))
+            }
         }
     })
     .await;
@@ -254,6 +257,9 @@ async fn a_server_that_asks_forever_is_left() {
     let rounds = Arc::new(AtomicUsize::new(0));
     let counted = rounds.clone();
     let server = Scripted::start(move |request| {
+        if request.method() != "tools/call" {
+            return Script::Bare(404);
+        }
         let round = counted.fetch_add(1, Ordering::SeqCst);
         let ask = json!({"method": "elicitation/create", "params": {"message": "?"}});
         Script::Json(
