@@ -29,9 +29,11 @@ impl Arguments {
         !self.arg.is_empty()
     }
 
-    /// The arguments object.
-    pub(super) fn read(&self, schema: Option<&Value>) -> Result<RawJson, String> {
+    /// The arguments, if they were given whole. Read before anything else is done: reading waits,
+    /// and what is wrong should be said before a server is asked.
+    pub(super) fn whole(&self) -> Result<Option<RawJson>, String> {
         match self.json.as_deref() {
+            None => Ok(None),
             Some("-") => {
                 let mut text = String::new();
                 std::io::stdin()
@@ -39,14 +41,14 @@ impl Arguments {
                     .take(INPUT_MAX)
                     .read_to_string(&mut text)
                     .map_err(|error| format!("standard input cannot be read: {error}"))?;
-                object(text)
+                object(text).map(Some)
             }
-            Some(text) => object(text.to_owned()),
-            None => self.pairs(schema).map(|object| RawJson::of(&object)),
+            Some(text) => object(text.to_owned()).map(Some),
         }
     }
 
-    fn pairs(&self, schema: Option<&Value>) -> Result<Map<String, Value>, String> {
+    /// The arguments that were given one by one.
+    pub(super) fn pairs(&self, schema: Option<&Value>) -> Result<Map<String, Value>, String> {
         let mut object = Map::new();
         for (key, text) in &self.arg {
             let schema = schema.and_then(|schema| schema["properties"].get(key));
@@ -146,7 +148,7 @@ mod tests {
             arg: typed.iter().map(|text| pair(text).unwrap()).collect(),
             json: None,
         };
-        arguments.read(schema).map(|object| object.to_value())
+        arguments.pairs(schema).map(Value::Object)
     }
 
     #[test]

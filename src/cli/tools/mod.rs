@@ -22,6 +22,7 @@ use crate::client::{Client, ClientError, Request};
 use crate::protocol::encode;
 use crate::protocol::raw::RawJson;
 use crate::runtime::tasks::Tasks;
+use crate::telemetry::tracing as log;
 use arguments::Arguments;
 use connect::Target;
 use notices::Notices;
@@ -82,6 +83,9 @@ pub(super) fn run(command: &Command) -> u8 {
             return FAILED;
         }
     };
+    // What a server does wrong and can be lived with is said there. Nobody else logs before this.
+    let filter = "warn".parse().unwrap_or_default();
+    let _installed = log::install(log::LogFormat::Text, &filter);
     let tasks = Tasks::on(runtime.handle().clone());
     match runtime.block_on(command.run(tasks)) {
         Ok(code) => code,
@@ -99,6 +103,10 @@ pub(super) fn run(command: &Command) -> u8 {
 impl Command {
     async fn run(&self, tasks: Tasks) -> Result<u8, Failure> {
         let (Self::Ls { target } | Self::Call { target, .. }) = self;
+        let whole = match self {
+            Self::Ls { .. } => None,
+            Self::Call { arguments, .. } => arguments.whole().map_err(Failure::Usage)?,
+        };
         let notices = Notices::new(std::io::stderr().is_terminal());
         let builder = target.builder(tasks, notices.clone())?;
         let client =
@@ -108,7 +116,13 @@ impl Command {
                 Self::Ls { .. } => list(&client, target.output).await,
                 Self::Call {
                     name, arguments, ..
-                } => Box::pin(call(&client, name, arguments, target.output, &notices)).await,
+                } => {
+                    let arguments = match &whole {
+                        Some(whole) => whole.clone(),
+                        None => one_by_one(&client, name, arguments).await?,
+                    };
+                    Box::pin(call(&client, name, &arguments, target.output, &notices)).await
+                }
             }
         })
         .await;
@@ -136,17 +150,11 @@ async fn list(client: &Client, output: Output) -> Result<u8, Failure> {
 async fn call(
     client: &Client,
     name: &str,
-    arguments: &Arguments,
+    arguments: &RawJson,
     output: Output,
     notices: &Notices,
 ) -> Result<u8, Failure> {
-    let schema = if arguments.need_a_schema() {
-        schema_of(client, name).await?
-    } else {
-        None
-    };
-    let arguments = arguments.read(schema.as_ref()).map_err(Failure::Usage)?;
-    let request = Request::call(name, Some(&arguments));
+    let request = Request::call(name, Some(arguments));
     let result = Box::pin(client.request(request)).await?;
     notices.clear();
     let is_error = result.to_value()["isError"] == true;
@@ -165,6 +173,21 @@ async fn call(
         }
     };
     Ok(if is_error { FAILED } else { code })
+}
+
+/// Arguments given one by one, read as the tool's schema has them.
+async fn one_by_one(
+    client: &Client,
+    name: &str,
+    arguments: &Arguments,
+) -> Result<RawJson, Failure> {
+    let schema = if arguments.need_a_schema() {
+        schema_of(client, name).await?
+    } else {
+        None
+    };
+    let object = arguments.pairs(schema.as_ref()).map_err(Failure::Usage)?;
+    Ok(RawJson::of(&object))
 }
 
 /// The input schema of a tool, if it is listed. Unlisted tools may exist all the same.
