@@ -279,7 +279,8 @@ impl TestClient {
 
     /// Asks to hear of changes. In the session era lists are announced anyway, and resources are
     /// subscribed to; in the stateless era this is a listen request, and it is being served when
-    /// this returns.
+    /// this returns. A subscription of the session era takes effect a moment after its answer: wait
+    /// for [`crate::server::Handle::is_watched`] before changing the resource.
     ///
     /// # Errors
     /// [`ClientError`].

@@ -14,7 +14,7 @@ use switchboard::server::{
 };
 use switchboard::testing::{self, ERAS};
 
-use crate::world::SESSION_ERA;
+use crate::world::{SESSION_ERA, eventually};
 
 #[derive(Deserialize, schemars::JsonSchema)]
 struct Say {
@@ -124,6 +124,10 @@ async fn changes_are_heard_in_each_era() {
             ..SubscriptionFilter::default()
         };
         client.listen(filter).await.unwrap();
+        eventually("the resource is watched", async || {
+            server.handle().is_watched("desk:note").then_some(())
+        })
+        .await;
         server.handle().resource_updated("desk:note");
         let updated = client
             .heard("notifications/resources/updated")
