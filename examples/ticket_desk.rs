@@ -29,8 +29,8 @@ impl Database {
                  severity TEXT NOT NULL, closed TEXT);
              CREATE TABLE IF NOT EXISTS admins (principal TEXT PRIMARY KEY);",
         )?;
-        let mut admins = db.prepare("SELECT principal FROM admins")?;
-        let admins = admins
+        let admins = db
+            .prepare("SELECT principal FROM admins")?
             .query_map([], |row| row.get(0))?
             .collect::<SqlResult<_>>()?;
         Ok((Self(Arc::new(Mutex::new(db))), admins))
@@ -45,7 +45,7 @@ impl Database {
         let db = self.0.clone();
         let work = move || -> SqlResult<Vec<Ticket>> {
             let db = db.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut statement = db.prepare_cached(sql)?;
+            let mut statement = db.prepare(sql)?;
             let rows = statement.query_map(rusqlite::params_from_iter(with), |row| {
                 Ok(Ticket {
                     id: row.get("id")?,
