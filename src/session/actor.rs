@@ -17,14 +17,13 @@ use super::checkpoint;
 use super::event_log::{EventId, LogWriter, StreamName};
 use super::handle::SessionHandle;
 use super::messages::{
-    Answer, AnswerQuestion, Attach, Claimed, Died, End, GiveUpQuestion, KeepWatch, MakeChange,
-    OpenQuestion, StreamEnded, Written,
+    Answer, AnswerQuestion, Attach, Claimed, Died, End, GiveUpQuestion, MakeChange, OpenQuestion,
+    StreamEnded, Written,
 };
 use super::record::Changing;
 use super::standing_stream::StandingStream;
 use super::state::{Attempt, Effect, QuestionNumber, State, Ticket};
 use crate::runtime::tasks::TaskKind;
-use crate::service::changes::Watch;
 use crate::service::event::EventSender;
 use crate::store::{self, CasOutcome, ClaimOutcome, Epoch, Ownership, StoreError, Version};
 
@@ -42,9 +41,6 @@ pub struct Session {
     attaching: Vec<(Attempt, Attaching)>,
     /// Ends the task of the standing stream when replaced or dropped.
     standing: Option<DropGuard>,
-    /// What changed while no standing stream is open: at most one for each subscription, and the
-    /// one that the last stream gave back.
-    watches: Vec<Watch>,
     questions: Vec<(QuestionNumber, oneshot::Sender<Answer>)>,
     changes: Vec<(Ticket, oneshot::Sender<Result<(), StoreError>>)>,
     notice: DeathNotice,
@@ -109,7 +105,6 @@ impl Session {
                 version,
                 attaching: Vec::new(),
                 standing: None,
-                watches: Vec::new(),
                 questions: Vec::new(),
                 changes: Vec::new(),
             }
@@ -188,7 +183,6 @@ impl Session {
             log,
             connection,
             after,
-            watches: std::mem::take(&mut self.watches),
             seen: self.handle.changing().seen,
             stop,
         };
@@ -296,21 +290,11 @@ impl Handler<StreamEnded> for Session {
         // One that was replaced has nothing to give back: its successor watches for itself.
         if self.state.stream_ended(message.epoch) {
             self.standing = None;
-            if !self.state.changing().subscriptions.is_empty() {
-                self.watches.extend(message.watch);
+            if let Some(watch) = message.watch
+                && !self.state.changing().subscriptions.is_empty()
+            {
+                self.handle.keep_watch(watch);
             }
-        }
-    }
-}
-
-impl Handler<KeepWatch> for Session {
-    type Result = ();
-
-    fn handle(&mut self, KeepWatch(watch): KeepWatch, _: &mut Context<Self>) {
-        // An open standing stream watches for itself.
-        let subscriptions = self.state.changing().subscriptions.len();
-        if self.standing.is_none() && self.watches.len() <= subscriptions {
-            self.watches.push(watch);
         }
     }
 }

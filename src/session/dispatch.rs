@@ -132,9 +132,10 @@ async fn subscribe(session: SessionHandle, params: Params) -> Result<Reply, Serv
     if watch.honoured().is_empty() {
         return Err(ServiceError::ResourceNotFound { uri });
     }
-    session.change(Change::Subscribe(uri)).await?;
-    // Kept until a standing stream watches for itself, so that nothing falls in between.
+    // Kept before the standing stream hears of the change and watches for itself, so that nothing
+    // falls in between.
     session.keep_watch(watch);
+    session.change(Change::Subscribe(uri)).await?;
     Ok(empty())
 }
 

@@ -16,9 +16,7 @@ use super::call_stream::CallStream;
 use super::event_log::{EventId, LogWriter, StreamName};
 use super::id::SessionId;
 use super::in_flight::{InFlight, NotEntered};
-use super::messages::{
-    Answer, AnswerQuestion, Attach, GiveUpQuestion, KeepWatch, MakeChange, OpenQuestion,
-};
+use super::messages::{Answer, AnswerQuestion, Attach, GiveUpQuestion, MakeChange, OpenQuestion};
 use super::record::{Change, Changing, Negotiated};
 use super::sessions::Shared;
 use super::state::QuestionNumber;
@@ -26,6 +24,7 @@ use crate::protocol::client_request::ClientRequestKind;
 use crate::protocol::jsonrpc::{RequestId, Response};
 use crate::protocol::logging::LogLevel;
 use crate::protocol::raw::RawJson;
+use crate::protocol::subscription::FILTER_URIS_MAX;
 use crate::runtime::clock::Timestamp;
 use crate::service::changes::Watch;
 use crate::service::event::{self, Event, EventReceiver, EventSender};
@@ -62,6 +61,8 @@ pub(super) struct Inner {
     pub(super) changed: Notify,
     pub(super) slot: Slot,
     streams: Mutex<Vec<Arc<CallStream>>>,
+    /// What was watched before the standing stream watches it.
+    watches: Mutex<Vec<Watch>>,
     /// When this session's actor died lately; the registry gives up on one that keeps dying.
     pub(super) deaths: Mutex<Vec<Timestamp>>,
 }
@@ -198,6 +199,7 @@ impl SessionHandle {
             changed: Notify::new(),
             slot: Slot::default(),
             streams: Mutex::new(Vec::new()),
+            watches: Mutex::new(Vec::new()),
             deaths: Mutex::new(Vec::new()),
             id,
             negotiated,
@@ -322,12 +324,27 @@ impl SessionHandle {
         .unwrap_or(false)
     }
 
-    /// Keeps what a fresh subscription watches until a standing stream tells it.
+    /// Keeps a watch until a standing stream watches the same and tells what it gathered.
     pub(super) fn keep_watch(&self, watch: Watch) {
-        if let Some(addr) = self.0.slot.get() {
-            // Dropped by a full or closed mailbox, the standing stream still watches from its start.
-            drop(addr.try_send(KeepWatch(watch)));
+        let mut watches = self
+            .0
+            .watches
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        // One for each subscription, and the one that the last stream gave back.
+        if watches.len() <= FILTER_URIS_MAX {
+            watches.push(watch);
         }
+    }
+
+    /// What was kept since this was last asked.
+    pub(super) fn kept_watches(&self) -> Vec<Watch> {
+        let mut watches = self
+            .0
+            .watches
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut watches)
     }
 
     /// Changes state; returns when the change is in the store.

@@ -51,11 +51,6 @@ pub(super) struct StreamEnded {
     pub(super) watch: Option<Watch>,
 }
 
-/// From a subscription: what it watches, until a standing stream does.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub(super) struct KeepWatch(pub(super) Watch);
-
 /// From a call: the client will be asked something. `None`: too many questions are open.
 #[derive(Debug, Message)]
 #[rtype(result = "Option<(QuestionNumber, oneshot::Receiver<Answer>)>")]

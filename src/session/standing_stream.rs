@@ -30,8 +30,6 @@ pub(super) struct StandingStream {
     pub(super) log: Option<LogWriter>,
     pub(super) connection: EventSender,
     pub(super) after: Option<EventId>,
-    /// Changes gathered since the last standing stream ended.
-    pub(super) watches: Vec<Watch>,
     /// The lists as the client last heard of them. Kept here because what the session remembers
     /// lags behind: it is written first.
     pub(super) seen: CatalogDigest,
@@ -108,9 +106,10 @@ impl StandingStream {
     async fn watch_anew(&mut self, watch: &mut Option<Watch>) -> Result<(), Ended> {
         // The new watch is made before the old one goes, so that nothing falls between them.
         let fresh = self.watch_all().await;
-        self.watches.extend(watch.take());
+        let mut older = self.handle.kept_watches();
+        older.extend(watch.take());
         *watch = fresh;
-        self.tell_gathered().await?;
+        self.tell_gathered(older).await?;
         self.tell_catalog_changes().await
     }
 
@@ -135,8 +134,8 @@ impl StandingStream {
     }
 
     /// Tells what older watches have gathered, each change once, and lets them go.
-    async fn tell_gathered(&mut self) -> Result<(), Ended> {
-        let gathered = std::mem::take(&mut self.watches)
+    async fn tell_gathered(&mut self, older: Vec<Watch>) -> Result<(), Ended> {
+        let gathered = older
             .iter()
             .filter_map(|watch| watch.changed().now_or_never())
             .flatten()

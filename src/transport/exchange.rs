@@ -68,6 +68,8 @@ pub async fn run<T, L: Line>(
 where
     T: Send + 'static,
 {
+    // A call that waits on this worker is waited for when stopping, like one that has moved.
+    let tracked = tasks.track();
     let mut call = tasks.inside(call);
     let mut ended = None;
     // Most calls end at once: they need no timer.
@@ -78,8 +80,6 @@ where
         ended = Some(outcome);
     }
     let mut stream = None;
-    // A call that waits on this worker is waited for when stopping, like one that has moved.
-    let tracked = ended.is_none().then(|| tasks.track());
     if ended.is_none() {
         tokio::select! {
             biased;
