@@ -1,6 +1,6 @@
 //! Pages in browsers: nothing for anybody by default, everything they need for those configured.
 
-use reqwest::{Client, Method};
+use reqwest::Method;
 use serde_json::json;
 
 use crate::world::client::post;
@@ -10,7 +10,7 @@ const PAGE: &str = "https://app.example";
 const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"c","version":"1"}}}"#;
 
 async fn preflight(server: &Switchboard, origin: &str, headers: &str) -> Answer {
-    let request = Client::new()
+    let request = crate::world::http_client()
         .request(Method::OPTIONS, server.url("/mcp"))
         .header("origin", origin)
         .header("access-control-request-method", "POST")
@@ -19,7 +19,7 @@ async fn preflight(server: &Switchboard, origin: &str, headers: &str) -> Answer 
 }
 
 async fn handshake(server: &Switchboard, origin: Option<&str>) -> Answer {
-    let mut request = post(&Client::new(), &server.url("/mcp")).body(INITIALIZE);
+    let mut request = post(&crate::world::http_client(), &server.url("/mcp")).body(INITIALIZE);
     if let Some(origin) = origin {
         request = request.header("origin", origin);
     }
@@ -104,7 +104,8 @@ async fn an_allowed_page_can_read_answers_refusals_and_streams() {
     let server = server_for_a_page().await;
     let opened = handshake(&server, Some(PAGE)).await;
     let refused = {
-        let request = post(&Client::new(), &server.url("/mcp")).header("origin", PAGE);
+        let request =
+            post(&crate::world::http_client(), &server.url("/mcp")).header("origin", PAGE);
         Answer::read(request.body("[]").send().await.unwrap()).await
     };
     assert_eq!((opened.status, refused.status), (200, 400));
@@ -126,7 +127,7 @@ async fn an_allowed_page_can_read_answers_refusals_and_streams() {
         // Credentials are not asked for, so no page may send any.
         assert_eq!(answer.header("access-control-allow-credentials"), "");
     }
-    let stream = Client::new()
+    let stream = crate::world::http_client()
         .get(server.url("/mcp"))
         .header("accept", "text/event-stream")
         .header("origin", PAGE)

@@ -86,7 +86,7 @@ async fn stopping_a_host_waits_for_its_calls() {
 
     let stopping = tokio::spawn(own.0.stop());
     eventually("nobody new is let in", || async {
-        let ready = reqwest::get(format!("http://{address}/ready")).await;
+        let ready = crate::world::get(format!("http://{address}/ready")).await;
         let refused = ready.is_ok_and(|answer| answer.status() == 503);
         refused.then_some(())
     })

@@ -5,7 +5,7 @@
 //!
 //! Spec: 2026-07-28 basic/versioning, basic/transports/streamable-http; 2025-11-25 basic/lifecycle.
 
-use reqwest::{Client, Method};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::world::client::post;
@@ -60,7 +60,7 @@ impl Posted {
     async fn to(&self, server: &Switchboard, session: Option<&Session>) -> Answer {
         let Self { row, header, body } = self;
         println!("-> {row} under {header:?}: {body}");
-        let mut request = post(&Client::new(), &server.url("/mcp"));
+        let mut request = post(&crate::world::http_client(), &server.url("/mcp"));
         if let Some(header) = header {
             request = request.header("mcp-protocol-version", *header);
         }
@@ -397,7 +397,7 @@ async fn each_era_has_its_http_methods() {
     let server = Switchboard::start().await;
     let session = server.session("2025-11-25").await;
     let send = async |method: Method, header: Option<&str>, session: Option<&Session>| {
-        let mut request = Client::new()
+        let mut request = crate::world::http_client()
             .request(method, server.url("/mcp"))
             .header("accept", "text/event-stream");
         if let Some(header) = header {
@@ -478,7 +478,7 @@ async fn what_is_no_message_is_refused_in_either_era() {
     ] {
         for header in [None, Some("2025-11-25"), Some("2026-07-28")] {
             println!("-> E21 under {header:?}: {body}");
-            let mut request = post(&Client::new(), &server.url("/mcp"));
+            let mut request = post(&crate::world::http_client(), &server.url("/mcp"));
             if let Some(header) = header {
                 request = request.header("mcp-protocol-version", header);
             }

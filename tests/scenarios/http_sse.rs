@@ -195,7 +195,7 @@ async fn a_session_of_http_sse_is_not_found_over_streamable_http() {
 async fn a_foreign_page_can_neither_open_nor_post_over_http_sse() {
     let server = Switchboard::start().await;
     let (client, _) = HttpSse::open(&server, VERSION, json!({})).await;
-    let http = reqwest::Client::new();
+    let http = crate::world::http_client();
 
     let open = http
         .get(server.url("/sse"))

@@ -57,7 +57,7 @@ async fn one_session_too_many_is_told_to_come_back() {
         .start()
         .await;
     let only = server.session("2025-11-25").await;
-    let http = reqwest::Client::new();
+    let http = crate::world::http_client();
     let url = server.url("/mcp");
     let open = || Session::initialize(&http, &url, "2025-11-25", json!({}));
 
@@ -76,7 +76,7 @@ async fn one_session_too_many_is_told_to_come_back() {
             .await,
         1.0
     );
-    let ready = reqwest::get(server.url("/ready")).await.unwrap();
+    let ready = crate::world::get(server.url("/ready")).await.unwrap();
     assert_eq!(ready.status(), 503);
     // Who is here is served, and so is who needs no session.
     assert_eq!(
@@ -215,7 +215,7 @@ async fn a_call_that_takes_too_long_ends_with_its_reason() {
 async fn a_client_cannot_make_us_keep_more_than_a_little_about_it() {
     let server = Switchboard::start().await;
     let url = server.url("/mcp");
-    let http = reqwest::Client::new();
+    let http = crate::world::http_client();
     let bulky = json!({"experimental": {"x": {"y": "z".repeat(20_000)}}});
 
     let refused = Session::initialize(&http, &url, "2025-11-25", bulky).await;
@@ -241,7 +241,7 @@ async fn sessions_that_left_the_process_count_too() {
         (server.metric("mcp_active_sessions").await == 0.0).then_some(())
     })
     .await;
-    let http = reqwest::Client::new();
+    let http = crate::world::http_client();
 
     let refused = Session::initialize(&http, &server.url("/mcp"), "2025-11-25", json!({})).await;
 

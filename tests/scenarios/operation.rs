@@ -13,7 +13,7 @@ use crate::world::server::binary;
 use crate::world::{Answer, Switchboard, within};
 
 async fn get(url: String) -> Answer {
-    Answer::read(reqwest::get(url).await.expect("it is answered")).await
+    Answer::read(crate::world::get(url).await.expect("it is answered")).await
 }
 
 /// Ours: an orchestrator asks these, and a cache must not answer for us.
@@ -137,7 +137,7 @@ async fn operators_can_have_a_listener_of_their_own() {
         assert_eq!(get(format!("{admin}{path}")).await.status, 200, "{path}");
         assert_eq!(get(format!("{main}{path}")).await.status, 404, "{path}");
     }
-    let answer = reqwest::Client::new()
+    let answer = crate::world::http_client()
         .post(format!("{admin}/mcp"))
         .send()
         .await

@@ -114,7 +114,7 @@ impl Row {
 }
 
 async fn refused(server: &Switchboard) -> Vec<f64> {
-    let text = reqwest::get(server.url("/metrics")).await.unwrap();
+    let text = crate::world::get(server.url("/metrics")).await.unwrap();
     let text = text.text().await.unwrap();
     let count = |reason: &&str| {
         let line = format!("mcp_refused_total{{reason=\"{reason}\"}} ");

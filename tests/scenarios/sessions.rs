@@ -15,13 +15,13 @@ fn ping() -> Value {
 }
 
 async fn try_to_open(server: &Switchboard) -> Answer {
-    let http = reqwest::Client::new();
+    let http = crate::world::http_client();
     Session::initialize(&http, &server.url("/mcp"), VERSION, json!({})).await
 }
 
 /// Posts a message with the headers every POST has, and those given.
 async fn post_with(server: &Switchboard, headers: &[(&str, &str)], message: &Value) -> Answer {
-    let http = reqwest::Client::new();
+    let http = crate::world::http_client();
     let mut request = post(&http, &server.url("/mcp")).body(message.to_string());
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -126,7 +126,7 @@ async fn a_message_without_its_session_is_refused() {
         let answer = post_with(&server, &[], &message).await;
         assert_eq!((answer.status, answer.code()), (400, -32600));
     }
-    let http = reqwest::Client::new();
+    let http = crate::world::http_client();
     for method in [reqwest::Method::GET, reqwest::Method::DELETE] {
         let request = http.request(method.clone(), server.url("/mcp"));
         let response = request.header("accept", "text/event-stream").send().await;

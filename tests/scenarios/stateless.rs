@@ -16,7 +16,7 @@ const CANCELLED: &str =
 /// A POST of `message` that repeats its version and nothing else.
 fn bare(server: &Switchboard, message: &Value) -> RequestBuilder {
     println!("-> {message}");
-    post(&Client::new(), &server.url("/mcp"))
+    post(&crate::world::http_client(), &server.url("/mcp"))
         .header("mcp-protocol-version", "2026-07-28")
         .body(message.to_string())
 }

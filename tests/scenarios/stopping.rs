@@ -29,14 +29,14 @@ async fn a_server_told_to_stop_finishes_what_runs_and_takes_nothing_new() {
             .is_some()
     );
     eventually("it is not ready any more", async || {
-        let ready = reqwest::get(server.url("/ready"))
+        let ready = crate::world::get(server.url("/ready"))
             .await
             .expect("it answers");
         (ready.status() == 503).then_some(())
     })
     .await;
     assert!(server.is_healthy().await, "it lives while something runs");
-    let http = reqwest::Client::new();
+    let http = crate::world::http_client();
     let refused = Session::initialize(&http, &server.url("/mcp"), VERSION, json!({})).await;
     assert_eq!((refused.status, refused.code()), (503, -32603));
     assert!(!refused.header("retry-after").is_empty());
@@ -180,7 +180,7 @@ async fn a_server_told_twice_to_stop_does_not_wait() {
     call.message().await;
     server.tell_to_stop().await;
     eventually("it is stopping", async || {
-        let ready = reqwest::get(server.url("/ready"))
+        let ready = crate::world::get(server.url("/ready"))
             .await
             .expect("it answers");
         (ready.status() == 503).then_some(())

@@ -40,7 +40,7 @@ async fn send(request: RequestBuilder) -> Response {
 impl Session {
     /// Shakes hands.
     pub async fn open(url: &str, version: &str, capabilities: Value) -> Self {
-        let http = Client::new();
+        let http = crate::world::http_client();
         let answer = Self::initialize(&http, url, version, capabilities).await;
         let result = answer.result();
         let session = Self {
@@ -78,7 +78,7 @@ impl Session {
     /// The same session as another connection pool sees it, at another URL if the server moved.
     pub fn elsewhere(&self, url: &str) -> Self {
         Self {
-            http: Client::new(),
+            http: crate::world::http_client(),
             url: url.to_owned(),
             id: self.id.clone(),
             version: self.version.clone(),
@@ -194,7 +194,7 @@ impl Stateless {
     /// A client that declares nothing.
     pub fn new(url: &str) -> Self {
         Self {
-            http: Client::new(),
+            http: crate::world::http_client(),
             url: url.to_owned(),
             capabilities: json!({}),
             next: AtomicI64::new(1),

@@ -20,7 +20,7 @@ pub struct HttpSse {
 impl HttpSse {
     /// Opens the stream and reads where to post.
     pub async fn connect(server: &Switchboard) -> Self {
-        let http = Client::new();
+        let http = crate::world::http_client();
         let get = http
             .get(server.url("/sse"))
             .header("accept", "text/event-stream");

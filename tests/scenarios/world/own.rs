@@ -35,7 +35,7 @@ impl Own {
     /// GET of a path: the status and the text.
     pub async fn get(&self, path: &str) -> (u16, String) {
         let url = format!("http://{}{path}", self.0.address());
-        let answer = reqwest::get(url).await.expect("the server answers");
+        let answer = crate::world::get(url).await.expect("the server answers");
         let status = answer.status().as_u16();
         (status, answer.text().await.expect("the answer is text"))
     }

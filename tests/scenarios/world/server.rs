@@ -201,7 +201,7 @@ impl Switchboard {
 
     /// The value of a metric line, given as it starts: `mcp_active_sessions`.
     pub async fn metric(&self, line: &str) -> f64 {
-        let text = reqwest::get(self.url("/metrics"))
+        let text = crate::world::get(self.url("/metrics"))
             .await
             .expect("metrics answer")
             .text()
@@ -216,7 +216,7 @@ impl Switchboard {
 
     /// Whether it still answers.
     pub async fn is_healthy(&self) -> bool {
-        match reqwest::get(self.url("/health")).await {
+        match crate::world::get(self.url("/health")).await {
             Ok(response) => response.status().is_success(),
             Err(_) => false,
         }
