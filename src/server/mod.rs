@@ -40,7 +40,7 @@
 //! | tell how far it is, log, notice a cancellation or the deadline | [`Context`] |
 //! | ask the user or the client's model | [`Context::elicit`], [`Context::sample`], [`Form`] |
 //! | do something once, however often a handler is run | [`Context::once`] |
-//! | let long calls become tasks | [`ServerBuilder::tasks_after`], [`TaskUse`] |
+//! | let long calls become tasks | [`Tool::task`], [`ServerBuilder::tasks_after`], [`Context::become_task`] |
 //! | change while it runs, tell subscribers | [`Handle`], [`ServerBuilder::background`] |
 //! | show a thing to some only | [`Tool::visible_to`], and the same on all others |
 //! | do something around every call | [`ServerBuilder::middleware`], [`Next`] |
@@ -126,6 +126,8 @@ pub use template::ResourceTemplate;
 pub use tool::{NoArguments, Tool, no_arguments};
 pub use with::with;
 
+pub use crate::service::{TaskStart, TaskUse};
+
 use std::sync::{Arc, PoisonError};
 
 use futures_util::future::BoxFuture;
@@ -135,8 +137,6 @@ use crate::protocol::method::Method;
 use crate::protocol::param_headers::HeaderParams;
 use crate::protocol::subscription::SubscriptionFilter;
 use crate::service::changes::{CatalogDigest, Watch};
-pub use crate::service::{TaskStart, TaskUse};
-
 use crate::service::{Call, CallFuture, Description, Service, ServiceError};
 use calls::List;
 

@@ -199,6 +199,24 @@ impl Tool {
 
     /// How its calls may go on as tasks; unsaid, as the server has it for all its tools
     /// ([`super::ServerBuilder::tasks_after`]).
+    ///
+    /// The function stays as it is. Its progress becomes the task's status message, and what it
+    /// asks is asked by way of the task. A finished result survives the process; work that is cut
+    /// ends as *outcome unknown*.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use switchboard::server::{Context, NoArguments, TaskUse, Tool};
+    ///
+    /// // Waited for at first; after ten seconds the client gets a handle and comes back.
+    /// let count = Tool::new("count", |ctx: Context, NoArguments {}| async move {
+    ///     for step in 1..=100_u32 {
+    ///         ctx.progress(step.into(), Some(100.0), Some("counting")).await;
+    ///     }
+    ///     Ok("counted")
+    /// })
+    /// .task(TaskUse::after(Duration::from_secs(10)));
+    /// ```
     pub fn task(mut self, task: TaskUse) -> Self {
         self.task = Some(task);
         self

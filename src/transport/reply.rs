@@ -147,7 +147,10 @@ pub enum Refused {
     #[error("invalid params: {0}")]
     Params(String),
     /// The session id is missing.
-    #[error("the Mcp-Session-Id header is required")]
+    #[error(
+        "the Mcp-Session-Id header is required: open a session with `initialize`, or name a \
+         revision without sessions in `_meta`"
+    )]
     SessionMissing,
     /// No such session, or not this caller's.
     #[error(transparent)]
