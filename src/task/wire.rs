@@ -15,6 +15,7 @@ use crate::protocol::notification::ServerNotification;
 use crate::protocol::raw::RawJson;
 use crate::protocol::version::{Era, ProtocolVersion};
 use crate::runtime::calendar::rfc3339;
+use crate::service::ReplyKind;
 
 /// The `_meta` key that ties a message to its task (2025-11-25).
 const RELATED_TASK_KEY: &str = "io.modelcontextprotocol/related-task";
@@ -98,11 +99,13 @@ impl Wire {
     }
 }
 
-/// A result as it stands inside a task.
+/// A result as it stands inside a task: like any of its revision it says that it is one.
 fn inlined(result: &Finished) -> RawJson {
+    let result_type = RawJson::of(ReplyKind::Complete.as_str());
+    let whole = result.members.with_member("resultType", &result_type);
     match &result.meta {
-        None => result.members.clone(),
-        Some(meta) => result.members.with_member("_meta", meta),
+        None => whole,
+        Some(meta) => whole.with_member("_meta", meta),
     }
 }
 
@@ -181,7 +184,7 @@ mod tests {
             json!({
                 "taskId": "t", "status": "completed", "ttlMs": 60_000, "pollIntervalMs": 1_000,
                 "createdAt": "1970-01-01T00:00:00Z", "lastUpdatedAt": "1970-01-01T00:00:01Z",
-                "result": {"content": [], "_meta": {"a": 1}},
+                "result": {"content": [], "resultType": "complete", "_meta": {"a": 1}},
             })
         );
         let older = wire(ProtocolVersion::V2025_11_25)

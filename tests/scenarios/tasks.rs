@@ -5,6 +5,7 @@
 
 use serde_json::{Value, json};
 
+use crate::world::tools::{node, root, run};
 use crate::world::{Answer, Session, Stateless, Store, Switchboard, eventually};
 
 const EXTENSION: &str = "io.modelcontextprotocol/tasks";
@@ -70,6 +71,33 @@ async fn standing(client: &Stateless, id: &str, status: &str) -> Value {
     .await
 }
 
+/// Both generations, as the protocol's own package for clients reads them.
+#[tokio::test]
+async fn the_official_tasks_package_follows_tasks_of_both_generations() {
+    let server = conformance().await;
+    for mode in ["legacy", "modern"] {
+        let mut driver = node();
+        driver.arg(root().join("tests/clients/tasks.mjs")).args([
+            "--mode",
+            mode,
+            "--url",
+            &server.url("/mcp"),
+        ]);
+        let ran = run(driver).await;
+        assert!(ran.status.success(), "{mode}: {}", ran.status);
+        let saw: Value = serde_json::from_str(&ran.stdout).expect("the driver says JSON");
+        assert_eq!(
+            saw,
+            json!({
+                "slow": {"kind": "task", "text": "sum: computed for 1 s"},
+                "confirmed": {"kind": "task", "text": "Deleted a"},
+                "asked": ["Delete a?"],
+            }),
+            "{mode}"
+        );
+    }
+}
+
 mod stateless {
     use super::*;
 
@@ -91,7 +119,8 @@ mod stateless {
             done["result"]["content"][0]["text"],
             "sum: computed for 1 s"
         );
-        assert_eq!(done["result"].get("resultType"), None);
+        // Every result of this revision says what it is, and the official package looks for it.
+        assert_eq!(done["result"]["resultType"], "complete");
         assert_eq!(done["createdAt"], working["createdAt"]);
         eventually("nothing runs any more", async || {
             (server.metric("mcp_running_tasks").await == 0.0).then_some(())
