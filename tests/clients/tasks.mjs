@@ -1,7 +1,7 @@
 // The official tasks package beside the TypeScript SDK 2.x: one way to call tools, whichever generation of tasks the
 // server speaks. Calls one tool that takes its time and one that asks, and says what came of them, as JSON.
 //
-// usage: tasks.mjs [--mode legacy|modern] --url URL
+// usage: tasks.mjs [--mode legacy|modern] [--without question] --url URL
 
 import { clientInfo, installed, load, parseArguments } from './steps.mjs';
 
@@ -10,7 +10,7 @@ const { Client, StreamableHTTPClientTransport } = load('@modelcontextprotocol/cl
 const tasks = new URL('node_modules/@modelcontextprotocol/ext-tasks/dist/client/index.js', installed);
 const { createTaskSessionFromClient, resultFromTaskOutcome, toolDeclarationFromMcpTool } = await import(tasks);
 
-const { mode, url } = parseArguments(['legacy', 'modern']);
+const { mode, url, without } = parseArguments(['legacy', 'modern']);
 const protocolVersion = '2026-07-28';
 const capabilities = { elicitation: {}, extensions: { 'io.modelcontextprotocol/tasks': {} } };
 const negotiation = { legacy: 'legacy', modern: { pin: protocolVersion } };
@@ -39,6 +39,7 @@ async function rawDispatch(request, { signal } = {}) {
 
 const { tools } = await client.listTools();
 const declared = new Map(tools.map((tool) => [tool.name, toolDeclarationFromMcpTool(tool)]));
+setTimeout(() => process.exit(1), 60_000).unref();
 const asked = [];
 const session = createTaskSessionFromClient(client, {
   endpointId: 'switchboard',
@@ -60,7 +61,7 @@ async function call(name, given) {
 }
 
 const slow = await call('slow_compute', { seconds: 1, label: 'sum' });
-const confirmed = await call('confirm_delete', { filename: 'a' });
+const confirmed = without.includes('question') ? null : await call('confirm_delete', { filename: 'a' });
 console.log(JSON.stringify({ slow, confirmed, asked }));
 await session.close();
 await client.close();

@@ -75,14 +75,17 @@ async fn standing(client: &Stateless, id: &str, status: &str) -> Value {
 #[tokio::test]
 async fn the_official_tasks_package_follows_tasks_of_both_generations() {
     let server = conformance().await;
-    for mode in ["legacy", "modern"] {
+    // With sessions the package asks for the result only when the task has ended, and questions
+    // travel with that request: none would ever reach it.
+    for (mode, without, asked) in [
+        ("legacy", "question", None),
+        ("modern", "", Some("Delete a?")),
+    ] {
         let mut driver = node();
-        driver.arg(root().join("tests/clients/tasks.mjs")).args([
-            "--mode",
-            mode,
-            "--url",
-            &server.url("/mcp"),
-        ]);
+        driver
+            .arg(root().join("tests/clients/tasks.mjs"))
+            .args(["--mode", mode, "--without", without])
+            .args(["--url", &server.url("/mcp")]);
         let ran = run(driver).await;
         assert!(ran.status.success(), "{mode}: {}", ran.status);
         let saw: Value = serde_json::from_str(&ran.stdout).expect("the driver says JSON");
@@ -90,8 +93,8 @@ async fn the_official_tasks_package_follows_tasks_of_both_generations() {
             saw,
             json!({
                 "slow": {"kind": "task", "text": "sum: computed for 1 s"},
-                "confirmed": {"kind": "task", "text": "Deleted a"},
-                "asked": ["Delete a?"],
+                "confirmed": asked.map(|_| json!({"kind": "task", "text": "Deleted a"})),
+                "asked": asked.into_iter().collect::<Vec<_>>(),
             }),
             "{mode}"
         );
