@@ -57,21 +57,25 @@ struct Watchers {
 /// Readers by the name of what they asked for.
 #[derive(Debug, Default)]
 struct Readers {
-    by_name: HashMap<String, Vec<Weak<Marks>>>,
+    by_name: HashMap<Arc<str>, Vec<Weak<Marks>>>,
     /// How many names there may be before those without a living reader are dropped.
     prune_at: usize,
 }
 
 impl Readers {
-    fn add(&mut self, name: &str, reader: &Arc<Marks>) {
+    fn add(&mut self, name: Arc<str>, reader: &Arc<Marks>) {
         if self.by_name.len() >= self.prune_at {
             // At most twice as many names are kept as have readers, at constant cost per name.
             let lives = |readers: &[Weak<Marks>]| readers.iter().any(|it| it.strong_count() > 0);
             self.by_name.retain(|_, readers| lives(readers));
             self.prune_at = (2 * self.by_name.len()).max(PRUNE_AT_LEAST);
         }
-        let readers = self.by_name.entry(name.to_owned()).or_default();
+        let readers = self.by_name.entry(name).or_default();
         prune(readers);
+        if readers.is_empty() {
+            // Most names have one reader: room for one, not for the four a list begins with.
+            readers.reserve_exact(1);
+        }
         readers.push(Arc::downgrade(reader));
     }
 
@@ -98,9 +102,17 @@ pub struct Watch {
 #[derive(Debug)]
 struct Marks {
     principal: Principal,
-    filter: SubscriptionFilter,
+    lists: Lists,
     pending: Mutex<BTreeSet<Change>>,
     wake: Notify,
+}
+
+/// Which lists a reader wants to hear of. What else it asked for is where it is found.
+#[derive(Clone, Copy, Debug)]
+struct Lists {
+    tools: bool,
+    prompts: bool,
+    resources: bool,
 }
 
 impl Marks {
@@ -119,7 +131,11 @@ impl Changes {
     pub fn watch(&self, principal: &Principal, filter: SubscriptionFilter) -> Watch {
         let marks = Arc::new(Marks {
             principal: principal.clone(),
-            filter: filter.clone(),
+            lists: Lists {
+                tools: filter.tools_list_changed,
+                prompts: filter.prompts_list_changed,
+                resources: filter.resources_list_changed,
+            },
             pending: Mutex::default(),
             wake: Notify::new(),
         });
@@ -130,7 +146,7 @@ impl Changes {
             watchers.lists.push(Arc::downgrade(&marks));
         }
         for uri in &filter.resource_subscriptions {
-            watchers.resources.add(uri, &marks);
+            watchers.resources.add(uri.as_str().into(), &marks);
         }
         Watch {
             honoured: filter,
@@ -143,7 +159,7 @@ impl Changes {
     /// meanwhile is missed.
     pub fn watch_tasks(&self, watch: &mut Watch, ids: BTreeSet<String>, of: Option<Arc<str>>) {
         let mut watchers = self.lock();
-        for key in ids.iter().map(String::as_str).chain(of.as_deref()) {
+        for key in ids.iter().map(|id| id.as_str().into()).chain(of.clone()) {
             watchers.tasks.add(key, &watch.marks);
         }
         drop(watchers);
@@ -210,9 +226,9 @@ fn tell(reader: &Weak<Marks>, change: &Change, concerns: &impl Fn(&Principal) ->
         return false;
     };
     let wanted = match change {
-        Change::Tools => marks.filter.tools_list_changed,
-        Change::Prompts => marks.filter.prompts_list_changed,
-        Change::Resources => marks.filter.resources_list_changed,
+        Change::Tools => marks.lists.tools,
+        Change::Prompts => marks.lists.prompts,
+        Change::Resources => marks.lists.resources,
         Change::Resource(_) | Change::Task(_) => true,
     };
     if wanted && concerns(&marks.principal) {
