@@ -36,14 +36,20 @@ pub struct Session {
     handle: SessionHandle,
     state: State,
     version: Version,
-    /// Connections that wait for their epoch. These three are lists, because they are short and
-    /// most of the time empty; a map would keep its table.
-    attaching: Vec<(Attempt, Attaching)>,
     /// Ends the task of the standing stream when replaced or dropped.
     standing: Option<DropGuard>,
+    /// Apart, because in most sessions nobody waits most of the time.
+    waiting: Option<Box<Waiting>>,
+    notice: DeathNotice,
+}
+
+/// Who waits for the actor. Lists, because they are short; a map would keep its table.
+#[derive(Default)]
+struct Waiting {
+    /// Connections that wait for their epoch.
+    attaching: Vec<(Attempt, Attaching)>,
     questions: Vec<(QuestionNumber, oneshot::Sender<Answer>)>,
     changes: Vec<(Ticket, oneshot::Sender<Result<(), StoreError>>)>,
-    notice: DeathNotice,
 }
 
 /// A connection on its way to being the standing stream.
@@ -69,14 +75,10 @@ impl Drop for DeathNotice {
     }
 }
 
-/// Takes what is kept under `key`; a list that gets empty gives its memory back.
+/// Takes what is kept under `key`.
 fn take<K: PartialEq, V>(list: &mut Vec<(K, V)>, key: K) -> Option<V> {
     let at = list.iter().position(|(known, _)| *known == key)?;
-    let (_, taken) = list.swap_remove(at);
-    if list.is_empty() {
-        *list = Vec::new();
-    }
-    Some(taken)
+    Some(list.swap_remove(at).1)
 }
 
 impl std::fmt::Debug for Session {
@@ -103,13 +105,11 @@ impl Session {
                 handle: session,
                 state: State::new(changing),
                 version,
-                attaching: Vec::new(),
                 standing: None,
-                questions: Vec::new(),
-                changes: Vec::new(),
+                waiting: None,
             }
         });
-        handle.inner().slot.fill(addr);
+        handle.inner().set_actor(addr);
     }
 
     fn perform(&mut self, effects: impl IntoIterator<Item = Effect>, ctx: &mut Context<Self>) {
@@ -118,11 +118,28 @@ impl Session {
                 Effect::Claim(attempt) => self.claim(attempt, ctx),
                 Effect::StopStanding => self.standing = None,
                 Effect::StartStanding(attempt, epoch) => self.start_standing(attempt, epoch),
-                Effect::Discard(attempt) => drop(take(&mut self.attaching, attempt)),
+                Effect::Discard(attempt) => drop(self.take_attaching(attempt)),
                 Effect::Write(changing) => self.write(&changing, ctx),
                 Effect::Settled(tickets) => self.settle(tickets, &Ok(())),
             }
         }
+    }
+
+    /// Takes one that waits. Gives the lists back when nobody waits any more.
+    fn take_waiting<T>(&mut self, take: impl FnOnce(&mut Waiting) -> Option<T>) -> Option<T> {
+        let waiting = self.waiting.as_mut()?;
+        let taken = take(waiting);
+        if waiting.attaching.is_empty()
+            && waiting.questions.is_empty()
+            && waiting.changes.is_empty()
+        {
+            self.waiting = None;
+        }
+        taken
+    }
+
+    fn take_attaching(&mut self, attempt: Attempt) -> Option<Attaching> {
+        self.take_waiting(|all| take(&mut all.attaching, attempt))
     }
 
     fn claim(&self, attempt: Attempt, ctx: &Context<Self>) {
@@ -159,7 +176,7 @@ impl Session {
             connection,
             after,
             last_seq,
-        }) = take(&mut self.attaching, attempt)
+        }) = self.take_attaching(attempt)
         else {
             return;
         };
@@ -192,7 +209,7 @@ impl Session {
             drop(held);
             // Looked up only now: every address that is kept costs memory. Closed: the session
             // ended, and its watch with it.
-            if let Some(session) = stream.handle.inner().slot.get() {
+            if let Some(session) = stream.handle.inner().actor() {
                 let _closed = Box::pin(session.send(StreamEnded { epoch, watch })).await;
             }
         });
@@ -219,7 +236,7 @@ impl Session {
 
     fn settle(&mut self, tickets: Vec<Ticket>, outcome: &Result<(), StoreError>) {
         for ticket in tickets {
-            if let Some(waiting) = take(&mut self.changes, ticket) {
+            if let Some(waiting) = self.take_waiting(|all| take(&mut all.changes, ticket)) {
                 // Whoever made the change may have gone.
                 drop(waiting.send(outcome.clone()));
             }
@@ -230,9 +247,7 @@ impl Session {
         self.notice.ended = true;
         self.state.close();
         self.standing = None;
-        self.attaching = Vec::new();
-        self.questions = Vec::new();
-        self.changes = Vec::new();
+        self.waiting = None;
         ctx.stop();
     }
 }
@@ -251,7 +266,8 @@ impl Handler<Attach> for Session {
             after: message.after,
             last_seq: 0,
         };
-        self.attaching.push((attempt, attaching));
+        let waiting = self.waiting.get_or_insert_default();
+        waiting.attaching.push((attempt, attaching));
         self.perform([effect], ctx);
     }
 }
@@ -263,9 +279,11 @@ impl Handler<Claimed> for Session {
         match message.outcome {
             Ok(ClaimOutcome::Claimed(claimed)) => {
                 let attempt = message.attempt;
-                let attaching = self.attaching.iter_mut().find(|(key, _)| *key == attempt);
-                if let Some((_, attaching)) = attaching {
-                    attaching.last_seq = claimed.last_seq;
+                let waiting = self.waiting.iter_mut();
+                for (key, attaching) in waiting.flat_map(|all| &mut all.attaching) {
+                    if *key == attempt {
+                        attaching.last_seq = claimed.last_seq;
+                    }
                 }
                 let epoch = claimed.ownership.epoch;
                 let effects = self.state.claimed(message.attempt, epoch);
@@ -273,11 +291,11 @@ impl Handler<Claimed> for Session {
             }
             // Dropping the connection ends its stream; the client finds out why when it returns.
             Ok(ClaimOutcome::Lost | ClaimOutcome::Gone) => {
-                drop(take(&mut self.attaching, message.attempt));
+                drop(self.take_attaching(message.attempt));
             }
             Err(error) => {
                 tracing::warn!(%error, "a standing stream could not be attached");
-                drop(take(&mut self.attaching, message.attempt));
+                drop(self.take_attaching(message.attempt));
             }
         }
     }
@@ -305,7 +323,8 @@ impl Handler<OpenQuestion> for Session {
     fn handle(&mut self, _: OpenQuestion, _: &mut Context<Self>) -> Self::Result {
         MessageResult(self.state.ask().map(|number| {
             let (tx, rx) = oneshot::channel();
-            self.questions.push((number, tx));
+            let waiting = self.waiting.get_or_insert_default();
+            waiting.questions.push((number, tx));
             (number, rx)
         }))
     }
@@ -316,7 +335,7 @@ impl Handler<GiveUpQuestion> for Session {
 
     fn handle(&mut self, GiveUpQuestion(number): GiveUpQuestion, _: &mut Context<Self>) {
         self.state.settle_question(number);
-        drop(take(&mut self.questions, number));
+        drop(self.take_waiting(|all| take(&mut all.questions, number)));
     }
 }
 
@@ -325,7 +344,8 @@ impl Handler<AnswerQuestion> for Session {
 
     fn handle(&mut self, message: AnswerQuestion, _: &mut Context<Self>) -> bool {
         self.state.settle_question(message.number)
-            && take(&mut self.questions, message.number)
+            && self
+                .take_waiting(|all| take(&mut all.questions, message.number))
                 .is_some_and(|waiting| waiting.send(message.answer).is_ok())
     }
 }
@@ -338,7 +358,8 @@ impl Handler<MakeChange> for Session {
             return MessageResult(None);
         };
         let (tx, rx) = oneshot::channel();
-        self.changes.push((ticket, tx));
+        let waiting = self.waiting.get_or_insert_default();
+        waiting.changes.push((ticket, tx));
         self.perform(effect, ctx);
         MessageResult(Some(rx))
     }

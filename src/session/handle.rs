@@ -17,6 +17,7 @@ use super::event_log::{EventId, LogWriter, StreamName};
 use super::id::SessionId;
 use super::in_flight::{InFlight, NotEntered};
 use super::messages::{Answer, AnswerQuestion, Attach, GiveUpQuestion, MakeChange, OpenQuestion};
+use super::now_and_then::NowAndThen;
 use super::record::{Change, Changing, Negotiated};
 use super::sessions::Shared;
 use super::state::QuestionNumber;
@@ -24,7 +25,6 @@ use crate::protocol::client_request::ClientRequestKind;
 use crate::protocol::jsonrpc::{RequestId, Response};
 use crate::protocol::logging::LogLevel;
 use crate::protocol::raw::RawJson;
-use crate::protocol::subscription::FILTER_URIS_MAX;
 use crate::runtime::clock::Timestamp;
 use crate::service::changes::Watch;
 use crate::service::event::{self, Event, EventReceiver, EventSender};
@@ -57,31 +57,24 @@ pub(super) struct Inner {
     /// The expiry the store knows, in milliseconds.
     pub(super) expiry_written: AtomicU64,
     changing: Mutex<Changing>,
-    /// Fires when `changing` has changed.
-    pub(super) changed: Notify,
-    pub(super) slot: Slot,
-    streams: Mutex<Vec<Arc<CallStream>>>,
-    /// What was watched before the standing stream watches it.
-    watches: Mutex<Vec<Watch>>,
-    /// When this session's actor died lately; the registry gives up on one that keeps dying.
-    pub(super) deaths: Mutex<Vec<Timestamp>>,
+    /// Where the present actor is found.
+    actor: Mutex<Option<Addr<Session>>>,
+    /// Fires when `changing` has changed, and when there is another actor. One for both, because
+    /// who waits for either looks again anyway.
+    pub(super) news: Notify,
+    pub(super) now_and_then: NowAndThen,
 }
 
-/// Where the present actor of the session is found.
-#[derive(Debug, Default)]
-pub(super) struct Slot {
-    addr: Mutex<Option<Addr<Session>>>,
-    filled: Notify,
-}
-
-impl Slot {
-    pub(super) fn fill(&self, addr: Addr<Session>) {
-        *self.addr.lock().unwrap_or_else(PoisonError::into_inner) = Some(addr);
-        self.filled.notify_waiters();
+impl Inner {
+    /// Makes this the actor that is asked.
+    pub(super) fn set_actor(&self, addr: Addr<Session>) {
+        *self.actor.lock().unwrap_or_else(PoisonError::into_inner) = Some(addr);
+        self.news.notify_waiters();
     }
 
-    pub(super) fn get(&self) -> Option<Addr<Session>> {
-        self.addr
+    /// The present actor, unless it died and has no successor yet.
+    pub(super) fn actor(&self) -> Option<Addr<Session>> {
+        self.actor
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
@@ -129,8 +122,9 @@ impl std::ops::Deref for OpenStream {
 impl Drop for OpenStream {
     fn drop(&mut self) {
         self.session
-            .lock_streams()
-            .retain(|stream| stream.name() != self.stream.name());
+            .0
+            .now_and_then
+            .remove_stream(self.stream.name());
     }
 }
 
@@ -172,7 +166,7 @@ impl Question {
 
 impl Drop for Question {
     fn drop(&mut self) {
-        if let Some(addr) = self.session.0.slot.get() {
+        if let Some(addr) = self.session.0.actor() {
             // Full only when the actor is hopelessly behind; the entry then stays until the
             // session ends, and there are at most `QUESTIONS_MAX`.
             drop(addr.try_send(GiveUpQuestion(self.number)));
@@ -196,11 +190,9 @@ impl SessionHandle {
             last_used: AtomicU64::new(now.0),
             expiry_written: AtomicU64::new(expiry_written.0),
             changing: Mutex::new(changing),
-            changed: Notify::new(),
-            slot: Slot::default(),
-            streams: Mutex::new(Vec::new()),
-            watches: Mutex::new(Vec::new()),
-            deaths: Mutex::new(Vec::new()),
+            actor: Mutex::new(None),
+            news: Notify::new(),
+            now_and_then: NowAndThen::default(),
             id,
             negotiated,
             service,
@@ -326,25 +318,12 @@ impl SessionHandle {
 
     /// Keeps a watch until a standing stream watches the same and tells what it gathered.
     pub(super) fn keep_watch(&self, watch: Watch) {
-        let mut watches = self
-            .0
-            .watches
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        // One for each subscription, and the one that the last stream gave back.
-        if watches.len() <= FILTER_URIS_MAX {
-            watches.push(watch);
-        }
+        self.0.now_and_then.keep_watch(watch);
     }
 
     /// What was kept since this was last asked.
     pub(super) fn kept_watches(&self) -> Vec<Watch> {
-        let mut watches = self
-            .0
-            .watches
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut watches)
+        self.0.now_and_then.take_watches()
     }
 
     /// Changes state; returns when the change is in the store.
@@ -368,10 +347,7 @@ impl SessionHandle {
     /// The stream of a call that runs here, by name.
     #[must_use]
     pub fn stream(&self, name: &StreamName) -> Option<Arc<CallStream>> {
-        self.lock_streams()
-            .iter()
-            .find(|stream| stream.name() == name)
-            .cloned()
+        self.0.now_and_then.stream(name)
     }
 
     /// Turns the answer to `requests` into a stream: durable if the store takes it, otherwise one
@@ -407,7 +383,7 @@ impl SessionHandle {
             let retry = shared.config.retry;
             stream.send_control(Event::Priming { retry }).await;
         }
-        self.lock_streams().push(stream.clone());
+        self.0.now_and_then.add_stream(stream.clone());
         let open = OpenStream {
             session: self.clone(),
             stream,
@@ -437,7 +413,7 @@ impl SessionHandle {
 
     pub(super) fn set_changing(&self, changing: Changing) {
         *self.lock_changing() = changing;
-        self.0.changed.notify_waiters();
+        self.0.news.notify_waiters();
     }
 
     pub(super) fn used(&self) {
@@ -466,16 +442,19 @@ impl SessionHandle {
         Session: Actor + Handler<M>,
         <Session as Actor>::Context: ToEnvelope<Session, M>,
     {
-        for _ in 0..2 {
-            let filled = self.0.slot.filled.notified();
-            tokio::pin!(filled);
-            filled.as_mut().enable();
-            if let Some(addr) = self.0.slot.get()
-                && let Ok(answer) = addr.send(message()).await
-            {
-                return Ok(answer);
+        // Never more than twice: what is asked may be what kills the actor.
+        let mut times_asked = 0;
+        while times_asked < 2 {
+            let news = self.0.news.notified();
+            tokio::pin!(news);
+            news.as_mut().enable();
+            if let Some(addr) = self.0.actor() {
+                if let Ok(answer) = addr.send(message()).await {
+                    return Ok(answer);
+                }
+                times_asked += 1;
             }
-            if tokio::time::timeout(SUCCESSOR_PATIENCE, filled)
+            if tokio::time::timeout(SUCCESSOR_PATIENCE, news)
                 .await
                 .is_err()
             {
@@ -491,13 +470,6 @@ impl SessionHandle {
     fn lock_changing(&self) -> MutexGuard<'_, Changing> {
         self.0
             .changing
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn lock_streams(&self) -> MutexGuard<'_, Vec<Arc<CallStream>>> {
-        self.0
-            .streams
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }

@@ -38,6 +38,7 @@ pub mod handle;
 mod id;
 pub mod in_flight;
 pub mod messages;
+mod now_and_then;
 pub mod record;
 pub mod registry;
 pub mod replay;

@@ -225,7 +225,7 @@ impl Registry {
 
 /// Tells an actor to end; it ends after what is queued before.
 fn stop_actor(handle: &SessionHandle) {
-    if let Some(addr) = handle.inner().slot.get() {
+    if let Some(addr) = handle.inner().actor() {
         let session = handle.clone();
         let tasks = handle.inner().shared.tasks.clone();
         tasks.spawn(TaskKind::Store, async move {
@@ -381,16 +381,10 @@ impl Handler<Died> for Registry {
         }
         .emit(&self.shared.metrics);
         let now = self.shared.clock.now();
-        let deaths = {
-            let mut deaths = handle
-                .inner()
-                .deaths
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
-            deaths.retain(|at| now.since(*at) < DEATHS_WINDOW);
-            deaths.push(now);
-            deaths.len()
-        };
+        let deaths = handle
+            .inner()
+            .now_and_then
+            .note_death(now, |at| now.since(at) < DEATHS_WINDOW);
         if handle.is_piped() || deaths > DEATHS_MAX {
             tracing::error!(
                 session = id.log_name(),

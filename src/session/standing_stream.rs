@@ -71,7 +71,7 @@ impl StandingStream {
         Box::pin(self.open()).await?;
         let handle = self.handle.clone();
         loop {
-            let changed = handle.inner().changed.notified();
+            let changed = handle.inner().news.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
             Box::pin(self.watch_anew(watch)).await?;
@@ -183,7 +183,7 @@ impl StandingStream {
         if std::mem::replace(&mut self.seen, seen) == seen {
             return;
         }
-        if let Some(addr) = self.handle.inner().slot.get() {
+        if let Some(addr) = self.handle.inner().actor() {
             drop(addr.try_send(MakeChange(StateChange::Seen(seen))));
         }
     }

@@ -38,13 +38,20 @@ pub struct State {
     attempts: u64,
     standing: Option<Epoch>,
     questions_asked: u64,
-    questions: BTreeSet<QuestionNumber>,
     changing: Changing,
+    /// Apart, because most sessions have nothing open most of the time, and there are many.
+    open: Option<Box<Open>>,
+    tickets: u64,
+    closed: bool,
+}
+
+/// What has begun and not ended.
+#[derive(Debug, Default)]
+struct Open {
+    questions: BTreeSet<QuestionNumber>,
     /// Changes being written now, and those that wait for the next write.
     writing: Vec<(Ticket, Change)>,
     waiting: Vec<(Ticket, Change)>,
-    tickets: u64,
-    closed: bool,
 }
 
 /// What the actor must do.
@@ -112,34 +119,41 @@ impl State {
 
     /// A call wants to ask the client something; `None` when too much is open already.
     pub fn ask(&mut self) -> Option<QuestionNumber> {
-        if self.closed || self.questions.len() >= QUESTIONS_MAX {
+        let questions = &mut self.open.get_or_insert_default().questions;
+        if self.closed || questions.len() >= QUESTIONS_MAX {
             return None;
         }
         self.questions_asked += 1;
         let number = QuestionNumber(self.questions_asked);
-        self.questions.insert(number);
+        questions.insert(number);
         Some(number)
     }
 
     /// The question was answered or given up. `false`: it was not open, so an answer is dropped.
     pub fn settle_question(&mut self, number: QuestionNumber) -> bool {
-        self.questions.remove(&number)
+        let was_open = self
+            .open
+            .as_mut()
+            .is_some_and(|open| open.questions.remove(&number));
+        self.let_go_of_nothing();
+        was_open
     }
 
     /// The client changes something; `None` when too many changes wait already.
     pub fn change(&mut self, change: Change) -> Option<(Ticket, Option<Effect>)> {
-        if self.closed || self.writing.len() + self.waiting.len() >= CHANGES_MAX {
+        let open = self.open.get_or_insert_default();
+        if self.closed || open.writing.len() + open.waiting.len() >= CHANGES_MAX {
             return None;
         }
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
-        self.waiting.push((ticket, change));
+        open.waiting.push((ticket, change));
         Some((ticket, self.write_next()))
     }
 
     /// The write is done.
     pub fn written(&mut self) -> Vec<Effect> {
-        let done = std::mem::take(&mut self.writing);
+        let done = self.take_writing();
         for (_, change) in &done {
             self.changing.apply(change);
         }
@@ -152,14 +166,16 @@ impl State {
     /// Somebody else wrote first: what is being written is applied to what they wrote.
     pub fn lost(&mut self, theirs: Changing) -> Option<Effect> {
         self.changing = theirs;
-        let again = std::mem::take(&mut self.writing);
-        self.waiting.splice(0..0, again);
+        let again = self.take_writing();
+        let waiting = &mut self.open.get_or_insert_default().waiting;
+        waiting.splice(0..0, again);
         self.write_next()
     }
 
     /// The write failed; its changes are not in force. Returns whose they were.
     pub fn failed(&mut self) -> (Vec<Ticket>, Option<Effect>) {
-        let tickets = std::mem::take(&mut self.writing)
+        let tickets = self
+            .take_writing()
             .into_iter()
             .map(|(ticket, _)| ticket)
             .collect();
@@ -169,19 +185,43 @@ impl State {
     /// The session ends: nothing new begins.
     pub fn close(&mut self) {
         self.closed = true;
-        self.questions.clear();
+        if let Some(open) = &mut self.open {
+            open.questions.clear();
+        }
+    }
+
+    fn take_writing(&mut self) -> Vec<(Ticket, Change)> {
+        self.open
+            .as_mut()
+            .map(|open| std::mem::take(&mut open.writing))
+            .unwrap_or_default()
     }
 
     fn write_next(&mut self) -> Option<Effect> {
-        if !self.writing.is_empty() || self.waiting.is_empty() {
+        let open = self.open.as_mut()?;
+        if !open.writing.is_empty() {
             return None;
         }
-        self.writing = std::mem::take(&mut self.waiting);
+        if open.waiting.is_empty() {
+            self.let_go_of_nothing();
+            return None;
+        }
+        open.writing = std::mem::take(&mut open.waiting);
         let mut next = self.changing.clone();
-        for (_, change) in &self.writing {
+        for (_, change) in &open.writing {
             next.apply(change);
         }
         Some(Effect::Write(next))
+    }
+
+    /// Gives the room for open things back when there are none.
+    fn let_go_of_nothing(&mut self) {
+        let is_empty = |open: &Open| {
+            open.questions.is_empty() && open.writing.is_empty() && open.waiting.is_empty()
+        };
+        if self.open.as_deref().is_some_and(is_empty) {
+            self.open = None;
+        }
     }
 }
 

@@ -143,7 +143,7 @@ fn config() -> Config {
 }
 
 fn kill(session: &SessionHandle) {
-    let addr = session.inner().slot.get().expect("the actor lives");
+    let addr = session.inner().actor().expect("the actor lives");
     addr.try_send(Panic).expect("its mailbox has room");
 }
 
@@ -193,7 +193,7 @@ fn a_session_that_keeps_dying_is_given_up() {
         let id = session.id().as_str().to_owned();
 
         for _ in 0..10 {
-            if let Some(addr) = session.inner().slot.get() {
+            if let Some(addr) = session.inner().actor() {
                 // Full or closed: it is dying already.
                 drop(addr.try_send(Panic));
             }
