@@ -53,11 +53,13 @@ impl Shutdown {
         }
     }
 
-    /// A token for something that can also be stopped by itself: it fires when cancelled, or when
-    /// the process drains. One of these is smaller than waiting for both.
-    #[must_use]
-    pub fn until_draining(&self) -> CancellationToken {
-        self.draining.child_token()
+    /// Waits until the process drains. Smaller than [`Shutdown::reached`], for those of whom there
+    /// are many.
+    ///
+    /// # Cancel safety
+    /// May be dropped at any await.
+    pub async fn drains(&self) {
+        self.draining.cancelled().await;
     }
 
     /// Waits until `phase` is reached.

@@ -11,7 +11,7 @@
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, MessageResult};
 use bytes::Bytes;
 use tokio::sync::oneshot;
-use tokio_util::sync::DropGuard;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::checkpoint;
 use super::event_log::{EventId, LogWriter, StreamName};
@@ -36,8 +36,9 @@ pub struct Session {
     handle: SessionHandle,
     state: State,
     version: Version,
-    /// Ends the task of the standing stream when replaced or dropped.
-    standing: Option<DropGuard>,
+    /// Ends the task of the standing stream when replaced or dropped. What it was about to say is
+    /// in its log by then, or nobody has heard of it.
+    standing: Option<AbortOnDropHandle<()>>,
     /// Apart, because in most sessions nobody waits most of the time.
     waiting: Option<Box<Waiting>>,
     notice: DeathNotice,
@@ -193,15 +194,12 @@ impl Session {
                 last_seq,
             )
         });
-        let stop = shared.shutdown.until_draining();
-        self.standing = Some(stop.clone().drop_guard());
         let mut stream = StandingStream {
             handle: self.handle.clone(),
             log,
             connection,
             after,
             seen: self.handle.changing().seen,
-            stop,
         };
         // Boxed, because a task is laid out in steps of 128 bytes and more is lost to align it.
         let standing = Box::pin(async move {
@@ -213,7 +211,8 @@ impl Session {
                 let _closed = Box::pin(session.send(StreamEnded { epoch, watch })).await;
             }
         });
-        shared.tasks.spawn(TaskKind::Stream, standing);
+        let running = shared.tasks.spawn(TaskKind::Stream, standing);
+        self.standing = Some(AbortOnDropHandle::new(running));
     }
 
     fn write(&self, changing: &Changing, ctx: &Context<Self>) {

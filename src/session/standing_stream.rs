@@ -10,7 +10,6 @@ use std::collections::BTreeSet;
 
 use bytestring::ByteString;
 use futures_util::FutureExt as _;
-use tokio_util::sync::CancellationToken;
 
 use super::event_log::{EventId, LogWriter, StreamName};
 use super::handle::SessionHandle;
@@ -33,21 +32,20 @@ pub(super) struct StandingStream {
     /// The lists as the client last heard of them. Kept here because what the session remembers
     /// lags behind: it is written first.
     pub(super) seen: CatalogDigest,
-    /// Fires when another takes its place, when the session ends, and when the process drains.
-    pub(super) stop: CancellationToken,
 }
 
 /// Nobody reads this stream any more, or somebody else writes it.
 struct Ended;
 
 impl StandingStream {
-    /// Runs until the stream ends; gives back the watch.
+    /// Runs until the stream ends; gives back the watch. Dropped when another takes its place, and
+    /// when the session ends.
     pub(super) async fn run(&mut self) -> Option<Watch> {
         let mut watch = None;
-        let stop = self.stop.clone();
+        let handle = self.handle.clone();
         let connection = self.connection.clone();
         tokio::select! {
-            () = stop.cancelled() => Box::pin(self.say_goodbye()).await,
+            () = handle.inner().shared.shutdown.drains() => Box::pin(self.say_goodbye()).await,
             () = connection.closed() => {}
             _ended = self.speak(&mut watch) => {}
         }
