@@ -67,7 +67,7 @@ pub const KEEP_ALIVE: Period = Period::from_secs(75);
 /// For what runs, when the process is told to stop.
 pub const DRAIN: Period = Period::from_secs(30);
 
-/// Sessions whose home is this node: 20,000 x 15 KiB with a standing stream = 300 MiB, 50 without.
+/// Sessions whose home is this node: 20,000 x 14.5 KiB with a standing stream = 290 MiB, 25 without.
 pub const SESSIONS: usize = 20_000;
 /// Sessions of one principal, live or only in the store: 100,000 x 2 KiB = 200 MiB.
 pub const SESSIONS_PER_PRINCIPAL: usize = 100_000;
@@ -104,7 +104,7 @@ pub const TASKS_KEPT: usize = 50_000;
 /// Bytes of their results; the whole cost of large ones.
 pub const TASK_BYTES_KEPT: ByteSize = ByteSize::new(256 * MIB);
 
-/// Open streams: as many as sessions, 20,000 x 12.5 KiB = 250 MiB (within the sessions' 300).
+/// Open streams: as many as sessions, 20,000 x 13 KiB = 260 MiB (within the sessions' 290).
 pub const STREAMS: usize = 20_000;
 /// Comment lines on a silent stream, so that proxies keep it.
 pub const HEARTBEAT: Period = Period::from_secs(15);

@@ -1,13 +1,13 @@
 //! A session's state as bytes for the store, and back.
 //!
-//! One byte of format version, then JSON. A version we do not know is refused, not guessed: the
+//! One byte of format version, then JSON: an array, whose places mean what the names of an object
+//! would. The names would be a third of what a store keeps per session. A version we do not know is refused, not guessed: the
 //! session then ends for its client (404) and the record is reported, never overwritten in place.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 
 use super::record::{Changing, Negotiated};
 use crate::identity::Principal;
@@ -20,67 +20,67 @@ use crate::runtime::clock::Timestamp;
 use crate::service::Client;
 use crate::service::changes::CatalogDigest;
 
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 /// Why stored bytes are not a session we can carry on.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CheckpointError {
     /// Written by another release.
-    #[error("session checkpoint has format {0}, this release reads 1")]
+    #[error("session checkpoint has format {0}, this release reads 2")]
     UnknownFormat(u8),
     /// Cut short or altered.
     #[error("session checkpoint is damaged: {0}")]
     Damaged(String),
 }
 
-/// The stored form. Owned names, so that renaming a field in code changes no stored byte.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Stored {
-    version: String,
-    capabilities: RawJson,
-    client_info: Option<Implementation>,
-    principal: String,
-    endpoint: String,
-    created_ms: u64,
-    #[serde(default)]
-    log_level: Option<LogLevel>,
-    #[serde(default)]
-    subscriptions: BTreeSet<String>,
-    seen: CatalogDigest,
-}
+/// The stored form, in this order: revision, capabilities, client, principal, endpoint, time of
+/// birth in milliseconds; log level, subscriptions, and the digests last heard of (tools, prompts,
+/// resources).
+type Stored = (
+    String,
+    RawJson,
+    Option<Implementation>,
+    String,
+    String,
+    u64,
+    Option<LogLevel>,
+    BTreeSet<String>,
+    [u64; 3],
+);
 
 /// The same for writing: a session is written when it begins, so nothing is copied for it.
-#[derive(Serialize)]
-struct Storing<'a> {
-    version: ProtocolVersion,
-    capabilities: &'a RawJson,
-    client_info: Option<&'a Implementation>,
-    principal: &'a str,
-    endpoint: &'a str,
-    created_ms: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    log_level: Option<LogLevel>,
-    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
-    subscriptions: &'a BTreeSet<String>,
-    seen: CatalogDigest,
-}
+type Storing<'a> = (
+    ProtocolVersion,
+    &'a RawJson,
+    Option<&'a Implementation>,
+    &'a str,
+    &'a str,
+    u64,
+    Option<LogLevel>,
+    &'a BTreeSet<String>,
+    [u64; 3],
+);
 
 /// Bytes of most records, so that writing one does not begin small and grow.
-const USUAL: usize = 512;
+const USUAL: usize = 256;
 
 pub(super) fn encode(negotiated: &Negotiated, changing: &Changing) -> Bytes {
-    let stored = Storing {
-        version: negotiated.version,
-        capabilities: &negotiated.client.capabilities.raw,
-        client_info: negotiated.client.info.as_ref(),
-        principal: negotiated.principal.key(),
-        endpoint: &negotiated.endpoint,
-        created_ms: negotiated.created.0,
-        log_level: changing.log_level,
-        subscriptions: &changing.subscriptions,
-        seen: changing.seen,
-    };
+    let CatalogDigest {
+        tools,
+        prompts,
+        resources,
+    } = changing.seen;
+    let stored: Storing<'_> = (
+        negotiated.version,
+        &negotiated.client.capabilities.raw,
+        negotiated.client.info.as_ref(),
+        negotiated.principal.key(),
+        &negotiated.endpoint,
+        negotiated.created.0,
+        changing.log_level,
+        &changing.subscriptions,
+        [tools, prompts, resources],
+    );
     let mut bytes = Vec::with_capacity(USUAL);
     bytes.push(FORMAT);
     serde_json::to_writer(&mut bytes, &stored).expect("invariant: our values serialize");
@@ -91,31 +91,35 @@ pub(super) fn encode(negotiated: &Negotiated, changing: &Changing) -> Bytes {
 
 pub(super) fn decode(bytes: &[u8]) -> Result<(Negotiated, Changing), CheckpointError> {
     let damaged = |what: String| CheckpointError::Damaged(what);
-    let stored = match bytes.split_first() {
+    let stored: Stored = match bytes.split_first() {
         Some((&FORMAT, json)) => {
-            serde_json::from_slice::<Stored>(json).map_err(|error| damaged(error.to_string()))?
+            serde_json::from_slice(json).map_err(|error| damaged(error.to_string()))?
         }
         Some((&format, _)) => return Err(CheckpointError::UnknownFormat(format)),
         None => return Err(damaged("it is empty".into())),
     };
-    let version = ProtocolVersion::parse(&stored.version)
-        .ok_or_else(|| damaged(format!("unknown protocol version {:?}", stored.version)))?;
-    let capabilities = ClientCapabilities::parse(stored.capabilities)
-        .map_err(|error| damaged(error.to_string()))?;
+    let (version, capabilities, info, principal, endpoint, created, level, subscriptions, seen) =
+        stored;
+    let version = ProtocolVersion::parse(&version)
+        .ok_or_else(|| damaged(format!("unknown protocol version {version:?}")))?;
+    let capabilities =
+        ClientCapabilities::parse(capabilities).map_err(|error| damaged(error.to_string()))?;
     let negotiated = Negotiated {
         version,
-        client: Arc::new(Client {
-            capabilities,
-            info: stored.client_info,
-        }),
-        principal: Principal::from_key(&stored.principal),
-        endpoint: stored.endpoint.into(),
-        created: Timestamp(stored.created_ms),
+        client: Arc::new(Client { capabilities, info }),
+        principal: Principal::from_key(&principal),
+        endpoint: endpoint.into(),
+        created: Timestamp(created),
     };
+    let [tools, prompts, resources] = seen;
     let changing = Changing {
-        log_level: stored.log_level,
-        subscriptions: stored.subscriptions,
-        seen: stored.seen,
+        log_level: level,
+        subscriptions,
+        seen: CatalogDigest {
+            tools,
+            prompts,
+            resources,
+        },
     };
     Ok((negotiated, changing))
 }
@@ -154,10 +158,10 @@ mod tests {
         let (negotiated, changing) = session();
         let bytes = encode(&negotiated, &changing);
         let mut future = bytes.to_vec();
-        future[0] = 2;
+        future[0] = 3;
         assert!(matches!(
             decode(&future),
-            Err(CheckpointError::UnknownFormat(2))
+            Err(CheckpointError::UnknownFormat(3))
         ));
         for cut in 0..bytes.len() {
             assert!(decode(&bytes[..cut]).is_err(), "cut at {cut}");
