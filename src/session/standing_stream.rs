@@ -113,16 +113,24 @@ impl StandingStream {
 
     /// Everything this session may hear of: list changes, and what it subscribed to.
     async fn watch_all(&self) -> Option<Watch> {
+        let negotiated = self.handle.negotiated();
         let filter = SubscriptionFilter {
             tools_list_changed: true,
             prompts_list_changed: true,
             resources_list_changed: true,
             resource_subscriptions: self.handle.changing().subscriptions,
-            tasks_of: Some(self.handle.id().key().0),
+            tasks_of: negotiated
+                .version
+                .has_tasks()
+                .then(|| self.handle.id().key().0),
             ..SubscriptionFilter::default()
         };
-        let principal = &self.handle.negotiated().principal;
-        match self.handle.service().watch(principal, filter).await {
+        match self
+            .handle
+            .service()
+            .watch(&negotiated.principal, filter)
+            .await
+        {
             Ok(watch) => Some(watch),
             Err(error) => {
                 tracing::warn!(%error, "changes cannot be watched for a session");
