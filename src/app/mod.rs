@@ -61,6 +61,7 @@ const STEP: Duration = Duration::from_secs(5);
 
 /// Serves HTTP until told to stop.
 fn serve(settings: Settings, own: Own) -> Result<(), StartError> {
+    write_log(&settings);
     run(|tasks, opened| async move {
         let mut running = Running::start(settings, own, tasks, &opened, Orders::Signals)?;
         running.started();
@@ -75,6 +76,7 @@ fn serve(settings: Settings, own: Own) -> Result<(), StartError> {
 fn stdio(mut settings: Settings, own: Own) -> Result<(), StartError> {
     // Such a session lives with its pipes; a client may start several processes in one directory.
     settings.store.kind = StoreKind::Memory;
+    write_log(&settings);
     run(|tasks, opened| async move {
         let assembled = Assembled::build(&settings, own, tasks, &opened)?;
         let name = settings
@@ -144,6 +146,11 @@ where
     })
 }
 
+/// Writes the log of a process that is ours. One that something else has set up is left alone.
+fn write_log(settings: &Settings) {
+    let _theirs = crate::telemetry::tracing::install(settings.log.format, &settings.log.filter);
+}
+
 /// Everything but the listeners.
 struct Assembled {
     tasks: Tasks,
@@ -165,8 +172,6 @@ impl Assembled {
         let metrics = Metrics::new();
         // In a process that has a recorder already, tools count there and we count here.
         let _ours = metrics.install();
-        // Installed before by whoever embeds us, it is theirs to choose.
-        let _theirs = crate::telemetry::tracing::install(settings.log.format, &settings.log.filter);
         let mut servers = Vec::new();
         let assembled = Self::around(settings, tasks, metrics, to_close, |ground| {
             let after = settings.tasks.after;
@@ -216,6 +221,7 @@ impl Assembled {
             keys: keys.clone(),
             clock: clock.clone(),
             tasks: tasks.clone(),
+            shutdown: shutdown.clone(),
             incarnation,
             metrics: metrics.clone(),
             error_on_the_wire: transport::reply::error_object,
@@ -389,6 +395,7 @@ impl Running {
         let flushed = tokio::time::timeout(STEP, sessions.flush()).await;
         let complete = matches!(flushed, Ok(Ok(())));
         report("checkpoints", (!complete).then(|| sessions.live()));
+        sessions.let_go();
         drop(opened);
         Stopped {
             took: started.elapsed(),

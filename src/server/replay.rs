@@ -234,8 +234,14 @@ impl Rounds {
         if memory.rounds >= ROUNDS_MAX {
             return Err(RoundError::TooManyRounds);
         }
+        // A task keeps its own states, for as long as it lives.
+        let time = if context.outlet.is_task() {
+            STATE_TTL.max(context.deadline.remaining())
+        } else {
+            STATE_TTL
+        };
         let state = State {
-            expires_ms: self.clock.now().after(STATE_TTL).0,
+            expires_ms: self.clock.now().after(time).0,
             rounds: memory.rounds + 1,
             answers: std::mem::take(&mut memory.answers),
             done: std::mem::take(&mut memory.done),

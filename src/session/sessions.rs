@@ -418,6 +418,11 @@ impl Sessions {
         super::registry::flush_touches(&self.0, Duration::ZERO).await?;
         self.0.store.flush().await
     }
+
+    /// Lets go of every session: nothing here holds the store any more, once the actors are gone.
+    pub fn let_go(&self) {
+        self.0.index.clear();
+    }
 }
 
 impl Shared {

@@ -1,8 +1,8 @@
 //! A task while it runs here: its record, its open questions, and those who wait for it.
 //!
-//! Whoever asks this node sees the record as it stands here; [`super::run`] writes each change of
-//! status to the store and then announces it. A status message is no change of status: it is
-//! written with the next one.
+//! Whoever asks sees the record as it is in the store ([`super::run`] writes each change of status
+//! there), so that nobody is told of an end that a crash could take back. A status message is no
+//! change of status: it is seen at once, and written with the next one.
 //!
 //! Concurrency: the lock is held for the time of a change, never across an await.
 
@@ -16,12 +16,12 @@ use tokio_util::sync::CancellationToken;
 use super::places::Place;
 use super::record::{End, Record};
 use super::wire;
-use crate::protocol::client_request::ClientRequest;
+use crate::protocol::client_request::{ClientRequest, ClientRequestKind};
 use crate::protocol::logging::LogLevel;
 use crate::protocol::notification::ServerNotification;
 use crate::protocol::raw::RawJson;
 use crate::runtime::clock::Clock;
-use crate::service::{AskError, Outlet};
+use crate::service::{AskError, Client, Outlet};
 use crate::store::Scope;
 
 /// A running task.
@@ -40,13 +40,31 @@ pub(super) struct Live {
 
 struct State {
     record: Record,
+    /// The record as it was last written.
+    written: Record,
     /// Where answers go, by the key of their question.
     waiting: HashMap<String, oneshot::Sender<RawJson>>,
     /// Session era: questions that no `tasks/result` has carried to the client yet.
     to_carry: VecDeque<Carried>,
     /// Session era: the calls of `tasks/result` that wait, oldest first.
-    carriers: Vec<(u64, Arc<dyn Outlet>)>,
+    carriers: Vec<Carries>,
     carriers_so_far: u64,
+}
+
+/// A call of `tasks/result` that waits, and what its client can be asked.
+struct Carries {
+    number: u64,
+    client: Arc<Client>,
+    outlet: Arc<dyn Outlet>,
+}
+
+impl State {
+    /// Who carries a question of this kind: the newest of those whose client can be asked it. An
+    /// older one may be a connection that broke.
+    fn carrier_of(&self, kind: ClientRequestKind) -> Option<u64> {
+        let able = |it: &&Carries| it.client.capabilities.has(kind.needs());
+        self.carriers.iter().rev().find(able).map(|it| it.number)
+    }
 }
 
 /// A question of the session era on its way to the client.
@@ -70,9 +88,9 @@ pub(super) struct Question {
     carried: Option<Carried>,
 }
 
-/// A `tasks/result` that waits; what the task says meanwhile goes its way.
-pub(super) struct Carrier<'a> {
-    live: &'a Live,
+/// A `tasks/result` that waits; what the task asks and says meanwhile goes its way.
+pub(super) struct Carrier {
+    live: Arc<Live>,
     number: u64,
 }
 
@@ -82,6 +100,7 @@ impl Live {
             id,
             clock,
             state: Mutex::new(State {
+                written: record.clone(),
                 record,
                 waiting: HashMap::new(),
                 to_carry: VecDeque::new(),
@@ -101,6 +120,27 @@ impl Live {
 
     pub(super) fn record(&self) -> Record {
         self.lock().record.clone()
+    }
+
+    /// The record as others may see it.
+    pub(super) fn seen(&self) -> Record {
+        let state = self.lock();
+        let mut seen = state.written.clone();
+        if let Some(message) = state.record.message() {
+            seen.note(message);
+        }
+        seen
+    }
+
+    /// Whether others see the record as it now stands.
+    pub(super) fn is_shown(&self) -> bool {
+        let state = self.lock();
+        state.written == state.record
+    }
+
+    /// From now on others see the record like this.
+    pub(super) fn show(&self, written: Record) {
+        self.lock().written = written;
     }
 
     /// Notes how far the work is.
@@ -192,34 +232,26 @@ impl Live {
         ends
     }
 
-    /// Waits until there is something for a `tasks/result` to do.
-    pub(super) async fn next(self: &Arc<Self>) -> Next {
-        let mut changes = self.changes.subscribe();
-        loop {
-            {
-                let mut state = self.lock();
-                if let Some(end) = state.record.end() {
-                    return Next::Ended(end.clone());
-                }
-                if let Some(carried) = state.to_carry.pop_front() {
-                    return Next::Carry(Question {
-                        live: self.clone(),
-                        carried: Some(carried),
-                    });
-                }
-            }
-            // The sender lives in `self`, so it cannot be gone.
-            let _changed = changes.changed().await;
-        }
-    }
-
-    /// Lets what the task says go the way of a `tasks/result` that waits.
-    pub(super) fn carry_for(&self, outlet: Arc<dyn Outlet>) -> Carrier<'_> {
+    /// Lets what the task asks and says go the way of a `tasks/result` that waits.
+    pub(super) fn carry_for(
+        self: &Arc<Self>,
+        client: Arc<Client>,
+        outlet: Arc<dyn Outlet>,
+    ) -> Carrier {
         let mut state = self.lock();
         state.carriers_so_far += 1;
         let number = state.carriers_so_far;
-        state.carriers.push((number, outlet));
-        Carrier { live: self, number }
+        state.carriers.push(Carries {
+            number,
+            client,
+            outlet,
+        });
+        drop(state);
+        self.changed();
+        Carrier {
+            live: self.clone(),
+            number,
+        }
     }
 
     /// Says something to the client, if somebody waits who can carry it.
@@ -241,7 +273,7 @@ impl Live {
 
     fn carrier(&self) -> Option<Arc<dyn Outlet>> {
         let state = self.lock();
-        state.carriers.last().map(|(_, outlet)| outlet.clone())
+        state.carriers.last().map(|it| it.outlet.clone())
     }
 
     /// The changes to come, for whoever writes them.
@@ -309,10 +341,52 @@ impl Drop for Question {
     }
 }
 
-impl Drop for Carrier<'_> {
+impl Carrier {
+    /// Waits until there is something to do.
+    pub(super) async fn next(&self) -> Next {
+        let mut changes = self.live.changes.subscribe();
+        loop {
+            {
+                let mut state = self.live.lock();
+                if let Some(end) = state.record.end() {
+                    return Next::Ended(end.clone());
+                }
+                let mine = (state.to_carry.iter())
+                    .position(|it| state.carrier_of(it.request.kind) == Some(self.number));
+                if let Some(carried) = mine.and_then(|at| state.to_carry.remove(at)) {
+                    return Next::Carry(Question {
+                        live: self.live.clone(),
+                        carried: Some(carried),
+                    });
+                }
+            }
+            // The sender lives in `live`, so it cannot be gone.
+            drop(changes.changed().await);
+        }
+    }
+
+    /// Waits until a question of this kind is not this one's to carry any more: the task has
+    /// ended, or a newer call can carry it.
+    pub(super) async fn relieved(&self, kind: ClientRequestKind) {
+        let mut changes = self.live.changes.subscribe();
+        loop {
+            {
+                let state = self.live.lock();
+                if state.record.end().is_some() || state.carrier_of(kind) != Some(self.number) {
+                    return;
+                }
+            }
+            drop(changes.changed().await);
+        }
+    }
+}
+
+impl Drop for Carrier {
     fn drop(&mut self) {
         let mut state = self.live.lock();
-        state.carriers.retain(|(number, _)| *number != self.number);
+        state.carriers.retain(|it| it.number != self.number);
+        drop(state);
+        self.live.changed();
     }
 }
 

@@ -57,6 +57,7 @@ use crate::protocol::tool::TaskSupport;
 use crate::protocol::version::{Era, ProtocolVersion};
 use crate::runtime::clock::Clock;
 use crate::runtime::seal::ClusterKeys;
+use crate::runtime::shutdown::Shutdown;
 use crate::runtime::tasks::Tasks;
 use crate::service::changes::{CatalogDigest, Changes, Watch};
 use crate::service::{Call, CallFuture, Description, Service, ServiceError, TaskUse};
@@ -102,6 +103,8 @@ pub struct Parts {
     pub clock: Clock,
     /// Where they run.
     pub tasks: Tasks,
+    /// How far the process is on its way out.
+    pub shutdown: Shutdown,
     /// Which run of this node.
     pub incarnation: Incarnation,
     /// Where they are counted.
@@ -123,6 +126,7 @@ struct Shared {
     listed: Listed,
     clock: Clock,
     tasks: Tasks,
+    shutdown: Shutdown,
     incarnation: Incarnation,
     metrics: Metrics,
     error_on_the_wire: fn(&ServiceError, ProtocolVersion) -> ResponseError,
@@ -145,6 +149,7 @@ impl TaskService {
             keys,
             clock,
             tasks,
+            shutdown,
             incarnation,
             metrics,
             error_on_the_wire,
@@ -161,6 +166,7 @@ impl TaskService {
             store,
             clock,
             tasks,
+            shutdown,
             incarnation,
             metrics,
             error_on_the_wire,

@@ -175,6 +175,7 @@ impl Record {
             return false;
         }
         self.questions.clear();
+        self.message = None;
         self.end = Some(end);
         self.updated_ms = now.0;
         true

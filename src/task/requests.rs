@@ -16,7 +16,7 @@ use crate::protocol::method::Method;
 use crate::protocol::params::{ParamsHead, string_of};
 use crate::protocol::raw::RawJson;
 use crate::protocol::version::{Era, ProtocolVersion};
-use crate::service::{Call, Reply, ServiceError};
+use crate::service::{AskError, Call, Reply, ServiceError};
 use crate::store::CasOutcome;
 use crate::telemetry::events::{Event as _, StoreFailed};
 use crate::telemetry::labels::StoreOperation;
@@ -55,7 +55,7 @@ impl Shared {
             return Err(ServiceError::UnknownTask);
         }
         if let Some(live) = self.live.get(id) {
-            let record = live.record();
+            let record = live.seen();
             return if record.expires() > self.clock.now() {
                 Ok(record)
             } else {
@@ -147,7 +147,9 @@ impl Shared {
         let mut ended = record.end().is_some();
         if let Some(live) = self.running(&id).filter(|_| !ended) {
             ended = !live.finish(End::Cancelled);
-            live.cancel.cancel();
+            if !ended {
+                live.cancel.cancel();
+            }
             live.kept().await;
         }
         match call.context.version.era() {
@@ -168,19 +170,7 @@ impl Shared {
         let (id, record) = self.found(call).await?;
         let end = match (record.end(), self.running(&id)) {
             (Some(end), _) => end.clone(),
-            (None, Some(live)) => {
-                let _carrier = live.carry_for(call.context.outlet.clone());
-                loop {
-                    match live.next().await {
-                        Next::Ended(end) => break end,
-                        Next::Carry(question) => {
-                            let _waiting = call.context.deadline.pause();
-                            let answer = call.context.outlet.ask(question.request()).await;
-                            question.answered(answer);
-                        }
-                    }
-                }
-            }
+            (None, Some(live)) => self.wait_for_end(call, &live).await?,
             // It ended between the two looks.
             (None, None) => match self.found(call).await?.1.end() {
                 Some(end) => end.clone(),
@@ -206,6 +196,38 @@ impl Shared {
                 "the task was cancelled and has no result".into(),
             )),
         }
+    }
+
+    /// Waits for the end of a task that runs here, and until it is in the store: nobody hears of an
+    /// end that a crash could take back.
+    async fn wait_for_end(&self, call: &Call, live: &Arc<Live>) -> Result<End, ServiceError> {
+        let context = &call.context;
+        let carrier = live.carry_for(context.client.clone(), context.outlet.clone());
+        let end = loop {
+            let next = tokio::select! {
+                next = carrier.next() => next,
+                () = context.cancel.cancelled() => return Err(ServiceError::Cancelled),
+            };
+            let question = match next {
+                Next::Ended(end) => break end,
+                Next::Carry(question) => question,
+            };
+            let _waiting = context.deadline.pause();
+            let request = question.request();
+            let kind = request.kind;
+            tokio::select! {
+                answer = context.outlet.ask(request) => match answer {
+                    // This way is closed; another one may be open.
+                    Err(AskError::Impossible(_)) => return Err(ServiceError::Cancelled),
+                    answer => question.answered(answer),
+                },
+                // Dropped without an answer, the question waits for who carries it now.
+                () = carrier.relieved(kind) => {}
+                () = context.cancel.cancelled() => return Err(ServiceError::Cancelled),
+            }
+        };
+        live.kept().await;
+        Ok(end)
     }
 
     /// The tasks this session made. A cursor is the id of the last task of a page.

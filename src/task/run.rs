@@ -32,14 +32,19 @@ use crate::protocol::jsonrpc::{Params, ProgressToken, RequestId};
 use crate::protocol::method::Method;
 use crate::protocol::raw::{self, RawJson};
 use crate::protocol::version::Era;
+use crate::runtime::shutdown::Phase;
 use crate::runtime::tasks::TaskKind;
 use crate::service::{Call, CallContext, CallFuture, Reply, ReplyKind, ServiceError, TaskStart};
 use crate::store::{CasOutcome, StoreError, Version};
 use crate::telemetry::events::{Event as _, StoreFailed};
 use crate::telemetry::labels::{StoreOperation, TaskEnd};
 
+/// What a message that shows a task has besides the result, at most: its status message above all.
+const TASK_BYTES: usize = 8 * 1024;
 /// How long a cancelled run may take to end by itself before it is dropped where it stands.
 const CANCELLED_MAX: Duration = Duration::from_secs(10);
+/// The same when the process stops: a moment to end by itself, and less than stopping takes.
+const STOPPED_MAX: Duration = Duration::from_secs(1);
 /// Time between two attempts to write an end; doubled each time.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
@@ -261,9 +266,10 @@ impl Shared {
     /// The work of a task: how it ended.
     async fn work(&self, call: &Prepared, running: CallFuture, live: &Live, ttl: Duration) -> End {
         let cancel = &call.context.cancel;
+        let mut rounds = std::pin::pin!(self.rounds(call, running, live));
         let outcome = tokio::select! {
             biased;
-            outcome = self.rounds(call, running, live) => outcome,
+            outcome = &mut rounds => outcome,
             () = tokio::time::sleep(ttl) => {
                 cancel.cancel();
                 Err(ServiceError::DeadlineExceeded)
@@ -273,13 +279,20 @@ impl Shared {
                 cancel.cancel();
                 tokio::time::sleep(CANCELLED_MAX).await;
             } => Err(ServiceError::Cancelled),
+            () = self.shutdown.reached(Phase::Stopping) => {
+                cancel.cancel();
+                let ending = tokio::time::timeout(STOPPED_MAX, &mut rounds).await;
+                let unknown = ServiceError::OutcomeUnknown("the node that ran it stopped");
+                // Nobody but the stop cancelled it.
+                ending.ok().and_then(Result::ok).ok_or(unknown)
+            }
         };
         // Tells whatever the call left behind that nobody waits any more.
         cancel.cancel();
         match outcome {
-            Ok(reply) if reply.members.as_str().len() > self.config.result_max => {
+            Ok(reply) if bytes_of(&reply) > self.config.result_max => {
                 let too_large = ServiceError::ResultTooLarge {
-                    bytes: reply.members.as_str().len(),
+                    bytes: bytes_of(&reply),
                     max: self.config.result_max,
                 };
                 self.error_end(&too_large, &call.context)
@@ -319,31 +332,34 @@ impl Shared {
         }
     }
 
-    /// Writes each change of the task to the store and announces it, until the end is written.
+    /// Writes each change of the task to the store, shows it and announces it, until the end is
+    /// written.
     async fn keep(&self, live: &Live, mut version: Version, session: Option<&str>) {
         let mut changes = live.changes();
         let mut seen = 0;
-        loop {
+        // Somebody who waits for the task comes and goes without changing it.
+        while !(live.is_shown() && live.record().end().is_some()) {
             // The sender lives in `live`, so it cannot be gone.
             drop(changes.wait_for(|change| *change > seen).await);
             seen = *changes.borrow_and_update();
-            let kept = self.write(live, &mut version).await;
+            if !live.is_shown() {
+                let (kept, record) = self.write(live, &mut version).await;
+                live.show(record);
+                if kept == Kept::Gone {
+                    // Its time is over, or it is somebody else's now.
+                    live.cancel.cancel();
+                    live.finish(End::Cancelled);
+                    break;
+                }
+                self.changes.announce_task(live.id(), session);
+            }
             live.keep(seen);
-            if kept == Kept::Gone {
-                // Its time is over, or it is somebody else's now.
-                live.cancel.cancel();
-                live.finish(End::Cancelled);
-                break;
-            }
-            self.changes.announce_task(live.id(), session);
-            if live.record().end().is_some() && *changes.borrow() == seen {
-                break;
-            }
         }
         live.keep(u64::MAX);
     }
 
-    async fn write(&self, live: &Live, version: &mut Version) -> Kept {
+    /// Writes the record as it now stands, and says how it stands.
+    async fn write(&self, live: &Live, version: &mut Version) -> (Kept, Record) {
         let scope = live::scope(live.id());
         let mut retry = RETRY_FIRST;
         loop {
@@ -355,23 +371,23 @@ impl Shared {
             {
                 Ok(CasOutcome::Written(written)) => {
                     *version = written;
-                    return Kept::Written;
+                    return (Kept::Written, record);
                 }
                 Ok(CasOutcome::Lost(standing)) => {
                     let ours = Record::decode(&standing.value)
                         .is_ok_and(|standing| standing.runner == record.runner);
                     if !ours {
-                        return Kept::Gone;
+                        return (Kept::Gone, record);
                     }
                     *version = standing.version;
                 }
-                Ok(CasOutcome::Gone) => return Kept::Gone,
+                Ok(CasOutcome::Gone) => return (Kept::Gone, record),
                 Err(error) => {
                     let operation = StoreOperation::CompareAndSet;
                     StoreFailed { operation, error }.emit(&self.metrics);
                     // Anything but the end is written with the next change; the end is the last.
                     if record.end().is_none() || self.clock.now() >= record.expires() {
-                        return Kept::Not;
+                        return (Kept::Not, record);
                     }
                     tokio::time::sleep(retry).await;
                     retry = (retry * 2).min(RETRY_MAX);
@@ -379,6 +395,12 @@ impl Shared {
             }
         }
     }
+}
+
+/// Bytes of a result as it stands in a task.
+fn bytes_of(reply: &Reply) -> usize {
+    let meta = reply.meta.as_ref().map_or(0, |meta| meta.as_str().len());
+    reply.members.as_str().len() + meta + TASK_BYTES
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

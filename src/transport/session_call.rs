@@ -69,9 +69,8 @@ pub fn start(
         let cancel = entered.cancel.clone();
         let era = Era::Session;
         let outcome = exchange::bounded(answering, cancel, deadline, method, era, metrics).await;
-        if outcome.is_err() {
-            line.withdraw_questions().await;
-        }
+        // Whatever was asked and is waited for no more.
+        line.withdraw_questions().await;
         // Left before the answer is written, so that the client may use the id again at once.
         drop(entered);
         match outcome {

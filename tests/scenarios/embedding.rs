@@ -10,7 +10,7 @@ use switchboard::{Host, Hosted};
 use tokio::sync::Notify;
 
 use crate::world::own::{Own, configuration};
-use crate::world::{Stateless, Told as _, eventually, within};
+use crate::world::{Session, Stateless, Told as _, eventually, within};
 
 fn named(name: &'static str) -> ServerBuilder {
     let tool = Tool::new("who", move |_, NoArguments {}| async move { Ok(name) });
@@ -120,6 +120,8 @@ async fn hosts_come_and_go_without_a_trace() {
     for _ in 0..3 {
         let hosted = start().await.unwrap();
         assert!(matches!(start().await, Err(StartError::Store(_))));
+        let session = Session::open(&hosted.url(), "2025-11-25", json!({})).await;
+        let _standing = session.listen(None).await;
         drop(hosted);
         eventually("the directory is free again", || async {
             let again: Hosted = start().await.ok()?;

@@ -6,7 +6,9 @@
 use serde_json::{Value, json};
 
 use crate::world::tools::{node, root, run};
-use crate::world::{Answer, Session, Stateless, Store, Switchboard, eventually};
+use crate::world::{
+    Answer, EventStream, Session, Stateless, Store, Switchboard, Told as _, eventually,
+};
 
 const EXTENSION: &str = "io.modelcontextprotocol/tasks";
 const RELATED: &str = "io.modelcontextprotocol/related-task";
@@ -380,6 +382,25 @@ mod stateless {
         assert_eq!(lost["error"]["data"]["outcome"], "unknown");
         assert_eq!(get(&client, &cut).await, lost, "told the same again");
     }
+
+    /// Nobody is told of an end that a crash could take back.
+    #[tokio::test]
+    async fn what_was_told_as_completed_stays_completed() {
+        let mut server = Switchboard::with()
+            .builtin("conformance")
+            .store(Store::Embedded)
+            .start()
+            .await;
+        for _ in 0..5 {
+            let id = slow(&following(&server), 0).await;
+            let client = following(&server);
+            // As fast as it can be asked.
+            while get(&client, &id).await["status"] != "completed" {}
+            server.crash().await;
+            server.start_again().await;
+            assert_eq!(get(&following(&server), &id).await["status"], "completed");
+        }
+    }
 }
 
 mod session_era {
@@ -467,7 +488,7 @@ mod session_era {
         let wait = session.next_id();
         let request = json!({"jsonrpc": "2.0", "id": wait, "method": "tasks/result",
             "params": {"taskId": id}});
-        let mut stream = crate::world::EventStream::of(session.post(&request).await);
+        let mut stream = EventStream::of(session.post(&request).await);
         let question = stream.message().await;
         session
             .answer(
@@ -481,6 +502,79 @@ mod session_era {
         assert_eq!(question["params"]["_meta"][RELATED], json!({"taskId": id}));
         assert_eq!(answer["id"], wait);
         assert_eq!(answer["result"]["content"][0]["text"], "Deleted a");
+    }
+
+    /// A `tasks/result` of this session, as it begins to be answered.
+    async fn waiting(session: &Session, id: &str) -> (i64, EventStream) {
+        let request = session.next_id();
+        let message = json!({"jsonrpc": "2.0", "id": request, "method": "tasks/result",
+            "params": {"taskId": id}});
+        (request, EventStream::of(session.post(&message).await))
+    }
+
+    /// Ours: of those who wait, a question goes to the newest who can be asked; the others hear the end.
+    #[tokio::test]
+    async fn a_question_goes_to_the_newest_who_can_be_asked() {
+        let server = conformance().await;
+        let (asked, mute) = (session(&server).await, server.session(VERSION).await);
+        let id = nested(&as_task(&asked, "confirm_delete", json!({"filename": "a"})).await);
+
+        let (_, mut unasked) = waiting(&mute, &id).await;
+        let (_, mut older) = waiting(&asked, &id).await;
+        let first = older.message().await;
+        let (_, mut newest) = waiting(&asked, &id).await;
+        let again = newest.message().await;
+        asked
+            .answer(
+                &again,
+                json!({"action": "accept", "content": {"confirm": true}}),
+            )
+            .await;
+
+        assert_eq!(first["method"], "elicitation/create");
+        assert_eq!(again["params"], first["params"]);
+        for stream in [&mut newest, &mut unasked] {
+            let told = stream.message().await;
+            assert_eq!(told["result"]["content"][0]["text"], "Deleted a");
+        }
+        let withdrawn = older.message().await;
+        assert_eq!(withdrawn["method"], "notifications/cancelled");
+        assert_eq!(withdrawn["params"]["requestId"], first["id"]);
+        let told = older.message().await;
+        assert_eq!(told["result"]["content"][0]["text"], "Deleted a");
+    }
+
+    /// 2025-11-25 tasks, and basic/utilities/cancellation: nobody waits for what will not come.
+    #[tokio::test]
+    async fn a_wait_ends_with_its_task_and_when_it_is_given_up() {
+        let server = conformance().await;
+        let session = session(&server).await;
+        let cancelled =
+            nested(&as_task(&session, "confirm_delete", json!({"filename": "a"})).await);
+        let left = nested(&as_task(&session, "confirm_delete", json!({"filename": "b"})).await);
+        let (request, mut stream) = waiting(&session, &cancelled).await;
+        let question = stream.message().await;
+        let (given_up, mut silent) = waiting(&session, &left).await;
+        silent.message().await;
+
+        session
+            .call("tasks/cancel", json!({"taskId": cancelled}))
+            .await;
+        session
+            .notify("notifications/cancelled", json!({"requestId": given_up}))
+            .await;
+
+        let withdrawn = stream.message().await;
+        assert_eq!(withdrawn["params"]["requestId"], question["id"]);
+        let answer = stream.message().await;
+        assert_eq!(answer["id"], request);
+        assert_eq!(answer["error"]["code"], -32602);
+        assert_eq!(silent.rest().await.answers(), crate::world::NOTHING);
+        eventually("no call is left", async || {
+            (server.metric("mcp_running_calls").await == 0.0).then_some(())
+        })
+        .await;
+        assert_eq!(task(&session, &left).await["status"], "input_required");
     }
 
     /// 2025-11-25 tasks, status notifications on the standing stream.
