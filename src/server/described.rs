@@ -47,6 +47,9 @@ macro_rules! described {
             ///     .visible_to(staff_only);
             /// ```
             ///
+            /// Over HTTP everybody is one principal ([`Principal::local`](crate::identity::Principal::local))
+            /// as long as there is no authentication.
+            ///
             /// The function is asked whenever somebody looks, so it answers at once and never
             /// waits. When its answers change, announce it as a change: add the thing again
             /// ([`Handle`](super::Handle)).

@@ -92,6 +92,7 @@ pub fn client(server: impl Service) -> Builder {
         service: Arc::new(server),
         speak: Speak::Era(Era::Stateless),
         principal: Principal::local(),
+        follows_tasks: false,
         answers: Answers::default(),
         timeout: PATIENCE,
     }
@@ -103,6 +104,7 @@ pub struct Builder {
     service: Arc<dyn Service>,
     speak: Speak,
     principal: Principal,
+    follows_tasks: bool,
     answers: Answers,
     timeout: Duration,
 }
@@ -133,6 +135,13 @@ impl Builder {
     /// Who calls.
     pub fn principal(mut self, principal: Principal) -> Self {
         self.principal = principal;
+        self
+    }
+
+    /// Takes tasks for answers, and follows them to their results. In the stateless era only: in the
+    /// session era a client asks for a task, which this one never does.
+    pub const fn follows_tasks(mut self) -> Self {
+        self.follows_tasks = true;
         self
     }
 
@@ -202,6 +211,9 @@ impl Builder {
             .speak(self.speak)
             .timeout(self.timeout)
             .log_level(LogLevel::Debug);
+        if self.follows_tasks {
+            builder = builder.follows_tasks();
+        }
         let listening = heard.clone();
         builder = builder.on_notice(move |notice| listening.notice(notice));
         let (forms, sampling, roots) = self.answers.offered();

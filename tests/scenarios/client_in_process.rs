@@ -8,9 +8,10 @@ use switchboard::identity::Principal;
 use switchboard::protocol::capabilities::ClientCapability;
 use switchboard::protocol::logging::LogLevel;
 use switchboard::protocol::subscription::SubscriptionFilter;
+use switchboard::protocol::version::Era;
 use switchboard::runtime::seal::ClusterKeys;
 use switchboard::server::{
-    Context, Elicited, Field, Form, NoArguments, Resource, SampleRequest, Server, Tool,
+    Context, Elicited, Field, Form, NoArguments, Resource, SampleRequest, Server, TaskUse, Tool,
 };
 use switchboard::testing::{self, ERAS};
 
@@ -171,4 +172,30 @@ async fn any_revision_can_be_spoken() {
         let result = client.call("say", json!({"what": "hello"})).await.unwrap();
         assert_eq!(result.text(), "hello", "{version}");
     }
+}
+
+/// Extension tasks: a test follows a task to its result, questions included.
+#[tokio::test]
+async fn a_test_follows_a_task_to_its_result() {
+    let ask = Tool::new("ask", |ctx: Context, NoArguments {}| async move {
+        let form = Form::new("Sure?").field("sure", Field::boolean());
+        let answer = ctx.elicit("sure", form).await?.accepted();
+        Ok(format!("{} {}", ctx.is_task(), answer.is_some()))
+    })
+    .task(TaskUse::required());
+    let server = Server::builder("test", "1")
+        .tool(ask)
+        .build(&ClusterKeys::generate())
+        .unwrap();
+
+    let client = testing::client(server)
+        .era(Era::Stateless)
+        .follows_tasks()
+        .answers("sure", json!({"sure": true}))
+        .connect()
+        .await
+        .unwrap();
+
+    let result = client.call("ask", json!({})).await.unwrap();
+    assert_eq!(result.text(), "true true");
 }
