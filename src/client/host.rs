@@ -12,6 +12,7 @@ use futures_util::future::BoxFuture;
 use serde_json::{Map, Value, json};
 
 use super::patience::Pauses;
+use crate::protocol::capabilities::TASKS_EXTENSION;
 use crate::protocol::encode;
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::jsonrpc::{Notification, Params, Request, RequestId};
@@ -19,8 +20,6 @@ use crate::protocol::lifecycle::Implementation;
 use crate::protocol::logging::LogLevel;
 use crate::protocol::raw::RawJson;
 
-/// The extension a client of tasks declares.
-pub(super) const TASKS: &str = "io.modelcontextprotocol/tasks";
 /// The code with which a user's no to a model's turn is told (client/sampling, error handling).
 const REJECTED: i64 = -1;
 
@@ -127,7 +126,7 @@ impl Host {
             declared.insert("roots".into(), json!({}));
         }
         if stateless && self.tasks {
-            declared.insert("extensions".into(), json!({TASKS: {}}));
+            declared.insert("extensions".into(), json!({TASKS_EXTENSION: {}}));
         }
         Value::Object(declared)
     }

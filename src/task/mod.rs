@@ -61,7 +61,9 @@ use crate::runtime::shutdown::Shutdown;
 use crate::runtime::tasks::Tasks;
 use crate::service::changes::{CatalogDigest, Changes, Watch};
 use crate::service::{Call, CallFuture, Description, Service, ServiceError, TaskUse};
-use crate::store::{Incarnation, Store};
+use crate::store::{Incarnation, Store, StoreError};
+use crate::telemetry::events::{Event as _, StoreFailed};
+use crate::telemetry::labels::StoreOperation;
 use crate::telemetry::metrics::Metrics;
 use listed::Listed;
 use live::Live;
@@ -189,6 +191,12 @@ impl Shared {
 
     fn poll_interval_ms(&self) -> u64 {
         u64::try_from(self.config.poll_interval.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// What a client is told when the store could not do something, which is counted and logged.
+    fn store_failed(&self, operation: StoreOperation, error: StoreError) -> ServiceError {
+        StoreFailed { operation, error }.emit(&self.metrics);
+        overloaded("the task store is unavailable")
     }
 
     fn offers_tasks(&self, principal: &Principal) -> bool {
@@ -366,6 +374,13 @@ impl fmt::Debug for Parts {
 
 fn tool_of(call: &Call) -> Option<Cow<'_, str>> {
     string_of(ParamsHead::of(&call.params).name)
+}
+
+const fn overloaded(what: &'static str) -> ServiceError {
+    ServiceError::Overloaded {
+        what,
+        retry_after: Duration::from_secs(1),
+    }
 }
 
 /// What a request about tasks needs of a stateless client.

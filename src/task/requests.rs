@@ -18,7 +18,6 @@ use crate::protocol::raw::RawJson;
 use crate::protocol::version::{Era, ProtocolVersion};
 use crate::service::{AskError, Call, Reply, ServiceError};
 use crate::store::CasOutcome;
-use crate::telemetry::events::{Event as _, StoreFailed};
 use crate::telemetry::labels::StoreOperation;
 
 /// Tasks on a page of a list.
@@ -62,15 +61,7 @@ impl Shared {
                 Err(ServiceError::UnknownTask)
             };
         }
-        let failed = |operation| {
-            move |error| {
-                StoreFailed { operation, error }.emit(&self.metrics);
-                ServiceError::Overloaded {
-                    what: "the task store is unavailable",
-                    retry_after: std::time::Duration::from_secs(1),
-                }
-            }
-        };
+        let failed = |operation| move |error| self.store_failed(operation, error);
         let scope = live::scope(id);
         let mut read = self
             .store
@@ -244,14 +235,8 @@ impl Shared {
         let Some(session) = &call.context.session else {
             return Err(ServiceError::MethodNotFound(call.method.to_string()));
         };
-        let ids = self.listed.ids(session).await.map_err(|error| {
-            let operation = StoreOperation::Read;
-            StoreFailed { operation, error }.emit(&self.metrics);
-            ServiceError::Overloaded {
-                what: "the task store is unavailable",
-                retry_after: std::time::Duration::from_secs(1),
-            }
-        })?;
+        let ids = self.listed.ids(session).await;
+        let ids = ids.map_err(|error| self.store_failed(StoreOperation::Read, error))?;
         let start = match cursor {
             None => 0,
             Some(cursor) => ids

@@ -23,11 +23,11 @@ use serde::Deserialize;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::Shared;
 use super::live::{self, Live};
 use super::outlet::{TaskOutlet, Wishes};
 use super::record::{End, Finished, Record};
 use super::wire::Wire;
+use super::{Shared, overloaded};
 use crate::protocol::jsonrpc::{Params, ProgressToken, RequestId};
 use crate::protocol::method::Method;
 use crate::protocol::raw::{self, RawJson};
@@ -178,10 +178,6 @@ impl Shared {
     /// Writes the record of a new task.
     async fn open(&self, candidate: &Candidate) -> Result<(Arc<Live>, Version), ServiceError> {
         let context = &candidate.call.context;
-        let overloaded = |what| ServiceError::Overloaded {
-            what,
-            retry_after: Duration::from_secs(1),
-        };
         let place = self.places.take(&context.principal).map_err(overloaded)?;
         let ttl_ms = u64::try_from(candidate.ttl.as_millis()).unwrap_or(u64::MAX);
         let record = Record::begin(self.incarnation.0, self.clock.now(), ttl_ms);
@@ -203,11 +199,10 @@ impl Shared {
             Ok(Some(version)) => version,
             Ok(None) => return Err(overloaded("the task store lost the task")),
             Err(error) => {
-                let operation = StoreOperation::Create;
-                StoreFailed { operation, error }.emit(&self.metrics);
+                let refused = self.store_failed(StoreOperation::Create, error);
                 // Nobody knows its id; if it cannot be removed now, its time will end too.
                 drop(self.store.remove(&live::scope(&id)).await);
-                return Err(overloaded("the task store is unavailable"));
+                return Err(refused);
             }
         };
         let live = Live::new(id.clone(), record, self.clock.clone(), place);

@@ -12,6 +12,7 @@ use std::time::Duration;
 use actix_web::HttpResponse;
 use actix_web::http::header::HeaderValue;
 use actix_web::http::{StatusCode, header};
+use bytestring::ByteString;
 use serde_json::json;
 
 use crate::policy::body_limit::TooLarge;
@@ -537,9 +538,18 @@ impl WireStatus {
     }
 }
 
+/// What is said last on the stream of a call: its answer, or nothing when it was cancelled.
+#[must_use]
+pub fn last_message(answer: Option<(WireStatus, String)>) -> Vec<ByteString> {
+    answer
+        .into_iter()
+        .map(|(_, text)| ByteString::from(text))
+        .collect()
+}
+
 /// The message for a request that was running where nobody can ask any more.
 #[must_use]
-pub fn outcome_unknown(id: &RequestId) -> bytestring::ByteString {
+pub fn outcome_unknown(id: &RequestId) -> ByteString {
     let error = ServiceError::OutcomeUnknown("the node that ran it is gone");
     service_error(&error, ProtocolVersion::NEWEST_WITH_SESSIONS)
         .text(Some(id))

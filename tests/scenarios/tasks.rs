@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::world::tools::{node, root, run};
 use crate::world::{
-    Answer, EventStream, Session, Stateless, Store, Switchboard, Told as _, eventually,
+    Answer, EventStream, Session, Stateless, Store, Switchboard, Told as _, eventually, within,
 };
 
 const EXTENSION: &str = "io.modelcontextprotocol/tasks";
@@ -395,7 +395,10 @@ mod stateless {
             let id = slow(&following(&server), 0).await;
             let client = following(&server);
             // As fast as it can be asked.
-            while get(&client, &id).await["status"] != "completed" {}
+            within("it completes", async {
+                while get(&client, &id).await["status"] != "completed" {}
+            })
+            .await;
             server.crash().await;
             server.start_again().await;
             assert_eq!(get(&following(&server), &id).await["status"], "completed");

@@ -265,12 +265,17 @@ async fn answer(arrived: Arrived<'_>, call: RunningCall) -> HttpResponse {
         line,
         opened,
     } = call;
-    let last = |answer: Option<(WireStatus, String)>| {
-        let text = answer.map(|(_, text)| ByteString::from(text));
-        text.into_iter().collect()
-    };
     let grace = context.config.grace;
-    match exchange::run(answer, last, line, opened, grace, &context.tasks).await {
+    match exchange::run(
+        answer,
+        reply::last_message,
+        line,
+        opened,
+        grace,
+        &context.tasks,
+    )
+    .await
+    {
         Answered::Alone(Some((status, text))) => status.respond(text),
         // Cancelled: there is no answer, so the stream that could carry one says nothing.
         Answered::Alone(None) => silent_stream(),

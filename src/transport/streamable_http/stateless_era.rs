@@ -9,7 +9,6 @@
 use std::sync::Arc;
 
 use actix_web::HttpResponse;
-use bytestring::ByteString;
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -27,7 +26,7 @@ use crate::runtime::tasks::TaskKind;
 use crate::service::{ServiceError, event};
 use crate::telemetry::labels::{Outcome, StreamKind};
 use crate::transport::exchange::{self, Answered, Opened};
-use crate::transport::reply::{Envelope, Refused, WireStatus};
+use crate::transport::reply::{self, Envelope, Refused, WireStatus};
 use crate::transport::sse::{self, EventStream, Heartbeat};
 use crate::transport::stateless::listen::Listening;
 use crate::transport::stateless::{self, Declared, StatelessLine, Surroundings};
@@ -217,12 +216,17 @@ async fn answer(arrived: Arrived<'_>, call: RunningCall) -> HttpResponse {
         line,
         opened,
     } = call;
-    let last = |answer: Option<(WireStatus, String)>| {
-        let text = answer.map(|(_, text)| ByteString::from(text));
-        text.into_iter().collect()
-    };
     let grace = context.config.grace;
-    match exchange::run(answer, last, line, opened, grace, &context.tasks).await {
+    match exchange::run(
+        answer,
+        reply::last_message,
+        line,
+        opened,
+        grace,
+        &context.tasks,
+    )
+    .await
+    {
         Answered::Alone(Some((status, text))) => status.respond(text),
         Answered::Alone(None) => HttpResponse::NoContent().finish(),
         Answered::Streaming(opened) => {
