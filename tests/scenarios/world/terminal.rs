@@ -18,10 +18,11 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// Runs a shell command at a terminal of its own.
+    /// Runs a command at a terminal of its own. The shell between gives way to it: one that waited
+    /// would get a Ctrl-C as well, and some shells then end with their own code and not the command's.
     pub fn run(command: &str) -> Self {
         let mut process = Command::new("script")
-            .args(["-qefc", command, "/dev/null"])
+            .args(["-qefc", &format!("exec {command}"), "/dev/null"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
