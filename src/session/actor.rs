@@ -156,6 +156,7 @@ impl Session {
                     note: Bytes::new(),
                 },
                 last_seq: 0,
+                previous: None,
             }));
             drop(me.try_send(Claimed { attempt, outcome }));
             return;

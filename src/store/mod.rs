@@ -19,6 +19,8 @@
 //! **Inbox**: each node has one: short messages from other nodes, bounded; a node that lost some
 //! is told so.
 //!
+//! **Lease**: a node that lives renews one; whose lease has lapsed is taken for dead.
+//!
 //! It does not decide who owns what or what a record means; `session` and `node` do.
 
 pub mod embedded;
@@ -100,6 +102,8 @@ pub struct Claimed {
     pub ownership: Ownership,
     /// The number of the last entry in its log; 0 when there is none.
     pub last_seq: u64,
+    /// Who owned it before, if anybody did.
+    pub previous: Option<Incarnation>,
 }
 
 /// How claiming a single thing ended.
@@ -162,6 +166,16 @@ pub struct InboxPage {
     /// Where to read on.
     pub cursor: u64,
     /// Some messages after the asked-for cursor were dropped before they were read.
+    pub lost: bool,
+}
+
+/// A lease that was renewed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Renewed {
+    /// The nodes that live, the renewing one among them, in the order of their numbers.
+    pub living: Vec<Incarnation>,
+    /// Some of what the store held when this node last renewed may be gone: it was emptied, or
+    /// came back without its latest writes. Whatever is kept of it elsewhere must be checked.
     pub lost: bool,
 }
 
@@ -291,6 +305,13 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// Takes messages after `cursor` (0 = from the start), waiting up to `wait` for the first.
     /// Messages before the cursor are forgotten.
     fn receive(&self, inbox: Incarnation, cursor: u64, wait: Duration) -> StoreFuture<InboxPage>;
+
+    /// Lets a node live for `lease` from now on, by the store's own clock. A node that was not
+    /// among the living begins to be.
+    fn renew(&self, node: Incarnation, lease: Duration) -> StoreFuture<Renewed>;
+
+    /// Ends a node's lease at once: it stops in order, and owns nothing any more.
+    fn retire(&self, node: Incarnation) -> StoreFuture<()>;
 
     /// Drops what has expired; called every few seconds. Returns the scopes that went.
     fn sweep(&self) -> StoreFuture<Vec<Scope>>;

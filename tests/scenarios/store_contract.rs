@@ -7,6 +7,7 @@
 mod damage;
 mod disk_full;
 mod inboxes;
+mod leases;
 mod logs;
 mod process;
 mod records;

@@ -38,10 +38,10 @@ use futures_util::future::ready;
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::runtime::clock::{Clock, Timestamp};
-use crate::store::memory::{Inboxes, Scopes};
+use crate::store::memory::{Inboxes, Leases, Scopes};
 use crate::store::{
     AppendOutcome, Bounds, CasOutcome, ClaimOutcome, Epoch, InboxPage, Incarnation, LogEntry,
-    LogPage, Ownership, Record, Scope, Store, StoreError, StoreFuture, Thing, Version,
+    LogPage, Ownership, Record, Renewed, Scope, Store, StoreError, StoreFuture, Thing, Version,
 };
 
 pub use directory::OpenError;
@@ -60,6 +60,7 @@ const WAITING_CHANGES_MAX: usize = 4_096;
 pub struct EmbeddedStore {
     scopes: Arc<Scopes<Birth>>,
     inboxes: Inboxes,
+    leases: Leases,
     writer: Writer,
     journal: Journal,
     records: Arc<Records>,
@@ -92,7 +93,8 @@ impl EmbeddedStore {
         let writer = Writer::begin(records.clone(), scopes.clone())
             .map_err(OpenError::not_writable(directory.path()))?;
         Ok(Self {
-            inboxes: Inboxes::new(clock, bounds.inbox_messages),
+            inboxes: Inboxes::new(clock.clone(), bounds.inbox_messages),
+            leases: Leases::new(clock),
             scopes,
             writer,
             journal,
@@ -249,6 +251,15 @@ impl Store for EmbeddedStore {
 
     fn receive(&self, inbox: Incarnation, cursor: u64, wait: Duration) -> StoreFuture<InboxPage> {
         self.inboxes.receive(inbox, cursor, wait).map(Ok).boxed()
+    }
+
+    fn renew(&self, node: Incarnation, lease: Duration) -> StoreFuture<Renewed> {
+        ready(Ok(self.leases.renew(node, lease))).boxed()
+    }
+
+    fn retire(&self, node: Incarnation) -> StoreFuture<()> {
+        self.leases.retire(node);
+        ready(Ok(())).boxed()
     }
 
     fn sweep(&self) -> StoreFuture<Vec<Scope>> {

@@ -11,6 +11,7 @@
 
 mod event_log;
 mod inbox;
+mod leases;
 mod scopes;
 mod single_thing;
 mod things;
@@ -25,11 +26,12 @@ use futures_util::future::ready;
 use crate::runtime::clock::{Clock, Timestamp};
 use crate::store::{
     AppendOutcome, Bounds, CasOutcome, ClaimOutcome, Epoch, InboxPage, Incarnation, LogEntry,
-    LogPage, Ownership, Record, Scope, Store, StoreFuture, StoreResult, Thing, Version,
+    LogPage, Ownership, Record, Renewed, Scope, Store, StoreFuture, StoreResult, Thing, Version,
 };
 
 pub(in crate::store) use event_log::EventLog;
 pub(in crate::store) use inbox::Inboxes;
+pub(in crate::store) use leases::Leases;
 pub(in crate::store) use scopes::{JudgedAppend, Scopes};
 pub(in crate::store) use single_thing::{Head, SingleThing};
 
@@ -37,6 +39,7 @@ pub(in crate::store) use single_thing::{Head, SingleThing};
 pub struct MemoryStore {
     scopes: Scopes<Row>,
     inboxes: Inboxes,
+    leases: Leases,
 }
 
 /// A record without its expiry, which the scope keeps.
@@ -52,6 +55,7 @@ impl MemoryStore {
     pub fn new(clock: Clock, bounds: Bounds) -> Self {
         Self {
             inboxes: Inboxes::new(clock.clone(), bounds.inbox_messages),
+            leases: Leases::new(clock.clone()),
             scopes: Scopes::new(clock, bounds),
         }
     }
@@ -163,6 +167,15 @@ impl Store for MemoryStore {
 
     fn receive(&self, inbox: Incarnation, cursor: u64, wait: Duration) -> StoreFuture<InboxPage> {
         self.inboxes.receive(inbox, cursor, wait).map(Ok).boxed()
+    }
+
+    fn renew(&self, node: Incarnation, lease: Duration) -> StoreFuture<Renewed> {
+        done(Ok(self.leases.renew(node, lease)))
+    }
+
+    fn retire(&self, node: Incarnation) -> StoreFuture<()> {
+        self.leases.retire(node);
+        done(Ok(()))
     }
 
     fn sweep(&self) -> StoreFuture<Vec<Scope>> {

@@ -56,11 +56,13 @@ impl Things {
     /// Hands a thing to its new owner; a thing not known begins here. Answers how it stands.
     pub(super) fn claim(&mut self, thing: &Thing, claimed: Ownership, origin: u64) -> Claimed {
         if let Some(standing) = self.update(thing, |known| {
+            let previous = Some(known.ownership.owner);
             known.ownership.epoch = claimed.epoch;
             known.ownership.owner = claimed.owner;
             Claimed {
                 ownership: known.ownership.clone(),
                 last_seq: known.log.last(),
+                previous,
             }
         }) {
             return standing;
@@ -72,6 +74,7 @@ impl Things {
         Claimed {
             ownership: claimed,
             last_seq: 0,
+            previous: None,
         }
     }
 

@@ -34,6 +34,7 @@ async fn a_claim_raises_the_epoch_and_keeps_the_first_note(open: Open) {
             note: text("first"),
         },
         last_seq: 0,
+        previous: None,
     };
     let claim = store.claim(&session, &call, HERE, None, text("first"));
     assert_eq!(claim.await, Ok(ClaimOutcome::Claimed(expected.clone())));
@@ -42,6 +43,7 @@ async fn a_claim_raises_the_epoch_and_keeps_the_first_note(open: Open) {
     expected.ownership.epoch = Epoch(2);
     expected.ownership.owner = THERE;
     expected.last_seq = 3;
+    expected.previous = Some(HERE);
     let claim = store.claim(&session, &call, THERE, None, text("second"));
     assert_eq!(claim.await, Ok(ClaimOutcome::Claimed(expected.clone())));
     let owner = store.ownership(&session, &call).await;
