@@ -2,8 +2,9 @@
 //!
 //! [`Clock::now`] is the wall clock read once at start, moved on by the monotonic clock. So a
 //! correction of the system clock cannot expire every session at once, and a time written to a
-//! store still means something to the next process that reads it. [`Clock::manual`] stands still
-//! until a test moves it.
+//! store still means something to the next process that reads it. Nodes that share a store follow
+//! its clock ([`Clock::follow`]), so that they agree whatever their own say. [`Clock::manual`]
+//! stands still until a test moves it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,7 +34,10 @@ pub struct Clock(Source);
 
 #[derive(Clone, Debug)]
 enum Source {
-    System { started: Instant, wall_us: u64 },
+    System {
+        started: Instant,
+        wall_us: Arc<AtomicU64>,
+    },
     Manual(Arc<AtomicU64>),
 }
 
@@ -50,7 +54,7 @@ impl Clock {
             .unwrap_or_default();
         Self(Source::System {
             started: Instant::now(),
-            wall_us: micros(wall),
+            wall_us: Arc::new(AtomicU64::new(micros(wall))),
         })
     }
 
@@ -74,9 +78,23 @@ impl Clock {
     pub fn wall_micros(&self) -> u64 {
         match &self.0 {
             Source::System { started, wall_us } => {
-                wall_us.saturating_add(micros(started.elapsed()))
+                let anchor = wall_us.load(Ordering::Acquire);
+                anchor.saturating_add(micros(started.elapsed()))
             }
             Source::Manual(now) => now.load(Ordering::Acquire).saturating_mul(1_000),
+        }
+    }
+
+    /// Sets the clock by another that says `now`: before anything is served, since it may step. A
+    /// manual clock follows nobody.
+    pub fn follow(&self, now: Timestamp) {
+        match &self.0 {
+            Source::System { started, wall_us } => {
+                let now_us = now.0.saturating_mul(1_000);
+                let anchor = now_us.saturating_sub(micros(started.elapsed()));
+                wall_us.store(anchor, Ordering::Release);
+            }
+            Source::Manual(_) => {}
         }
     }
 

@@ -174,6 +174,8 @@ pub struct InboxPage {
 pub struct Renewed {
     /// The nodes that live, the renewing one among them, in the order of their numbers.
     pub living: Vec<Incarnation>,
+    /// The store's own time.
+    pub now: Timestamp,
     /// Some of what the store held when this node last renewed may be gone: it was emptied, or
     /// came back without its latest writes. Whatever is kept of it elsewhere must be checked.
     pub lost: bool,

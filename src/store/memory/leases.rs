@@ -31,6 +31,7 @@ impl Leases {
         until.insert(node, now.after(lease));
         Renewed {
             living: until.keys().copied().collect(),
+            now,
             lost: false,
         }
     }
