@@ -109,6 +109,7 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod identity;
+pub mod node;
 pub mod policy;
 pub mod protocol;
 pub mod runtime;

@@ -34,7 +34,7 @@ impl Hosted {
             .name("switchboard".to_owned())
             .spawn(move || {
                 let result = run(|tasks, opened| async move {
-                    let mut running = Running::start(settings, own, tasks, &opened, orders)?;
+                    let mut running = Running::start(settings, own, tasks, &opened, orders).await?;
                     running.started();
                     let address = running.listeners.address;
                     // Whoever gave up waiting has dropped the token's other end, too.

@@ -37,6 +37,7 @@ use crate::admin::Admin;
 use crate::config::settings::StoreKind;
 use crate::config::{self, Environment, Overrides, Settings};
 use crate::identity::Principal;
+use crate::node::{self, Node};
 use crate::runtime::arbiters::Arbiters;
 use crate::runtime::clock::Clock;
 use crate::runtime::seal;
@@ -58,12 +59,15 @@ use welcome::Welcome;
 
 /// How long each step of stopping that should take no time may take.
 const STEP: Duration = Duration::from_secs(5);
+/// How long this node counts as living after it last renewed.
+const LEASE: Duration = Duration::from_secs(6);
 
 /// Serves HTTP until told to stop.
 fn serve(settings: Settings, own: Own) -> Result<(), StartError> {
     write_log(&settings);
     run(|tasks, opened| async move {
-        let mut running = Running::start(settings, own, tasks, &opened, Orders::Signals)?;
+        let started = Running::start(settings, own, tasks, &opened, Orders::Signals);
+        let mut running = started.await?;
         running.started();
         running.welcome();
         let ended = running.until_told_to_stop().await;
@@ -157,6 +161,7 @@ struct Assembled {
     shutdown: Shutdown,
     metrics: Metrics,
     opened: OpenedStore,
+    node: Node,
     sessions: Sessions,
     servers: Vec<(String, Server)>,
     endpoints: Vec<Endpoint>,
@@ -215,14 +220,19 @@ impl Assembled {
             None => opened.kept_keys()?,
         };
         let store = opened.as_store();
-        let incarnation = Incarnation(u64::from_be_bytes(seal::random()));
+        let node = Node::new(node::Parts {
+            store: store.clone(),
+            incarnation: Incarnation(u64::from_be_bytes(seal::random())),
+            lease: LEASE,
+            clock: clock.clone(),
+        });
         let task_parts = task::Parts {
             store: store.clone(),
             keys: keys.clone(),
             clock: clock.clone(),
             tasks: tasks.clone(),
             shutdown: shutdown.clone(),
-            incarnation,
+            node: node.clone(),
             metrics: metrics.clone(),
             error_on_the_wire: transport::reply::error_object,
             config: settings.tasks.config,
@@ -251,7 +261,7 @@ impl Assembled {
             tasks: tasks.clone(),
             arbiters: Arbiters::start(settings.server.workers),
             shutdown: shutdown.clone(),
-            incarnation,
+            node: node.clone(),
             metrics: metrics.clone(),
             config: parts::session_config(settings),
         });
@@ -261,6 +271,7 @@ impl Assembled {
             shutdown,
             metrics,
             opened,
+            node,
             sessions,
             servers: Vec::new(),
             endpoints,
@@ -271,6 +282,7 @@ impl Assembled {
         Context {
             config: Arc::new(parts::transport_config(settings)),
             sessions: self.sessions.clone(),
+            node: self.node.clone(),
             tasks: self.tasks.clone(),
             metrics: self.metrics.clone(),
             shutdown: self.shutdown.clone(),
@@ -289,7 +301,7 @@ struct Running {
 
 impl Running {
     /// Starts everything, in order.
-    fn start(
+    async fn start(
         settings: Settings,
         own: Own,
         tasks: Tasks,
@@ -297,6 +309,8 @@ impl Running {
         orders: Orders,
     ) -> Result<Self, StartError> {
         let assembled = Assembled::build(&settings, own, tasks, to_close)?;
+        // The lease is held before the first request, so that its session may have a stream.
+        assembled.node.start().await.map_err(StartError::Serve)?;
         let context = assembled.context(&settings);
         let listeners = Listeners::open(&Serving {
             settings: &settings,
@@ -365,6 +379,7 @@ impl Running {
             shutdown,
             metrics,
             opened,
+            node,
             sessions,
             ..
         } = self.assembled;
@@ -395,6 +410,9 @@ impl Running {
         let flushed = tokio::time::timeout(STEP, sessions.flush()).await;
         let complete = matches!(flushed, Ok(Ok(())));
         report("checkpoints", (!complete).then(|| sessions.live()));
+        // What this node held may be taken over at once.
+        let retired = tokio::time::timeout(STEP, node.retire()).await;
+        report("lease", retired.is_err().then_some(1));
         sessions.let_go();
         drop(opened);
         Stopped {

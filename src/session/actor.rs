@@ -152,7 +152,7 @@ impl Session {
             let outcome = Ok(ClaimOutcome::Claimed(store::Claimed {
                 ownership: Ownership {
                     epoch: Epoch(attempt.0),
-                    owner: shared.incarnation,
+                    owner: shared.node.incarnation(),
                     note: Bytes::new(),
                 },
                 last_seq: 0,
@@ -166,7 +166,13 @@ impl Session {
             let thing = StreamName::standing().thing();
             let outcome = shared
                 .store
-                .claim(&scope, &thing, shared.incarnation, None, Bytes::new())
+                .claim(
+                    &scope,
+                    &thing,
+                    shared.node.incarnation(),
+                    None,
+                    Bytes::new(),
+                )
                 .await;
             // Closed: the session ended meanwhile, and with it the connection that waits.
             let _closed = me.send(Claimed { attempt, outcome }).await;

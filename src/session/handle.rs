@@ -360,7 +360,7 @@ impl SessionHandle {
             shared.store.clone(),
             self.0.id.scope(),
             &name,
-            shared.incarnation,
+            shared.node.incarnation(),
             note.into(),
         )
         .await;

@@ -4,13 +4,15 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::identity::{Mint, Principal};
 use crate::runtime::seal::{self, ClusterKeys};
 use crate::service::SessionKey;
 use crate::store::Scope;
 
 /// A session id as it is on the wire. A secret of its client: never logged.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SessionId(Arc<str>);
 
 impl SessionId {

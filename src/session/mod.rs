@@ -37,6 +37,7 @@ pub mod event_log;
 pub mod handle;
 mod id;
 pub mod in_flight;
+mod letters;
 pub mod messages;
 mod now_and_then;
 pub mod record;

@@ -206,7 +206,7 @@ async fn end_honestly(
         .claim(
             &scope,
             &thing,
-            shared.incarnation,
+            shared.node.incarnation(),
             Some(ownership.epoch),
             ownership.note,
         )

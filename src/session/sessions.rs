@@ -22,6 +22,7 @@ use super::record::{Changing, Negotiated};
 use super::registry::Registry;
 use super::state::QuestionNumber;
 use crate::identity::Principal;
+use crate::node::Node;
 use crate::protocol::version::ProtocolVersion;
 use crate::runtime::arbiters::Arbiters;
 use crate::runtime::clock::Clock;
@@ -30,7 +31,7 @@ use crate::runtime::shutdown::{Phase, Shutdown};
 use crate::runtime::tasks::Tasks;
 use crate::service::event::EventSender;
 use crate::service::{Client, Service};
-use crate::store::{Incarnation, Store, StoreError, Version};
+use crate::store::{Store, StoreError, Version};
 use crate::telemetry::events::{Event as _, SessionOpened, StoreFailed};
 use crate::telemetry::labels::{CloseReason, StoreOperation};
 use crate::telemetry::metrics::{Gauged, Metrics};
@@ -51,8 +52,8 @@ pub struct Parts {
     pub arbiters: Arbiters,
     /// How far the process is on its way out.
     pub shutdown: Shutdown,
-    /// This run of this node.
-    pub incarnation: Incarnation,
+    /// This node among the others.
+    pub node: Node,
     /// Where to count.
     pub metrics: Metrics,
     /// Bounds and times.
@@ -77,7 +78,7 @@ pub(super) struct Shared {
     pub(super) tasks: Tasks,
     pub(super) arbiters: Arbiters,
     pub(super) shutdown: Shutdown,
-    pub(super) incarnation: Incarnation,
+    pub(super) node: Node,
     pub(super) config: Config,
     pub(super) metrics: Metrics,
     pub(super) index: DashMap<SessionId, Live>,
@@ -181,7 +182,7 @@ impl Sessions {
             tasks: parts.tasks,
             arbiters: parts.arbiters,
             shutdown: parts.shutdown,
-            incarnation: parts.incarnation,
+            node: parts.node,
             config: parts.config,
             metrics: parts.metrics,
             index: DashMap::new(),
@@ -190,6 +191,7 @@ impl Sessions {
             registry: Mutex::new(None),
         });
         Registry::start(&shared);
+        shared.listen();
         Self(shared)
     }
 
@@ -490,7 +492,7 @@ impl Shared {
     /// The id under which a question is asked: it names this run of this node, sealed.
     pub(super) fn seal_question(&self, session: &SessionId, number: QuestionNumber) -> String {
         let mut contents = [0; 16];
-        contents[..8].copy_from_slice(&self.incarnation.0.to_be_bytes());
+        contents[..8].copy_from_slice(&self.node.incarnation().0.to_be_bytes());
         contents[8..].copy_from_slice(&number.0.to_be_bytes());
         self.questions.seal(session.as_str().as_bytes(), &contents)
     }
@@ -501,6 +503,6 @@ impl Shared {
         let (incarnation, number) = contents.split_at_checked(8)?;
         let incarnation = u64::from_be_bytes(incarnation.try_into().ok()?);
         let number = u64::from_be_bytes(number.try_into().ok()?);
-        (incarnation == self.incarnation.0).then_some(QuestionNumber(number))
+        (incarnation == self.node.incarnation().0).then_some(QuestionNumber(number))
     }
 }

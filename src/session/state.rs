@@ -11,6 +11,8 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use super::record::{Change, Changing};
 use crate::store::Epoch;
 
@@ -25,7 +27,7 @@ pub const CHANGES_MAX: usize = 64;
 pub struct Attempt(pub u64);
 
 /// One open question to the client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct QuestionNumber(pub u64);
 
 /// One wait for a change to be written.

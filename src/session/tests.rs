@@ -11,6 +11,7 @@ use super::messages::{Close, Panic, Restore};
 use super::record::Change;
 use super::{Config, FindError, NewSession, OpenError, Parts, SessionHandle, Sessions};
 use crate::identity::Principal;
+use crate::node::{self, Node};
 use crate::protocol::capabilities::ServerCapabilities;
 use crate::protocol::jsonrpc::RequestId;
 use crate::protocol::lifecycle::Implementation;
@@ -29,7 +30,7 @@ use crate::service::{
     Call, CallFuture, Client, Description, Reply, Service, ServiceError, TaskUse,
 };
 use crate::store::memory::MemoryStore;
-use crate::store::{Bounds, Incarnation};
+use crate::store::{Bounds, Incarnation, Store};
 use crate::telemetry::labels::CloseReason;
 use crate::telemetry::metrics::Metrics;
 
@@ -92,15 +93,22 @@ impl World {
     fn bounded(config: Config, bounds: Bounds) -> Self {
         let clock = Clock::manual(Timestamp(1_000_000));
         let service: Arc<dyn Service> = Arc::new(Plain::default());
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new(clock.clone(), bounds));
+        let node = Node::new(node::Parts {
+            store: store.clone(),
+            incarnation: Incarnation(1),
+            lease: Duration::from_secs(6),
+            clock: clock.clone(),
+        });
         let sessions = Sessions::start(Parts {
             services: HashMap::from([(Arc::from("main"), service)]),
-            store: Arc::new(MemoryStore::new(clock.clone(), bounds)),
+            store,
             keys: ClusterKeys::generate(),
             clock: clock.clone(),
             tasks: Tasks::on(tokio::runtime::Handle::current()),
             arbiters: Arbiters::start(2),
             shutdown: Shutdown::default(),
-            incarnation: Incarnation(1),
+            node,
             metrics: Metrics::new(),
             config,
         });

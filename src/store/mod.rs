@@ -32,6 +32,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 
 use crate::runtime::clock::Timestamp;
 
@@ -51,7 +52,7 @@ impl fmt::Debug for Scope {
 pub struct Thing(pub Arc<str>);
 
 /// One run of one node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Incarnation(pub u64);
 
 /// Counts the writes of a record; the ground of compare-and-set.
@@ -59,7 +60,7 @@ pub struct Incarnation(pub u64);
 pub struct Version(pub u64);
 
 /// Counts the owners of a single thing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Epoch(pub u64);
 
 /// A record as it stands.

@@ -45,6 +45,7 @@ use futures_util::future::BoxFuture;
 use serde::Deserialize;
 
 use crate::identity::{Mint, Principal};
+use crate::node::Node;
 use crate::protocol::capabilities::ClientCapability;
 use crate::protocol::jsonrpc::ResponseError;
 use crate::protocol::method::Method;
@@ -61,7 +62,7 @@ use crate::runtime::shutdown::Shutdown;
 use crate::runtime::tasks::Tasks;
 use crate::service::changes::{CatalogDigest, Changes, Watch};
 use crate::service::{Call, CallFuture, Description, Service, ServiceError, TaskUse};
-use crate::store::{Incarnation, Store, StoreError};
+use crate::store::{Store, StoreError};
 use crate::telemetry::events::{Event as _, StoreFailed};
 use crate::telemetry::labels::StoreOperation;
 use crate::telemetry::metrics::Metrics;
@@ -107,8 +108,8 @@ pub struct Parts {
     pub tasks: Tasks,
     /// How far the process is on its way out.
     pub shutdown: Shutdown,
-    /// Which run of this node.
-    pub incarnation: Incarnation,
+    /// This node among the others.
+    pub node: Node,
     /// Where they are counted.
     pub metrics: Metrics,
     /// How the error of a call is written, which a failed task shows.
@@ -129,7 +130,7 @@ struct Shared {
     clock: Clock,
     tasks: Tasks,
     shutdown: Shutdown,
-    incarnation: Incarnation,
+    node: Node,
     metrics: Metrics,
     error_on_the_wire: fn(&ServiceError, ProtocolVersion) -> ResponseError,
     config: Config,
@@ -152,7 +153,7 @@ impl TaskService {
             clock,
             tasks,
             shutdown,
-            incarnation,
+            node,
             metrics,
             error_on_the_wire,
             config,
@@ -169,7 +170,7 @@ impl TaskService {
             clock,
             tasks,
             shutdown,
-            incarnation,
+            node,
             metrics,
             error_on_the_wire,
             config,

@@ -76,7 +76,7 @@ impl Shared {
                 tracing::error!(%error, "task record refused");
                 ServiceError::UnknownTask
             })?;
-            if record.end().is_some() || record.runner == self.incarnation.0 {
+            if record.end().is_some() || record.runner == self.node.incarnation().0 {
                 return Ok(record);
             }
             // Its process is gone. Nobody knows how far it came, so it is never run again.

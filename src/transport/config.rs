@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::node::Node;
 use crate::policy::origin::{HostPolicy, OriginPolicy};
 use crate::protocol::method::Method;
 use crate::protocol::prescan;
@@ -133,6 +134,8 @@ pub struct Context {
     pub config: Arc<Config>,
     /// The sessions of this node.
     pub sessions: Sessions,
+    /// This node among the others.
+    pub node: Node,
     /// The main runtime.
     pub tasks: Tasks,
     /// Where to count.

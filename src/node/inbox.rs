@@ -1,0 +1,71 @@
+//! The inbox: letters in the order they were put there, each handed to the part it is for.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::letter::{self, Topic};
+use super::{Heard, Inner};
+use crate::store::{Incarnation, Scope};
+
+/// How long one look waits for the first letter. Longer saves commands, shorter nothing: a letter
+/// ends the wait.
+const WAIT: Duration = Duration::from_secs(5);
+/// How long a look that failed is not repeated.
+const AGAIN: Duration = Duration::from_millis(250);
+
+/// Reads for as long as it is polled.
+pub(super) async fn read(node: &Inner) {
+    let mut cursor = 0;
+    let mut failing = false;
+    loop {
+        let receiving = node
+            .parts
+            .store
+            .receive(node.parts.incarnation, cursor, WAIT);
+        match receiving.await {
+            Ok(page) => {
+                failing = false;
+                cursor = page.cursor;
+                if page.lost {
+                    tracing::warn!("letters from other nodes were lost");
+                    node.doubt();
+                }
+                for message in page.messages {
+                    take(node, &message).await;
+                }
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::warn!(%error, "letters from other nodes cannot be read");
+                }
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
+    }
+}
+
+async fn take(node: &Inner, message: &Bytes) {
+    match letter::read(message) {
+        Ok((Topic::Doubt, _, _)) => node.doubt(),
+        Ok((Topic::Large, from, named)) => match fetch(node, &named).await {
+            Some((topic, body)) => node.hear(topic, Heard::Letter { from, body }),
+            None => tracing::warn!("a large letter from another node is gone"),
+        },
+        Ok((topic, from, body)) => node.hear(topic, Heard::Letter { from, body }),
+        // From another release, during a rolling upgrade: what it asks we cannot do.
+        Err(error) => tracing::warn!(%error, "a letter from another node was not understood"),
+    }
+}
+
+/// Takes a body out of the record it travelled in.
+async fn fetch(node: &Inner, named: &Bytes) -> Option<(Topic, Bytes)> {
+    let scope = Scope(std::str::from_utf8(named).ok()?.into());
+    let record = node.parts.store.read(&scope).await.ok()??;
+    // Left behind, it goes by its own expiry.
+    drop(node.parts.store.remove(&scope).await);
+    match letter::read(&record.value).ok()? {
+        (Topic::Large | Topic::Doubt, Incarnation(_), _) => None,
+        (topic, Incarnation(_), body) => Some((topic, body)),
+    }
+}

@@ -1,0 +1,268 @@
+//! This process among the others that share its store: who lives, and how to tell them something.
+//!
+//! [`Node`] renews this process's lease ([`lease`]), reads its inbox ([`inbox`]) and carries letters
+//! to the inboxes of others ([`forward`]). All of it happens on a thread of its own, so that a node
+//! busy with restoring ten thousand sessions still renews in time.
+//!
+//! With a store that one process has alone there are no others: every announcement goes to nobody
+//! and costs nothing.
+//!
+//! It does not know what letters say: each [`Topic`] belongs to one part, which listens to it. Nor
+//! does it prove that anything is owned: a lease only says who is worth waiting for. Ownership is a
+//! matter of epochs in the store.
+//!
+//! Invariants:
+//! - What this node does about single things stops by its own clock before its lease can lapse
+//!   elsewhere ([`Node::holds_lease`]).
+//! - A letter that may have been lost is made up for: whoever may have missed one is told to doubt
+//!   all it keeps ([`Heard::Doubt`]).
+
+mod forward;
+mod inbox;
+mod lease;
+mod letter;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::{Notify, watch};
+
+use crate::runtime::clock::Clock;
+use crate::store::{Incarnation, Store, StoreError, StoreResult};
+use forward::Outbox;
+pub use letter::Topic;
+
+/// How long a start waits for the first renewal. A store that is away then is found later.
+const FIRST_RENEWAL: Duration = Duration::from_secs(2);
+
+/// What a node needs.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// What the nodes share.
+    pub store: Arc<dyn Store>,
+    /// This run of this node.
+    pub incarnation: Incarnation,
+    /// How long this node counts as living after it last renewed.
+    pub lease: Duration,
+    /// The clock that is set by the store's.
+    pub clock: Clock,
+}
+
+/// What a part hears.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// Another node says something.
+    Letter {
+        /// Which.
+        from: Incarnation,
+        /// What.
+        body: Bytes,
+    },
+    /// Letters or the store's own contents may have been lost: what is kept of either must be
+    /// checked.
+    Doubt,
+}
+
+/// Takes what is heard, at once and without waiting; what takes time is spawned.
+pub type Listener = Box<dyn Fn(Heard) + Send + Sync>;
+
+/// See the module docs. Cloning shares it.
+#[derive(Clone)]
+pub struct Node(Arc<Inner>);
+
+struct Inner {
+    parts: Parts,
+    began: Instant,
+    /// Until when the lease is held, in milliseconds since `began`.
+    held_until: AtomicU64,
+    living: watch::Sender<Living>,
+    /// Asks for a renewal before its time.
+    hurry: Notify,
+    outbox: Outbox,
+    listeners: [OnceLock<Listener>; Topic::COUNT],
+    stop: tokio_util::sync::CancellationToken,
+}
+
+/// Who lives, as of the last renewal.
+#[derive(Clone, Debug, Default)]
+struct Living {
+    nodes: Arc<[Incarnation]>,
+    /// Counts renewals.
+    round: u64,
+}
+
+impl Node {
+    /// A node that does nothing yet.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(Inner {
+            parts,
+            began: Instant::now(),
+            held_until: AtomicU64::new(0),
+            living: watch::Sender::new(Living::default()),
+            hurry: Notify::new(),
+            outbox: Outbox::default(),
+            listeners: Default::default(),
+            stop: tokio_util::sync::CancellationToken::new(),
+        }))
+    }
+
+    /// Lets one part hear what comes under its topic. Once per topic, before [`Node::start`].
+    ///
+    /// # Panics
+    /// When the topic has a listener already.
+    pub fn listen(&self, topic: Topic, listener: Listener) {
+        let slot = &self.0.listeners[topic.place()];
+        assert!(slot.set(listener).is_ok(), "one listener for each topic");
+    }
+
+    /// Begins to renew, to read and to send. Returns once the lease is held, or after a short
+    /// while without.
+    ///
+    /// # Errors
+    /// When the operating system gives no thread.
+    pub async fn start(&self) -> std::io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let node = self.clone();
+        std::thread::Builder::new()
+            .name("node".into())
+            .spawn(move || runtime.block_on(node.live()))?;
+        let mut living = self.0.living.subscribe();
+        let first = living.wait_for(|living| living.round > 0);
+        if tokio::time::timeout(FIRST_RENEWAL, first).await.is_err() {
+            tracing::warn!("the store does not answer; sessions are served once it does");
+        }
+        Ok(())
+    }
+
+    async fn live(self) {
+        tokio::select! {
+            () = self.0.stop.cancelled() => {}
+            _never = async {
+                tokio::join!(lease::renew(&self.0), inbox::read(&self.0), forward::send(&self.0))
+            } => {}
+        }
+        // What was announced last must still go out: sessions that ended, streams that moved.
+        forward::send_rest(&self.0).await;
+        if let Err(error) = self.0.parts.store.retire(self.0.parts.incarnation).await {
+            tracing::warn!(%error, "the lease could not be given back; it lapses by itself");
+        }
+        self.0.living.send_modify(|living| living.round = u64::MAX);
+    }
+
+    /// Gives the lease back, after what was still to be sent. Returns when that is done.
+    pub async fn retire(&self) {
+        self.0.held_until.store(0, Ordering::Release);
+        self.0.stop.cancel();
+        let mut living = self.0.living.subscribe();
+        drop(living.wait_for(|living| living.round == u64::MAX).await);
+    }
+
+    /// This run of this node.
+    #[must_use]
+    pub fn incarnation(&self) -> Incarnation {
+        self.0.parts.incarnation
+    }
+
+    /// Whether this node may begin something that must exist once. Without a lease it finishes
+    /// what it runs.
+    #[must_use]
+    pub fn holds_lease(&self) -> bool {
+        self.0.elapsed() < self.0.held_until.load(Ordering::Acquire)
+    }
+
+    /// Whether another run of a node is worth waiting for.
+    ///
+    /// # Errors
+    /// When the store cannot say.
+    pub async fn lives(&self, other: Incarnation) -> StoreResult<bool> {
+        let mut living = self.0.living.subscribe();
+        let round = {
+            let now = living.borrow();
+            if now.nodes.contains(&other) {
+                return Ok(true);
+            }
+            now.round
+        };
+        // It may have begun since: only a fresh list says that somebody is not on it.
+        self.0.hurry.notify_one();
+        let fresh = living.wait_for(|living| living.round > round);
+        match tokio::time::timeout(self.0.parts.lease, fresh).await {
+            Ok(Ok(living)) => Ok(living.nodes.contains(&other)),
+            Ok(Err(_)) | Err(_) => Err(StoreError::Unavailable(
+                "it does not say which nodes live".into(),
+            )),
+        }
+    }
+
+    /// Waits until who lives was asked for once more.
+    pub async fn next_renewal(&self) {
+        // The sender is `self`, so it cannot be gone.
+        drop(self.0.living.subscribe().changed().await);
+    }
+
+    /// Tells one node something. Arrives soon, once, in no promised order; not at all if that node
+    /// is dead.
+    pub fn tell(&self, to: Incarnation, topic: Topic, body: Bytes) {
+        if to != self.0.parts.incarnation {
+            self.0
+                .outbox
+                .put(to, letter::write(topic, self.incarnation(), &body));
+        }
+    }
+
+    /// Tells every other living node something.
+    pub fn announce(&self, topic: Topic, body: &Bytes) {
+        let nodes = self.0.living.borrow().nodes.clone();
+        for node in nodes.iter() {
+            self.tell(*node, topic, body.clone());
+        }
+    }
+}
+
+impl Inner {
+    fn elapsed(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Notes who lives. A node that was not there when something was announced may keep what it
+    /// should have heard of, so it is told to doubt.
+    fn note_living(&self, nodes: Vec<Incarnation>) {
+        let before = self.living.borrow().clone();
+        if before.round > 0 {
+            let new = nodes.iter().filter(|node| !before.nodes.contains(node));
+            self.outbox.doubt(new.copied());
+        }
+        self.living.send_replace(Living {
+            nodes: nodes.into(),
+            round: before.round + 1,
+        });
+    }
+
+    fn hear(&self, topic: Topic, heard: Heard) {
+        if let Some(listener) = self.listeners[topic.place()].get() {
+            listener(heard);
+        }
+    }
+
+    fn doubt(&self) {
+        for topic in Topic::ALL {
+            self.hear(topic, Heard::Doubt);
+        }
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node")
+            .field("incarnation", &self.0.parts.incarnation)
+            .finish_non_exhaustive()
+    }
+}
