@@ -45,12 +45,6 @@ impl Node {
         let keys = ClusterKeys::generate();
         let server = Server::builder("bench", "0").build(&keys);
         let service: Arc<dyn Service> = Arc::new(server.expect("an empty server is well-formed"));
-        let node = switchboard::node::Node::new(switchboard::node::Parts {
-            store: store.clone(),
-            incarnation: Incarnation(1),
-            lease: FOR_EVER,
-            clock: clock.clone(),
-        });
         let parts = Parts {
             services: HashMap::from([(ENDPOINT.into(), service)]),
             store,
@@ -59,7 +53,7 @@ impl Node {
             tasks: Tasks::on(runtime.handle().clone()),
             arbiters: Arbiters::start(1),
             shutdown: Shutdown::default(),
-            node,
+            node: switchboard::node::Node::alone(Incarnation(1)),
             metrics: Metrics::new(),
             config: Config {
                 idle_ttl: FOR_EVER,

@@ -37,7 +37,7 @@ use crate::admin::Admin;
 use crate::config::settings::StoreKind;
 use crate::config::{self, Environment, Overrides, Settings};
 use crate::identity::Principal;
-use crate::node::{self, Node};
+use crate::node::Node;
 use crate::runtime::arbiters::Arbiters;
 use crate::runtime::clock::Clock;
 use crate::runtime::seal;
@@ -59,8 +59,6 @@ use welcome::Welcome;
 
 /// How long each step of stopping that should take no time may take.
 const STEP: Duration = Duration::from_secs(5);
-/// How long this node counts as living after it last renewed.
-const LEASE: Duration = Duration::from_secs(6);
 
 /// Serves HTTP until told to stop.
 fn serve(settings: Settings, own: Own) -> Result<(), StartError> {
@@ -220,12 +218,8 @@ impl Assembled {
             None => opened.kept_keys()?,
         };
         let store = opened.as_store();
-        let node = Node::new(node::Parts {
-            store: store.clone(),
-            incarnation: Incarnation(u64::from_be_bytes(seal::random())),
-            lease: LEASE,
-            clock: clock.clone(),
-        });
+        let incarnation = Incarnation(u64::from_be_bytes(seal::random()));
+        let node = Node::alone(incarnation);
         let task_parts = task::Parts {
             store: store.clone(),
             keys: keys.clone(),

@@ -12,8 +12,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use super::Inner;
 use super::letter::{self, Topic};
+use super::{Inner, Parts};
 use crate::runtime::seal;
 use crate::store::{INBOX_MESSAGE_BYTES_MAX, Incarnation, Scope, StoreResult};
 
@@ -90,10 +90,10 @@ impl Outbox {
 }
 
 /// Sends for as long as it is polled.
-pub(super) async fn send(node: &Inner) {
+pub(super) async fn send(node: &Inner, parts: &Parts) {
     loop {
         let arrived = node.outbox.arrived.notified();
-        match carry(node).await {
+        match carry(node, parts).await {
             Carried::Nothing => arrived.await,
             Carried::Some => {}
             Carried::Failed => tokio::time::sleep(AGAIN).await,
@@ -102,8 +102,8 @@ pub(super) async fn send(node: &Inner) {
 }
 
 /// Sends what is still there, for a short while.
-pub(super) async fn send_rest(node: &Inner) {
-    let rest = async { while matches!(carry(node).await, Carried::Some) {} };
+pub(super) async fn send_rest(node: &Inner, parts: &Parts) {
+    let rest = async { while matches!(carry(node, parts).await, Carried::Some) {} };
     if tokio::time::timeout(LAST, rest).await.is_err() {
         tracing::warn!("not every letter to other nodes could be sent");
     }
@@ -115,17 +115,17 @@ enum Carried {
     Failed,
 }
 
-async fn carry(node: &Inner) -> Carried {
+async fn carry(node: &Inner, parts: &Parts) -> Carried {
     let letters = node.outbox.take();
     let doubting = node.outbox.take_doubting();
     if letters.is_empty() && doubting.is_empty() {
         return Carried::Nothing;
     }
-    let doubt = letter::write(Topic::Doubt, node.parts.incarnation, b"");
+    let doubt = letter::write(Topic::Doubt, parts.incarnation, b"");
     let addressees = letters
         .into_iter()
         .chain(doubting.into_iter().map(|to| (to, doubt.clone())));
-    let posting = addressees.map(|(to, letter)| async move { (to, post(node, to, letter).await) });
+    let posting = addressees.map(|(to, letter)| async move { (to, post(parts, to, letter).await) });
     let mut failed = false;
     for (to, outcome) in futures_util::future::join_all(posting).await {
         if let Err(error) = outcome {
@@ -146,14 +146,14 @@ async fn carry(node: &Inner) -> Carried {
     }
 }
 
-async fn post(node: &Inner, to: Incarnation, letter: Bytes) -> StoreResult<()> {
+async fn post(parts: &Parts, to: Incarnation, letter: Bytes) -> StoreResult<()> {
     if letter.len() <= INBOX_MESSAGE_BYTES_MAX {
-        return node.parts.store.post(to, letter).await;
+        return parts.store.post(to, letter).await;
     }
     let name = format!("letter:{}", URL_SAFE_NO_PAD.encode(seal::random::<18>()));
-    let expires = node.parts.clock.now().after(LARGE_TTL);
+    let expires = parts.clock.now().after(LARGE_TTL);
     let scope = Scope(name.as_str().into());
-    node.parts.store.create(&scope, letter, expires).await?;
-    let named = letter::write(Topic::Large, node.parts.incarnation, name.as_bytes());
-    node.parts.store.post(to, named).await
+    parts.store.create(&scope, letter, expires).await?;
+    let named = letter::write(Topic::Large, parts.incarnation, name.as_bytes());
+    parts.store.post(to, named).await
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::letter::{self, Topic};
-use super::{Heard, Inner};
+use super::{Heard, Inner, Parts};
 use crate::store::{Incarnation, Scope};
 
 /// How long one look waits for the first letter. Longer saves commands, shorter nothing: a letter
@@ -15,14 +15,11 @@ const WAIT: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_millis(250);
 
 /// Reads for as long as it is polled.
-pub(super) async fn read(node: &Inner) {
+pub(super) async fn read(node: &Inner, parts: &Parts) {
     let mut cursor = 0;
     let mut failing = false;
     loop {
-        let receiving = node
-            .parts
-            .store
-            .receive(node.parts.incarnation, cursor, WAIT);
+        let receiving = parts.store.receive(parts.incarnation, cursor, WAIT);
         match receiving.await {
             Ok(page) => {
                 failing = false;
@@ -32,7 +29,7 @@ pub(super) async fn read(node: &Inner) {
                     node.doubt();
                 }
                 for message in page.messages {
-                    take(node, &message).await;
+                    take(node, parts, &message).await;
                 }
             }
             Err(error) => {
@@ -45,10 +42,10 @@ pub(super) async fn read(node: &Inner) {
     }
 }
 
-async fn take(node: &Inner, message: &Bytes) {
+async fn take(node: &Inner, parts: &Parts, message: &Bytes) {
     match letter::read(message) {
         Ok((Topic::Doubt, _, _)) => node.doubt(),
-        Ok((Topic::Large, from, named)) => match fetch(node, &named).await {
+        Ok((Topic::Large, from, named)) => match fetch(parts, &named).await {
             Some((topic, body)) => node.hear(topic, Heard::Letter { from, body }),
             None => tracing::warn!("a large letter from another node is gone"),
         },
@@ -59,11 +56,11 @@ async fn take(node: &Inner, message: &Bytes) {
 }
 
 /// Takes a body out of the record it travelled in.
-async fn fetch(node: &Inner, named: &Bytes) -> Option<(Topic, Bytes)> {
+async fn fetch(parts: &Parts, named: &Bytes) -> Option<(Topic, Bytes)> {
     let scope = Scope(std::str::from_utf8(named).ok()?.into());
-    let record = node.parts.store.read(&scope).await.ok()??;
+    let record = parts.store.read(&scope).await.ok()??;
     // Left behind, it goes by its own expiry.
-    drop(node.parts.store.remove(&scope).await);
+    drop(parts.store.remove(&scope).await);
     match letter::read(&record.value).ok()? {
         (Topic::Large | Topic::Doubt, Incarnation(_), _) => None,
         (topic, Incarnation(_), body) => Some((topic, body)),

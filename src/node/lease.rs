@@ -3,14 +3,14 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::Inner;
+use super::{Inner, Parts};
 
 /// A renewal after which nothing was heard for so long is tried again at once.
 const AGAIN: Duration = Duration::from_millis(250);
 
 /// Renews for as long as it is polled.
-pub(super) async fn renew(node: &Inner) {
-    let lease = node.parts.lease;
+pub(super) async fn renew(node: &Inner, parts: &Parts) {
+    let lease = parts.lease;
     let between = lease / 3;
     let mut had_it = false;
     let mut first = true;
@@ -18,12 +18,12 @@ pub(super) async fn renew(node: &Inner) {
         // The store counts from when it hears of the renewal, we from when we asked: so ours
         // always ends first.
         let asked = node.elapsed();
-        let renewing = node.parts.store.renew(node.parts.incarnation, lease);
+        let renewing = parts.store.renew(parts.incarnation, lease);
         let renewed = tokio::time::timeout(between, renewing).await;
         let wait = match renewed {
             Ok(Ok(renewed)) => {
                 if std::mem::take(&mut first) {
-                    node.parts.clock.follow(renewed.now);
+                    parts.clock.follow(renewed.now);
                 }
                 let held = u64::try_from(lease.as_millis()).unwrap_or(u64::MAX);
                 node.held_until

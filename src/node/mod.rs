@@ -4,8 +4,8 @@
 //! to the inboxes of others ([`forward`]). All of it happens on a thread of its own, so that a node
 //! busy with restoring ten thousand sessions still renews in time.
 //!
-//! With a store that one process has alone there are no others: every announcement goes to nobody
-//! and costs nothing.
+//! With a store that one process has alone there are no others ([`Node::alone`]): it has no lease to
+//! lose, and every announcement goes to nobody.
 //!
 //! It does not know what letters say: each [`Topic`] belongs to one part, which listens to it. Nor
 //! does it prove that anything is owned: a lease only says who is worth waiting for. Ownership is a
@@ -76,7 +76,9 @@ pub type Listener = Box<dyn Fn(Heard) + Send + Sync>;
 pub struct Node(Arc<Inner>);
 
 struct Inner {
-    parts: Parts,
+    incarnation: Incarnation,
+    /// Nothing for a node that is alone.
+    parts: Option<Parts>,
     began: Instant,
     /// Until when the lease is held, in milliseconds since `began`.
     held_until: AtomicU64,
@@ -97,10 +99,21 @@ struct Living {
 }
 
 impl Node {
-    /// A node that does nothing yet.
+    /// A node among others, which does nothing yet.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
+        Self::with(parts.incarnation, Some(parts))
+    }
+
+    /// The only node there is: nobody else can have its store.
+    #[must_use]
+    pub fn alone(incarnation: Incarnation) -> Self {
+        Self::with(incarnation, None)
+    }
+
+    fn with(incarnation: Incarnation, parts: Option<Parts>) -> Self {
         Self(Arc::new(Inner {
+            incarnation,
             parts,
             began: Instant::now(),
             held_until: AtomicU64::new(0),
@@ -127,13 +140,16 @@ impl Node {
     /// # Errors
     /// When the operating system gives no thread.
     pub async fn start(&self) -> std::io::Result<()> {
+        let Some(parts) = self.0.parts.clone() else {
+            return Ok(());
+        };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         let node = self.clone();
         std::thread::Builder::new()
             .name("node".into())
-            .spawn(move || runtime.block_on(node.live()))?;
+            .spawn(move || runtime.block_on(node.live(parts)))?;
         let mut living = self.0.living.subscribe();
         let first = living.wait_for(|living| living.round > 0);
         if tokio::time::timeout(FIRST_RENEWAL, first).await.is_err() {
@@ -142,16 +158,20 @@ impl Node {
         Ok(())
     }
 
-    async fn live(self) {
+    async fn live(self, parts: Parts) {
         tokio::select! {
             () = self.0.stop.cancelled() => {}
             _never = async {
-                tokio::join!(lease::renew(&self.0), inbox::read(&self.0), forward::send(&self.0))
+                tokio::join!(
+                    lease::renew(&self.0, &parts),
+                    inbox::read(&self.0, &parts),
+                    forward::send(&self.0, &parts)
+                )
             } => {}
         }
         // What was announced last must still go out: sessions that ended, streams that moved.
-        forward::send_rest(&self.0).await;
-        if let Err(error) = self.0.parts.store.retire(self.0.parts.incarnation).await {
+        forward::send_rest(&self.0, &parts).await;
+        if let Err(error) = parts.store.retire(parts.incarnation).await {
             tracing::warn!(%error, "the lease could not be given back; it lapses by itself");
         }
         self.0.living.send_modify(|living| living.round = u64::MAX);
@@ -159,6 +179,9 @@ impl Node {
 
     /// Gives the lease back, after what was still to be sent. Returns when that is done.
     pub async fn retire(&self) {
+        if self.0.parts.is_none() {
+            return;
+        }
         self.0.held_until.store(0, Ordering::Release);
         self.0.stop.cancel();
         let mut living = self.0.living.subscribe();
@@ -168,14 +191,14 @@ impl Node {
     /// This run of this node.
     #[must_use]
     pub fn incarnation(&self) -> Incarnation {
-        self.0.parts.incarnation
+        self.0.incarnation
     }
 
     /// Whether this node may begin something that must exist once. Without a lease it finishes
     /// what it runs.
     #[must_use]
     pub fn holds_lease(&self) -> bool {
-        self.0.elapsed() < self.0.held_until.load(Ordering::Acquire)
+        self.0.parts.is_none() || self.0.elapsed() < self.0.held_until.load(Ordering::Acquire)
     }
 
     /// Whether another run of a node is worth waiting for.
@@ -183,6 +206,9 @@ impl Node {
     /// # Errors
     /// When the store cannot say.
     pub async fn lives(&self, other: Incarnation) -> StoreResult<bool> {
+        let Some(parts) = &self.0.parts else {
+            return Ok(other == self.0.incarnation);
+        };
         let mut living = self.0.living.subscribe();
         let round = {
             let now = living.borrow();
@@ -194,7 +220,7 @@ impl Node {
         // It may have begun since: only a fresh list says that somebody is not on it.
         self.0.hurry.notify_one();
         let fresh = living.wait_for(|living| living.round > round);
-        match tokio::time::timeout(self.0.parts.lease, fresh).await {
+        match tokio::time::timeout(parts.lease, fresh).await {
             Ok(Ok(living)) => Ok(living.nodes.contains(&other)),
             Ok(Err(_)) | Err(_) => Err(StoreError::Unavailable(
                 "it does not say which nodes live".into(),
@@ -202,7 +228,19 @@ impl Node {
         }
     }
 
-    /// Waits until who lives was asked for once more.
+    /// Whether another run of a node lived when it was last asked. May lag behind.
+    #[must_use]
+    pub fn seems_alive(&self, other: Incarnation) -> bool {
+        self.0.living.borrow().nodes.contains(&other)
+    }
+
+    /// Whether there is no other node, as far as is known.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        self.0.living.borrow().nodes.len() < 2
+    }
+
+    /// Waits until who lives was asked for once more; for ever in a node that is alone.
     pub async fn next_renewal(&self) {
         // The sender is `self`, so it cannot be gone.
         drop(self.0.living.subscribe().changed().await);
@@ -211,7 +249,7 @@ impl Node {
     /// Tells one node something. Arrives soon, once, in no promised order; not at all if that node
     /// is dead.
     pub fn tell(&self, to: Incarnation, topic: Topic, body: Bytes) {
-        if to != self.0.parts.incarnation {
+        if to != self.0.incarnation {
             self.0
                 .outbox
                 .put(to, letter::write(topic, self.incarnation(), &body));
@@ -262,7 +300,7 @@ impl Inner {
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Node")
-            .field("incarnation", &self.0.parts.incarnation)
+            .field("incarnation", &self.0.incarnation)
             .finish_non_exhaustive()
     }
 }

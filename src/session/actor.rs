@@ -16,13 +16,15 @@ use tokio_util::task::AbortOnDropHandle;
 use super::checkpoint;
 use super::event_log::{EventId, LogWriter, StreamName};
 use super::handle::SessionHandle;
+use super::letters::News;
 use super::messages::{
     Answer, AnswerQuestion, Attach, Claimed, Died, End, GiveUpQuestion, MakeChange, OpenQuestion,
-    StreamEnded, Written,
+    Reloaded, StreamEnded, Superseded, Written,
 };
 use super::record::Changing;
 use super::standing_stream::StandingStream;
 use super::state::{Attempt, Effect, QuestionNumber, State, Ticket};
+use crate::runtime::seal;
 use crate::runtime::tasks::TaskKind;
 use crate::service::event::EventSender;
 use crate::store::{self, CasOutcome, ClaimOutcome, Epoch, Ownership, StoreError, Version};
@@ -93,7 +95,7 @@ impl std::fmt::Debug for Session {
 
 impl Session {
     /// Starts the actor of a session on its arbiter and makes it the one the handle finds.
-    pub(super) fn start(handle: &SessionHandle, changing: Changing, version: Version) {
+    pub(super) fn start(handle: &SessionHandle) {
         let arbiter = handle.inner().shared.arbiters.place(handle.id());
         let session = handle.clone();
         let addr = Self::start_in_arbiter(&arbiter, move |ctx: &mut Context<Self>| {
@@ -103,9 +105,9 @@ impl Session {
                     handle: session.clone(),
                     ended: false,
                 },
+                version: session.version(),
+                state: State::new(session.changing(), u64::from_be_bytes(seal::random())),
                 handle: session,
-                state: State::new(changing),
-                version,
                 standing: None,
                 waiting: None,
             }
@@ -121,6 +123,10 @@ impl Session {
                 Effect::StartStanding(attempt, epoch) => self.start_standing(attempt, epoch),
                 Effect::Discard(attempt) => drop(self.take_attaching(attempt)),
                 Effect::Write(changing) => self.write(&changing, ctx),
+                Effect::Announce => {
+                    let shared = &self.handle.inner().shared;
+                    shared.announce(self.handle.id(), News::Changed);
+                }
                 Effect::Settled(tickets) => self.settle(tickets, &Ok(())),
             }
         }
@@ -161,6 +167,12 @@ impl Session {
             drop(me.try_send(Claimed { attempt, outcome }));
             return;
         }
+        if !shared.node.holds_lease() {
+            let error = "this node does not hold its lease".to_owned();
+            let outcome = Err(StoreError::Unavailable(error));
+            drop(me.try_send(Claimed { attempt, outcome }));
+            return;
+        }
         let tasks = shared.tasks.clone();
         tasks.spawn(TaskKind::Store, async move {
             let thing = StreamName::standing().thing();
@@ -191,6 +203,10 @@ impl Session {
         let Some(held) = self.handle.hold() else {
             return;
         };
+        // Where its standing stream is, a session is at home.
+        if !self.handle.is_at_home() && self.handle.come_home() {
+            self.handle.settle_in(self.handle.changing().home);
+        }
         let shared = &self.handle.inner().shared;
         let log = (!self.handle.is_piped()).then(|| {
             LogWriter::carry_on(
@@ -292,6 +308,11 @@ impl Handler<Claimed> for Session {
                     }
                 }
                 let epoch = claimed.ownership.epoch;
+                let shared = &self.handle.inner().shared;
+                let here = shared.node.incarnation();
+                if let Some(previous) = claimed.previous.filter(|node| *node != here) {
+                    shared.tell(previous, self.handle.id(), News::Superseded(epoch));
+                }
                 let effects = self.state.claimed(message.attempt, epoch);
                 self.perform(effects, ctx);
             }
@@ -379,7 +400,8 @@ impl Handler<Written> for Session {
             Ok(CasOutcome::Written(version)) => {
                 self.version = version;
                 let effects = self.state.written();
-                self.handle.set_changing(self.state.changing().clone());
+                self.handle
+                    .set_changing(self.state.changing().clone(), version);
                 effects
             }
             Ok(CasOutcome::Lost(record)) => match checkpoint::decode(&record.value) {
@@ -407,6 +429,29 @@ impl Session {
         let (tickets, effect) = self.state.failed();
         self.settle(tickets, &Err(error.clone()));
         effect.into_iter().collect()
+    }
+}
+
+impl Handler<Superseded> for Session {
+    type Result = ();
+
+    fn handle(&mut self, Superseded(by): Superseded, ctx: &mut Context<Self>) {
+        let effect = self.state.superseded(by);
+        if effect.is_some() {
+            self.handle.leave_home();
+        }
+        self.perform(effect, ctx);
+    }
+}
+
+impl Handler<Reloaded> for Session {
+    type Result = ();
+
+    fn handle(&mut self, Reloaded(theirs, version): Reloaded, _: &mut Context<Self>) {
+        if self.version < version && self.state.reloaded(theirs.clone()) {
+            self.version = version;
+            self.handle.set_changing(theirs, version);
+        }
     }
 }
 

@@ -19,14 +19,15 @@ use crate::protocol::version::ProtocolVersion;
 use crate::runtime::clock::Timestamp;
 use crate::service::Client;
 use crate::service::changes::CatalogDigest;
+use crate::store::Incarnation;
 
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
 
 /// Why stored bytes are not a session we can carry on.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CheckpointError {
     /// Written by another release.
-    #[error("session checkpoint has format {0}, this release reads 2")]
+    #[error("session checkpoint has format {0}, this release reads 3")]
     UnknownFormat(u8),
     /// Cut short or altered.
     #[error("session checkpoint is damaged: {0}")]
@@ -34,8 +35,8 @@ pub(super) enum CheckpointError {
 }
 
 /// The stored form, in this order: revision, capabilities, client, principal, endpoint, time of
-/// birth in milliseconds; log level, subscriptions, and the digests last heard of (tools, prompts,
-/// resources).
+/// birth in milliseconds; log level, subscriptions, the digests last heard of (tools, prompts,
+/// resources), and the node where it is at home.
 type Stored = (
     String,
     RawJson,
@@ -46,6 +47,7 @@ type Stored = (
     Option<LogLevel>,
     BTreeSet<String>,
     [u64; 3],
+    Incarnation,
 );
 
 /// The same for writing: a session is written when it begins, so nothing is copied for it.
@@ -59,6 +61,7 @@ type Storing<'a> = (
     Option<LogLevel>,
     &'a BTreeSet<String>,
     [u64; 3],
+    Incarnation,
 );
 
 /// Bytes of most records, so that writing one does not begin small and grow.
@@ -80,6 +83,7 @@ pub(super) fn encode(negotiated: &Negotiated, changing: &Changing) -> Bytes {
         changing.log_level,
         &changing.subscriptions,
         [tools, prompts, resources],
+        changing.home,
     );
     let mut bytes = Vec::with_capacity(USUAL);
     bytes.push(FORMAT);
@@ -98,8 +102,18 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(Negotiated, Changing), CheckpointE
         Some((&format, _)) => return Err(CheckpointError::UnknownFormat(format)),
         None => return Err(damaged("it is empty".into())),
     };
-    let (version, capabilities, info, principal, endpoint, created, level, subscriptions, seen) =
-        stored;
+    let (
+        version,
+        capabilities,
+        info,
+        principal,
+        endpoint,
+        created,
+        level,
+        subscriptions,
+        seen,
+        home,
+    ) = stored;
     let version = ProtocolVersion::parse(&version)
         .ok_or_else(|| damaged(format!("unknown protocol version {version:?}")))?;
     let capabilities =
@@ -120,6 +134,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(Negotiated, Changing), CheckpointE
             prompts,
             resources,
         },
+        home,
     };
     Ok((negotiated, changing))
 }
@@ -143,6 +158,7 @@ mod tests {
         let mut changing = Changing::default();
         changing.subscriptions.insert("clock://now".into());
         changing.log_level = Some(LogLevel::Warning);
+        changing.home = Incarnation(u64::MAX);
         (negotiated, changing)
     }
 
@@ -158,10 +174,10 @@ mod tests {
         let (negotiated, changing) = session();
         let bytes = encode(&negotiated, &changing);
         let mut future = bytes.to_vec();
-        future[0] = 3;
+        future[0] = 4;
         assert!(matches!(
             decode(&future),
-            Err(CheckpointError::UnknownFormat(3))
+            Err(CheckpointError::UnknownFormat(4))
         ));
         for cut in 0..bytes.len() {
             assert!(decode(&bytes[..cut]).is_err(), "cut at {cut}");

@@ -61,7 +61,7 @@ pub fn notice(session: &SessionHandle, notification: &Notification) {
         "notifications/cancelled" => {
             if let Some(id) = cancelled_request(notification) {
                 // Unknown or finished: races are normal (basic/utilities/cancellation).
-                let _was_running = session.cancel(&id);
+                session.cancel_anywhere(id);
             }
         }
         // Any call or stream implies `initialized`; roots are asked for each time anew.

@@ -16,10 +16,13 @@ use super::call_stream::CallStream;
 use super::event_log::{EventId, LogWriter, StreamName};
 use super::id::SessionId;
 use super::in_flight::{InFlight, NotEntered};
-use super::messages::{Answer, AnswerQuestion, Attach, GiveUpQuestion, MakeChange, OpenQuestion};
+use super::letters::News;
+use super::messages::{
+    Answer, AnswerQuestion, Attach, GiveUpQuestion, MakeChange, OpenQuestion, Reloaded, Superseded,
+};
 use super::now_and_then::NowAndThen;
 use super::record::{Change, Changing, Negotiated};
-use super::sessions::Shared;
+use super::sessions::{Place, Shared};
 use super::state::QuestionNumber;
 use crate::protocol::client_request::ClientRequestKind;
 use crate::protocol::jsonrpc::{RequestId, Response};
@@ -29,6 +32,7 @@ use crate::runtime::clock::Timestamp;
 use crate::service::changes::Watch;
 use crate::service::event::{self, Event, EventReceiver, EventSender};
 use crate::service::{AskError, Service, ServiceError};
+use crate::store::{Epoch, Incarnation, Version};
 use crate::telemetry::events::{Event as _, StoreFailed};
 use crate::telemetry::labels::StoreOperation;
 
@@ -56,8 +60,11 @@ pub(super) struct Inner {
     last_used: AtomicU64,
     /// The expiry the store knows, in milliseconds.
     pub(super) expiry_written: AtomicU64,
-    changing: Mutex<Changing>,
-    /// Where the present actor is found.
+    /// What may change, and which write of it this is.
+    changing: Mutex<(Changing, Version)>,
+    /// Held while the session is at home here.
+    place: Mutex<Option<Place>>,
+    /// Where the present actor is found; nothing until a guest needs one.
     actor: Mutex<Option<Addr<Session>>>,
     /// Fires when `changing` has changed, and when there is another actor. One for both, because
     /// who waits for either looks again anyway.
@@ -65,11 +72,32 @@ pub(super) struct Inner {
     pub(super) now_and_then: NowAndThen,
 }
 
+/// What a handle begins with.
+pub(super) struct Beginning {
+    pub(super) id: SessionId,
+    pub(super) negotiated: Negotiated,
+    pub(super) changing: Changing,
+    pub(super) version: Version,
+    pub(super) service: Arc<dyn Service>,
+    /// Where everything goes in a session that lives with one connection.
+    pub(super) pipe: Option<EventSender>,
+    /// The expiry the store knows.
+    pub(super) expires: Timestamp,
+}
+
 impl Inner {
     /// Makes this the actor that is asked.
     pub(super) fn set_actor(&self, addr: Addr<Session>) {
         *self.actor.lock().unwrap_or_else(PoisonError::into_inner) = Some(addr);
         self.news.notify_waiters();
+    }
+
+    /// Whether it never had one: a guest that needed none so far.
+    pub(super) fn sleeps(&self) -> bool {
+        self.actor
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_none()
     }
 
     /// The present actor, unless it died and has no successor yet.
@@ -175,29 +203,23 @@ impl Drop for Question {
 }
 
 impl SessionHandle {
-    pub(super) fn new(
-        id: SessionId,
-        negotiated: Negotiated,
-        changing: Changing,
-        service: Arc<dyn Service>,
-        shared: Arc<Shared>,
-        pipe: Option<EventSender>,
-        expiry_written: Timestamp,
-    ) -> Self {
+    /// With a place it is at home here, without it is a guest.
+    pub(super) fn new(beginning: Beginning, shared: Arc<Shared>, place: Option<Place>) -> Self {
         let now = shared.clock.now();
         Self(Arc::new(Inner {
             in_flight: InFlight::new(shared.config.calls_per_session),
             last_used: AtomicU64::new(now.0),
-            expiry_written: AtomicU64::new(expiry_written.0),
-            changing: Mutex::new(changing),
+            expiry_written: AtomicU64::new(beginning.expires.0),
+            changing: Mutex::new((beginning.changing, beginning.version)),
+            place: Mutex::new(place),
             actor: Mutex::new(None),
             news: Notify::new(),
             now_and_then: NowAndThen::default(),
-            id,
-            negotiated,
-            service,
+            id: beginning.id,
+            negotiated: beginning.negotiated,
+            service: beginning.service,
             shared,
-            pipe,
+            pipe: beginning.pipe,
         }))
     }
 
@@ -225,16 +247,22 @@ impl SessionHandle {
         self.0.pipe.is_some()
     }
 
+    /// Whether it is at home on this node.
+    #[must_use]
+    pub fn is_at_home(&self) -> bool {
+        self.lock_place().is_some()
+    }
+
     /// What may change, as it stands.
     #[must_use]
     pub fn changing(&self) -> Changing {
-        self.lock_changing().clone()
+        self.lock_changing().0.clone()
     }
 
     /// Whether the client wants log messages of this level.
     #[must_use]
     pub fn wants_log(&self, level: LogLevel) -> bool {
-        level >= self.lock_changing().log_level.unwrap_or(LogLevel::Info)
+        level >= self.lock_changing().0.log_level.unwrap_or(LogLevel::Info)
     }
 
     /// Enters a call.
@@ -264,6 +292,14 @@ impl SessionHandle {
     #[must_use]
     pub fn cancel(&self, id: &RequestId) -> bool {
         self.0.in_flight.cancel(id)
+    }
+
+    /// Cancels a running call by the client's id for it, on whichever node it runs.
+    pub fn cancel_anywhere(&self, id: RequestId) {
+        if !self.cancel(&id) && !self.is_piped() {
+            let shared = &self.0.shared;
+            shared.announce(&self.0.id, News::Cancelled(id));
+        }
     }
 
     /// Makes `connection` the standing stream, replaying what follows `after` first.
@@ -300,20 +336,52 @@ impl SessionHandle {
         })
     }
 
-    /// Takes the client's answer to a question. `false`: nobody waits for it, it is dropped.
+    /// Takes the client's answer to a question, wherever it was asked. `false`: nobody waits for
+    /// it, it is dropped.
     pub async fn answer(&self, response: Response) -> bool {
         let Some(RequestId::String(id)) = response.id else {
             return false;
         };
-        let Some(number) = self.0.shared.open_question_id(&self.0.id, &id) else {
-            return false;
-        };
-        self.ask_actor(|| AnswerQuestion {
+        let shared = &self.0.shared;
+        match shared.open_question_id(&self.0.id, &id) {
+            None => false,
+            Some((node, number)) if node == shared.node.incarnation() => {
+                self.answer_here(number, response.outcome).await
+            }
+            Some((node, number)) => {
+                let news = News::Answered(number, response.outcome);
+                shared.tell(node, &self.0.id, news);
+                true
+            }
+        }
+    }
+
+    /// Takes the answer to a question that was asked here.
+    pub(super) async fn answer_here(&self, number: QuestionNumber, answer: Answer) -> bool {
+        let answered = self.ask_actor(|| AnswerQuestion {
             number,
-            answer: response.outcome.clone(),
-        })
-        .await
-        .unwrap_or(false)
+            answer: answer.clone(),
+        });
+        answered.await.unwrap_or(false)
+    }
+
+    /// Ends the standing stream here, if it is older than the one that another node holds.
+    pub(super) async fn superseded(&self, by: Epoch) {
+        // A guest without an actor has no stream.
+        if self.0.actor().is_some() {
+            let told = self.ask_actor(|| Superseded(by)).await;
+            drop(told);
+        }
+    }
+
+    /// Takes over what another node wrote.
+    pub(super) async fn reload(&self, changing: Changing, version: Version) {
+        if self.0.actor().is_some() {
+            let told = self.ask_actor(|| Reloaded(changing.clone(), version));
+            drop(told.await);
+        } else if self.version() < version {
+            self.set_changing(changing, version);
+        }
     }
 
     /// Keeps a watch until a standing stream watches the same and tells what it gathered.
@@ -411,9 +479,48 @@ impl SessionHandle {
         &self.0
     }
 
-    pub(super) fn set_changing(&self, changing: Changing) {
-        *self.lock_changing() = changing;
+    pub(super) fn set_changing(&self, changing: Changing, version: Version) {
+        *self.lock_changing() = (changing, version);
         self.0.news.notify_waiters();
+    }
+
+    pub(super) fn version(&self) -> Version {
+        self.lock_changing().1
+    }
+
+    /// Lets the store know that it is at home here now, if other nodes could ask.
+    pub(super) fn settle_in(&self, home_before: Incarnation) {
+        let shared = &self.0.shared;
+        let here = shared.node.incarnation();
+        if home_before == here || shared.node.is_alone() {
+            return;
+        }
+        if let Some(addr) = self.0.actor() {
+            // Not written, another node may count it as well, for a while.
+            drop(addr.try_send(MakeChange(Change::Home(here))));
+        }
+    }
+
+    /// It was used elsewhere, so that it lives until then.
+    pub(super) fn used_until(&self, expires: Timestamp) {
+        let idle_ttl = self.0.shared.config.idle_ttl.as_millis();
+        let idle_ttl = u64::try_from(idle_ttl).unwrap_or(u64::MAX);
+        let used = expires.0.saturating_sub(idle_ttl);
+        self.0.last_used.fetch_max(used, Ordering::AcqRel);
+    }
+
+    /// Makes the session at home here. `false`: there is no room.
+    pub(super) fn come_home(&self) -> bool {
+        let mut place = self.lock_place();
+        if place.is_none() {
+            *place = Shared::take_place(&self.0.shared).ok();
+        }
+        place.is_some()
+    }
+
+    /// Gives its place back: it is a guest from now on, or gone. `false`: it had none.
+    pub(super) fn leave_home(&self) -> bool {
+        self.lock_place().take().is_some()
     }
 
     pub(super) fn used(&self) {
@@ -444,6 +551,7 @@ impl SessionHandle {
     {
         // Never more than twice: what is asked may be what kills the actor.
         let mut times_asked = 0;
+        self.0.shared.awaken(self).await;
         while times_asked < 2 {
             let news = self.0.news.notified();
             tokio::pin!(news);
@@ -467,10 +575,14 @@ impl SessionHandle {
         })
     }
 
-    fn lock_changing(&self) -> MutexGuard<'_, Changing> {
+    fn lock_changing(&self) -> MutexGuard<'_, (Changing, Version)> {
         self.0
             .changing
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_place(&self) -> MutexGuard<'_, Option<Place>> {
+        self.0.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

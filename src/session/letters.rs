@@ -6,9 +6,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 
+use super::event_log::StreamName;
+use super::handle::SessionHandle;
 use super::id::SessionId;
+use super::messages::Close;
 use super::sessions::Shared;
 use super::state::QuestionNumber;
 use crate::node::{Heard, Topic};
@@ -16,6 +20,10 @@ use crate::protocol::jsonrpc::{RequestId, ResponseError};
 use crate::protocol::raw::RawJson;
 use crate::runtime::tasks::TaskKind;
 use crate::store::{Epoch, Incarnation};
+use crate::telemetry::labels::CloseReason;
+
+/// Sessions checked at the same time when all of them are in doubt.
+const CHECKED_AT_ONCE: usize = 64;
 
 /// One letter, about one session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -81,6 +89,11 @@ impl Shared {
 
 impl Shared {
     async fn take(self: &Arc<Self>, Letter { session, news }: Letter) {
+        // A session that is being read must not come back after its end, so the registry hears of
+        // that in any case.
+        if let News::Ended = news {
+            return self.end(session, CloseReason::Deleted).await;
+        }
         let Some(handle) = self.live_handle(session.as_str()) else {
             return;
         };
@@ -88,15 +101,58 @@ impl Shared {
             News::Cancelled(request) => {
                 let _ran_here = handle.cancel(&request);
             }
-            News::Stored(_)
-            | News::Ended
-            | News::Changed
-            | News::Answered(..)
-            | News::Superseded(_) => {}
+            News::Answered(number, answer) => {
+                if !handle.answer_here(number, answer).await {
+                    tracing::debug!("an answer that nobody waits for was dropped");
+                }
+            }
+            News::Superseded(by) => handle.superseded(by).await,
+            News::Changed => self.check(handle).await,
+            News::Ended | News::Stored(_) => {}
         }
     }
 
-    async fn doubt(self: &Arc<Self>) {}
+    /// Checks everything kept here against the store.
+    async fn doubt(self: &Arc<Self>) {
+        let all = (self.index.iter())
+            .map(|entry| entry.clone())
+            .filter(|handle| !handle.is_piped())
+            .collect::<Vec<_>>();
+        futures_util::stream::iter(all)
+            .for_each_concurrent(CHECKED_AT_ONCE, |handle| async move {
+                self.check(handle.clone()).await;
+                self.check_standing_stream(&handle).await;
+            })
+            .await;
+    }
+
+    /// Takes over what the store says of a session, its end included.
+    async fn check(self: &Arc<Self>, handle: SessionHandle) {
+        match self.read(handle.id()).await {
+            Ok(Some(found)) => handle.reload(found.changing, found.version).await,
+            Ok(None) => self.end(handle.id().clone(), CloseReason::Lost).await,
+            // Checked again when the store is back, and with it whatever it lost.
+            Err(_) => {}
+        }
+    }
+
+    /// Ends the standing stream that is open here if another node holds it by now.
+    async fn check_standing_stream(&self, handle: &SessionHandle) {
+        let thing = StreamName::standing().thing();
+        let ownership = self.store.ownership(&handle.id().scope(), &thing).await;
+        if let Ok(Some(ownership)) = ownership
+            && ownership.owner != self.node.incarnation()
+        {
+            handle.superseded(ownership.epoch).await;
+        }
+    }
+
+    async fn end(&self, id: SessionId, reason: CloseReason) {
+        if let Some(registry) = self.registry() {
+            // Closed: its successor finds no record.
+            let _closed = registry.send(Close(id, reason)).await;
+        }
+    }
 }
 
 fn bytes(session: &SessionId, news: News) -> Bytes {

@@ -5,17 +5,16 @@
 //! asks its successor once.
 
 use actix::Message;
-use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::event_log::EventId;
 use super::handle::SessionHandle;
 use super::id::SessionId;
-use super::record::{Change, Changing};
-use super::sessions::Place;
+use super::record::{Change, Changing, Negotiated};
 use super::state::{Attempt, QuestionNumber};
 use crate::protocol::jsonrpc::ResponseError;
 use crate::protocol::raw::RawJson;
+use crate::runtime::clock::Timestamp;
 use crate::service::changes::Watch;
 use crate::service::event::EventSender;
 use crate::store::{CasOutcome, ClaimOutcome, Epoch, StoreError, Version};
@@ -82,6 +81,16 @@ pub(super) struct Written {
     pub(super) outcome: Result<CasOutcome, StoreError>,
 }
 
+/// From another node: it holds the standing stream, under this epoch.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(super) struct Superseded(pub(super) Epoch);
+
+/// From another node: it wrote what may change.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(super) struct Reloaded(pub(super) Changing, pub(super) Version);
+
 /// From the registry: end.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
@@ -96,24 +105,33 @@ pub(super) struct Panic;
 /// To the registry, from `initialize`: a session whose record is written begins to live here.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub(super) struct Adopt {
-    pub(super) handle: SessionHandle,
-    pub(super) place: Place,
-    pub(super) changing: Changing,
-    pub(super) version: Version,
-}
+pub(super) struct Adopt(pub(super) SessionHandle);
+
+/// To the registry, from whoever needs the actor of a guest that had none so far.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(super) struct Awaken(pub(super) SessionHandle);
 
 /// To the registry, from a request whose session is not in the index: bring it back if it exists.
 #[derive(Debug, Message)]
 #[rtype(result = "oneshot::Receiver<Result<Option<SessionHandle>, StoreError>>")]
 pub(super) struct Restore(pub(super) SessionId);
 
+/// A session's record as it was read.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) negotiated: Negotiated,
+    pub(super) changing: Changing,
+    pub(super) version: Version,
+    pub(super) expires: Timestamp,
+}
+
 /// To the registry, from the store: what was found.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub(super) struct RecordRead {
     pub(super) id: SessionId,
-    pub(super) outcome: Result<Option<(Bytes, Version)>, StoreError>,
+    pub(super) outcome: Result<Option<Found>, StoreError>,
 }
 
 /// To the registry, from DELETE or a closing transport. The record is removed already.

@@ -9,6 +9,7 @@ use crate::protocol::version::ProtocolVersion;
 use crate::runtime::clock::Timestamp;
 use crate::service::Client;
 use crate::service::changes::CatalogDigest;
+use crate::store::Incarnation;
 
 /// What `initialize` settled. Never changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,9 +26,11 @@ pub struct Negotiated {
     pub created: Timestamp,
 }
 
-/// What a client may change during its session.
+/// What may change during a session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changing {
+    /// The node where it is at home: which counts it, and made it or holds its standing stream.
+    pub home: Incarnation,
     /// The level set by `logging/setLevel`; unset, the client hears everything from `info` on.
     pub log_level: Option<LogLevel>,
     /// Resources subscribed to.
@@ -47,6 +50,18 @@ pub enum Change {
     Unsubscribe(String),
     /// The client was told of the catalog as it is now.
     Seen(CatalogDigest),
+    /// The session is at home on another node.
+    Home(Incarnation),
+}
+
+impl Change {
+    /// Whether nodes other than the session's home must know.
+    pub(super) const fn concerns_all(&self) -> bool {
+        match self {
+            Self::LogLevel(_) | Self::Subscribe(_) | Self::Unsubscribe(_) => true,
+            Self::Seen(_) | Self::Home(_) => false,
+        }
+    }
 }
 
 impl Changing {
@@ -61,6 +76,7 @@ impl Changing {
                 self.subscriptions.remove(uri);
             }
             Change::Seen(digest) => self.seen = *digest,
+            Change::Home(node) => self.home = *node,
         }
     }
 }

@@ -16,14 +16,13 @@ use actix::{Actor, AsyncContext, Context, Handler, MessageResult};
 use tokio::sync::oneshot;
 
 use super::actor::Session;
-use super::checkpoint;
-use super::handle::SessionHandle;
+use super::handle::{Beginning, SessionHandle};
 use super::id::SessionId;
-use super::messages::{Adopt, Close, Died, End, RecordRead, Restore};
-use super::record::{Changing, Negotiated};
-use super::sessions::{Place, Shared};
+use super::letters::News;
+use super::messages::{Adopt, Awaken, Close, Died, End, Found, RecordRead, Restore};
+use super::sessions::Shared;
 use crate::runtime::tasks::TaskKind;
-use crate::store::{StoreError, StoreResult, Version};
+use crate::store::{StoreError, StoreResult};
 use crate::telemetry::events::{
     Event as _, SessionClosed, SessionPanicked, SessionRestored, StoreFailed,
 };
@@ -72,91 +71,78 @@ impl Registry {
         shared.set_registry(addr);
     }
 
-    /// Makes a session live here.
-    fn bring_to_life(
-        &self,
-        handle: SessionHandle,
-        place: Place,
-        changing: Changing,
-        version: Version,
-    ) {
-        Session::start(&handle, changing, version);
-        self.shared.remember(handle, place);
-    }
-
     /// Reads a session's record; the answer comes back as [`RecordRead`].
     fn read(&self, id: SessionId, ctx: &Context<Self>) {
         let me = ctx.address();
         let shared = self.shared.clone();
         let tasks = shared.tasks.clone();
         tasks.spawn(TaskKind::Store, async move {
-            let outcome = match shared.store.read(&id.scope()).await {
-                Ok(record) => Ok(record.map(|record| (record.value, record.version))),
-                Err(error) => {
-                    StoreFailed {
-                        operation: StoreOperation::Read,
-                        error: &error,
-                    }
-                    .emit(&shared.metrics);
-                    Err(error)
-                }
-            };
+            let outcome = shared.read(&id).await;
             // Closed: the registry died, and those who waited are told by their dropped channel.
             let _closed = me.send(RecordRead { id, outcome }).await;
         });
     }
 
-    /// A live handle for what was read.
-    fn restored(
-        &self,
-        id: &SessionId,
-        negotiated: Negotiated,
-        changing: &Changing,
-        version: Version,
-    ) -> Result<Option<SessionHandle>, StoreError> {
-        let Some(service) = self.shared.services.get(&negotiated.endpoint).cloned() else {
+    /// A handle for what was read: at home here, unless its home is another node that lives.
+    fn restored(&self, id: &SessionId, found: Found) -> Result<Option<SessionHandle>, StoreError> {
+        let shared = &self.shared;
+        let full = StoreError::Full("this node has as many sessions as it may");
+        let Some(service) = shared.services.get(&found.negotiated.endpoint).cloned() else {
             return Ok(None);
         };
-        let place = Shared::take_place(&self.shared)
-            .map_err(|_| StoreError::Full("this node has as many sessions as it may"))?;
-        let handle = SessionHandle::new(
-            id.clone(),
-            negotiated,
-            changing.clone(),
+        let home = found.changing.home;
+        let is_guest = shared.node.seems_alive(home) && home != shared.node.incarnation();
+        let place = if is_guest {
+            shared.make_room_for_guest().then_some(None)
+        } else {
+            Shared::take_place(shared).ok().map(Some)
+        };
+        let beginning = Beginning {
+            id: id.clone(),
+            negotiated: found.negotiated,
+            changing: found.changing,
+            version: found.version,
             service,
-            self.shared.clone(),
-            None,
-            self.shared.clock.now(),
-        );
-        self.bring_to_life(handle.clone(), place, changing.clone(), version);
-        SessionRestored {
-            session: id.log_name(),
+            pipe: None,
+            expires: found.expires,
+        };
+        let handle = SessionHandle::new(beginning, shared.clone(), place.ok_or(full)?);
+        shared.remember(handle.clone());
+        if !is_guest {
+            Session::start(&handle);
+            handle.settle_in(home);
+            SessionRestored {
+                session: id.log_name(),
+            }
+            .emit(&shared.metrics);
         }
-        .emit(&self.shared.metrics);
         Ok(Some(handle))
     }
 
     /// Ends a session that is in the index: cancels, stops its actor, counts.
     fn end(&self, id: &SessionId, reason: CloseReason) {
-        let Some(handle) = self.shared.forget(id) else {
+        let Some((handle, was_at_home)) = self.shared.forget(id) else {
             return;
         };
         handle.inner().in_flight.close();
         stop_actor(&handle);
-        SessionClosed {
-            session: id.log_name(),
-            reason,
+        // Counted once, wherever else it was a guest.
+        if was_at_home {
+            SessionClosed {
+                session: id.log_name(),
+                reason,
+            }
+            .emit(&self.shared.metrics);
         }
-        .emit(&self.shared.metrics);
     }
 
-    fn sweep(&self) {
+    fn sweep(&self, ctx: &Context<Self>) {
         let now = self.shared.clock.now();
         let config = &self.shared.config;
         let mut expired = Vec::new();
         let mut unused = Vec::new();
         for entry in &self.shared.index {
-            let handle = &entry.value().handle;
+            let handle = entry.value();
             if handle.inner().in_flight.uses() > 0 {
                 // A stream or a running call is use.
                 handle.used();
@@ -170,12 +156,13 @@ impl Registry {
         }
         for handle in expired {
             let too_old = handle.negotiated().created.after(config.absolute_ttl) <= now;
-            let reason = if too_old {
-                CloseReason::Expired
+            if !handle.is_at_home() {
+                self.end(handle.id(), CloseReason::Idle);
+            } else if too_old {
+                self.end_for_good(&handle, CloseReason::Expired);
             } else {
-                CloseReason::Idle
-            };
-            self.end_for_good(&handle, reason);
+                self.end_if_idle_everywhere(handle, ctx);
+            }
         }
         for handle in unused {
             self.passivate(&handle);
@@ -190,18 +177,44 @@ impl Registry {
         });
     }
 
+    /// Ends a session that was not used here for long, unless it was used elsewhere.
+    fn end_if_idle_everywhere(&self, handle: SessionHandle, ctx: &Context<Self>) {
+        if handle.is_piped() {
+            return self.end_for_good(&handle, CloseReason::Idle);
+        }
+        let me = ctx.address();
+        let shared = self.shared.clone();
+        let tasks = shared.tasks.clone();
+        tasks.spawn(TaskKind::Store, async move {
+            match shared.store.read(&handle.id().scope()).await {
+                Ok(Some(record)) if record.expires > shared.clock.now() => {
+                    handle.used_until(record.expires);
+                }
+                // Its own expiry in the store is over, or ends it all the same.
+                Ok(_) | Err(_) => {
+                    let id = handle.id().clone();
+                    let _closed = me.send(Close(id, CloseReason::Idle)).await;
+                    drop(shared.store.remove(&handle.id().scope()).await);
+                }
+            }
+        });
+    }
+
     /// Ends a session and removes its record.
     fn end_for_good(&self, handle: &SessionHandle, reason: CloseReason) {
         self.end(handle.id(), reason);
         if handle.is_piped() {
             return;
         }
-        let store = self.shared.store.clone();
-        let scope = handle.id().scope();
+        let shared = self.shared.clone();
+        let id = handle.id().clone();
         self.shared.tasks.spawn(TaskKind::Store, async move {
-            if let Err(error) = store.remove(&scope).await {
+            match shared.store.remove(&id.scope()).await {
+                Ok(_) => shared.announce(&id, News::Ended),
                 // Its own expiry in the store ends it instead.
-                tracing::warn!(%error, "the record of an ended session could not be removed");
+                Err(error) => {
+                    tracing::warn!(%error, "the record of an ended session could not be removed");
+                }
             }
         });
     }
@@ -245,7 +258,7 @@ async fn upkeep(shared: &Arc<Shared>) -> StoreResult<()> {
 pub(super) async fn flush_touches(shared: &Arc<Shared>, by: Duration) -> StoreResult<()> {
     let mut touches = Vec::new();
     for entry in &shared.index {
-        let handle = &entry.value().handle;
+        let handle = entry.value();
         let expires = handle.expires();
         let written = handle.inner().expiry_written.load(Ordering::Acquire);
         let moved = expires.0.saturating_sub(written);
@@ -273,8 +286,8 @@ impl Actor for Registry {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        ctx.run_interval(self.shared.config.sweep_interval(), |registry, _| {
-            registry.sweep();
+        ctx.run_interval(self.shared.config.sweep_interval(), |registry, ctx| {
+            registry.sweep(ctx);
         });
     }
 }
@@ -282,8 +295,20 @@ impl Actor for Registry {
 impl Handler<Adopt> for Registry {
     type Result = ();
 
-    fn handle(&mut self, adopt: Adopt, _: &mut Context<Self>) {
-        self.bring_to_life(adopt.handle, adopt.place, adopt.changing, adopt.version);
+    fn handle(&mut self, Adopt(handle): Adopt, _: &mut Context<Self>) {
+        Session::start(&handle);
+        self.shared.remember(handle);
+    }
+}
+
+impl Handler<Awaken> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, Awaken(handle): Awaken, _: &mut Context<Self>) {
+        // Somebody else may have asked just before.
+        if handle.inner().sleeps() {
+            Session::start(&handle);
+        }
     }
 }
 
@@ -317,24 +342,12 @@ impl Handler<RecordRead> for Registry {
         let outcome = if restoring.closed { Ok(None) } else { outcome };
         let answer = match (outcome, live) {
             // A dead actor is built again under the handle its callers already hold.
-            (Ok(Some((value, version))), Some(handle)) => match checkpoint::decode(&value) {
-                Ok((_, changing)) => {
-                    Session::start(&handle, changing, version);
-                    Ok(Some(handle))
-                }
-                Err(error) => {
-                    tracing::error!(%error, "a session checkpoint cannot be read");
-                    self.end(&id, CloseReason::Failed);
-                    Ok(None)
-                }
-            },
-            (Ok(Some((value, version))), None) => match checkpoint::decode(&value) {
-                Ok((negotiated, changing)) => self.restored(&id, negotiated, &changing, version),
-                Err(error) => {
-                    tracing::error!(%error, "a session checkpoint cannot be read");
-                    Ok(None)
-                }
-            },
+            (Ok(Some(found)), Some(handle)) => {
+                handle.set_changing(found.changing, found.version);
+                Session::start(&handle);
+                Ok(Some(handle))
+            }
+            (Ok(Some(found)), None) => self.restored(&id, found),
             (Ok(None), live) => {
                 if live.is_some() {
                     self.end(&id, CloseReason::Lost);

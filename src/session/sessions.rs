@@ -15,9 +15,10 @@ use dashmap::DashMap;
 use super::checkpoint;
 use super::clients::Clients;
 use super::config::Config;
-use super::handle::SessionHandle;
+use super::handle::{Beginning, SessionHandle};
 use super::id::{IdMint, SessionId};
-use super::messages::{Adopt, Close, Died, Restore};
+use super::letters::News;
+use super::messages::{Adopt, Awaken, Close, Died, Found, Restore};
 use super::record::{Changing, Negotiated};
 use super::registry::Registry;
 use super::state::QuestionNumber;
@@ -26,15 +27,18 @@ use crate::node::Node;
 use crate::protocol::version::ProtocolVersion;
 use crate::runtime::arbiters::Arbiters;
 use crate::runtime::clock::Clock;
-use crate::runtime::seal::{ClusterKeys, Seal};
+use crate::runtime::seal::{self, ClusterKeys, Seal};
 use crate::runtime::shutdown::{Phase, Shutdown};
 use crate::runtime::tasks::Tasks;
 use crate::service::event::EventSender;
 use crate::service::{Client, Service};
-use crate::store::{Store, StoreError, Version};
+use crate::store::{Incarnation, Store, StoreError, Version};
 use crate::telemetry::events::{Event as _, SessionOpened, StoreFailed};
 use crate::telemetry::labels::{CloseReason, StoreOperation};
 use crate::telemetry::metrics::{Gauged, Metrics};
+
+/// Guests among which the one to go is chosen when a new one comes and there is no room.
+const GUESTS_LOOKED_AT: usize = 16;
 
 /// What sessions need of the rest of the process.
 pub struct Parts {
@@ -81,10 +85,12 @@ pub(super) struct Shared {
     pub(super) node: Node,
     pub(super) config: Config,
     pub(super) metrics: Metrics,
-    pub(super) index: DashMap<SessionId, Live>,
+    /// By id: the sessions that are at home here, and guests.
+    pub(super) index: DashMap<SessionId, SessionHandle>,
     pub(super) clients: Clients,
     mint: IdMint,
     questions: Seal,
+    /// Sessions at home here.
     live: AtomicUsize,
     registry: Mutex<Option<Addr<Registry>>>,
 }
@@ -157,13 +163,6 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.shared.live.fetch_sub(1, Ordering::AcqRel);
     }
-}
-
-/// A session that lives here.
-#[derive(Debug)]
-pub(super) struct Live {
-    pub(super) handle: SessionHandle,
-    _place: Place,
 }
 
 impl Sessions {
@@ -253,6 +252,7 @@ impl Sessions {
             .clone();
         let id = shared.mint.mint(&new.principal, &new.endpoint);
         let changing = Changing {
+            home: shared.node.incarnation(),
             seen: service.catalog_digest(&new.principal),
             ..Changing::default()
         };
@@ -281,23 +281,19 @@ impl Sessions {
                 }
             }
         }
-        let handle = SessionHandle::new(
+        let beginning = Beginning {
             id,
             negotiated,
-            changing.clone(),
+            changing,
+            version: Version(1),
             service,
-            shared.clone(),
             pipe,
             expires,
-        );
+        };
+        let handle = SessionHandle::new(beginning, shared.clone(), Some(place));
         let registry = shared.registry().ok_or(OpenError::Unavailable)?;
         registry
-            .send(Adopt {
-                handle: handle.clone(),
-                place,
-                changing,
-                version: Version(1),
-            })
+            .send(Adopt(handle.clone()))
             .await
             .map_err(|_| OpenError::Unavailable)?;
         let negotiated = handle.negotiated();
@@ -388,6 +384,9 @@ impl Sessions {
                 FindError::Unavailable
             })?
         };
+        if existed && !piped {
+            self.0.announce(&id, News::Ended);
+        }
         let registry = self.0.registry().ok_or(FindError::Unavailable)?;
         registry
             .send(Close(id, reason))
@@ -400,7 +399,7 @@ impl Sessions {
         }
     }
 
-    /// Number of live sessions.
+    /// Number of sessions at home here.
     #[must_use]
     pub fn live(&self) -> usize {
         self.0.live.load(Ordering::Acquire)
@@ -468,25 +467,86 @@ impl Shared {
 
     /// The session of that id, if it lives here. No guard of the index outlives this call.
     pub(super) fn live_handle(&self, id: &str) -> Option<SessionHandle> {
-        self.index.get(id).map(|live| live.handle.clone())
+        self.index.get(id).map(|handle| handle.clone())
+    }
+
+    /// Reads a session's record. One that cannot be understood is reported, and is no session.
+    pub(super) async fn read(&self, id: &SessionId) -> Result<Option<Found>, StoreError> {
+        let record = match self.store.read(&id.scope()).await {
+            Ok(Some(record)) => record,
+            Ok(None) => return Ok(None),
+            Err(error) => {
+                let operation = StoreOperation::Read;
+                StoreFailed {
+                    operation,
+                    error: &error,
+                }
+                .emit(&self.metrics);
+                return match error {
+                    StoreError::Damaged(_) => Ok(None),
+                    StoreError::Unavailable(_) | StoreError::Full(_) => Err(error),
+                };
+            }
+        };
+        match checkpoint::decode(&record.value) {
+            Ok((negotiated, changing)) => Ok(Some(Found {
+                negotiated,
+                changing,
+                version: record.version,
+                expires: record.expires,
+            })),
+            Err(error) => {
+                tracing::error!(session = id.log_name(), %error, "a session checkpoint cannot be read");
+                Ok(None)
+            }
+        }
     }
 
     /// Makes a handle the one that is found.
-    pub(super) fn remember(&self, handle: SessionHandle, place: Place) {
-        let id = handle.id().clone();
-        self.index.insert(
-            id,
-            Live {
-                handle,
-                _place: place,
-            },
-        );
+    pub(super) fn remember(&self, handle: SessionHandle) {
+        self.index.insert(handle.id().clone(), handle);
     }
 
-    /// Takes a handle out of the index and gives its place back.
-    pub(super) fn forget(&self, id: &SessionId) -> Option<SessionHandle> {
-        let (_, live) = self.index.remove(id)?;
-        Some(live.handle)
+    /// Takes a handle out of the index and gives its place back. Says whether it was at home.
+    pub(super) fn forget(&self, id: &SessionId) -> Option<(SessionHandle, bool)> {
+        let (_, handle) = self.index.remove(id)?;
+        let was_at_home = handle.leave_home();
+        Some((handle, was_at_home))
+    }
+
+    /// Makes room for one more guest; `false` when every guest looked at is in use. Guests may be
+    /// as many as sessions at home; of a few taken at random the one unused for longest goes.
+    pub(super) fn make_room_for_guest(&self) -> bool {
+        let all = self.index.len();
+        let at_home = self.live.load(Ordering::Acquire);
+        if all < self.config.max.saturating_add(at_home) {
+            return true;
+        }
+        let [skip] = seal::random();
+        let mut sample = (self.index.iter())
+            .map(|entry| entry.clone())
+            .filter(|handle| !handle.is_at_home() && handle.inner().in_flight.uses() == 0)
+            .skip(usize::from(skip) % all.max(1))
+            .take(GUESTS_LOOKED_AT)
+            .collect::<Vec<_>>();
+        sample.sort_by_key(SessionHandle::last_used);
+        sample.iter().any(|guest| {
+            let leaves = guest.inner().in_flight.close_if_unused();
+            if leaves {
+                self.forget(guest.id());
+            }
+            leaves
+        })
+    }
+
+    /// Gives a guest the actor it had no need of so far.
+    pub(super) async fn awaken(&self, handle: &SessionHandle) {
+        if handle.inner().sleeps()
+            && let Some(registry) = self.registry()
+        {
+            // Closed: the registry died, and whoever asks the actor waits for its successor.
+            let _closed = registry.send(Awaken(handle.clone())).await;
+        }
     }
 
     /// The id under which a question is asked: it names this run of this node, sealed.
@@ -497,12 +557,16 @@ impl Shared {
         self.questions.seal(session.as_str().as_bytes(), &contents)
     }
 
-    /// The question an answer is for, if this run of this node asked it in this session.
-    pub(super) fn open_question_id(&self, session: &SessionId, id: &str) -> Option<QuestionNumber> {
+    /// The question an answer is for, and the run of the node that asked it in this session.
+    pub(super) fn open_question_id(
+        &self,
+        session: &SessionId,
+        id: &str,
+    ) -> Option<(Incarnation, QuestionNumber)> {
         let contents = self.questions.open(session.as_str().as_bytes(), id).ok()?;
         let (incarnation, number) = contents.split_at_checked(8)?;
         let incarnation = u64::from_be_bytes(incarnation.try_into().ok()?);
         let number = u64::from_be_bytes(number.try_into().ok()?);
-        (incarnation == self.node.incarnation().0).then_some(QuestionNumber(number))
+        Some((Incarnation(incarnation), QuestionNumber(number)))
     }
 }

@@ -105,10 +105,28 @@ impl StandingStream {
         // The new watch is made before the old one goes, so that nothing falls between them.
         let fresh = self.watch_all().await;
         let mut older = self.handle.kept_watches();
+        let watched_before = watch.is_some();
         older.extend(watch.take());
         *watch = fresh;
+        if watched_before {
+            self.tell_unwatched(&older).await?;
+        }
         self.tell_gathered(older).await?;
         self.tell_catalog_changes().await
+    }
+
+    /// A subscription that came in on another node was watched by nobody here until now, so its
+    /// resource may have changed: the client hears that it did, rather than perhaps never.
+    async fn tell_unwatched(&mut self, older: &[Watch]) -> Result<(), Ended> {
+        let mut unwatched = self.handle.changing().subscriptions;
+        for watch in older {
+            let watched = &watch.honoured().resource_subscriptions;
+            unwatched.retain(|uri| !watched.contains(uri));
+        }
+        for uri in unwatched {
+            self.tell(&Change::Resource(uri)).await?;
+        }
+        Ok(())
     }
 
     /// Everything this session may hear of: list changes, and what it subscribed to.

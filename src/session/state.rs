@@ -69,16 +69,20 @@ pub enum Effect {
     Discard(Attempt),
     /// Write this state; the version is the actor's to know.
     Write(Changing),
+    /// The other nodes must know of what was written.
+    Announce,
     /// These changes are in force.
     Settled(Vec<Ticket>),
 }
 
 impl State {
-    /// The state of a session that is `changing` so far.
+    /// The state of a session that is `changing` so far. Its questions are numbered after
+    /// `questions`: not the same ones in each life, or a late answer would be taken for another's.
     #[must_use]
-    pub fn new(changing: Changing) -> Self {
+    pub fn new(changing: Changing, questions: u64) -> Self {
         Self {
             changing,
+            questions_asked: questions,
             ..Self::default()
         }
     }
@@ -119,13 +123,32 @@ impl State {
         is_present
     }
 
+    /// Another node holds the standing stream, under this epoch.
+    pub fn superseded(&mut self, by: Epoch) -> Option<Effect> {
+        self.standing.take_if(|epoch| *epoch < by)?;
+        Some(Effect::StopStanding)
+    }
+
+    /// Another node wrote what may change. `false`: a write of ours is under way, which will find
+    /// out by losing.
+    pub fn reloaded(&mut self, theirs: Changing) -> bool {
+        let is_settled = self
+            .open
+            .as_ref()
+            .is_none_or(|open| open.writing.is_empty());
+        if is_settled {
+            self.changing = theirs;
+        }
+        is_settled
+    }
+
     /// A call wants to ask the client something; `None` when too much is open already.
     pub fn ask(&mut self) -> Option<QuestionNumber> {
         let questions = &mut self.open.get_or_insert_default().questions;
         if self.closed || questions.len() >= QUESTIONS_MAX {
             return None;
         }
-        self.questions_asked += 1;
+        self.questions_asked = self.questions_asked.wrapping_add(1);
         let number = QuestionNumber(self.questions_asked);
         questions.insert(number);
         Some(number)
@@ -159,8 +182,12 @@ impl State {
         for (_, change) in &done {
             self.changing.apply(change);
         }
+        let mut effects = Vec::new();
+        if done.iter().any(|(_, change)| change.concerns_all()) {
+            effects.push(Effect::Announce);
+        }
         let tickets = done.into_iter().map(|(ticket, _)| ticket).collect();
-        let mut effects = vec![Effect::Settled(tickets)];
+        effects.push(Effect::Settled(tickets));
         effects.extend(self.write_next());
         effects
     }
@@ -233,7 +260,7 @@ mod tests {
     use crate::protocol::logging::LogLevel;
 
     fn state() -> State {
-        State::new(Changing::default())
+        State::new(Changing::default(), 0)
     }
 
     #[test]
@@ -301,14 +328,17 @@ mod tests {
         assert_eq!(effect, None);
         let (third, _) = state.change(Change::Unsubscribe("a".into())).unwrap();
         let effects = state.written();
-        assert_eq!(effects[0], Effect::Settled(vec![first]));
-        let Effect::Write(next) = &effects[1] else {
+        assert_eq!(
+            effects[..2],
+            [Effect::Announce, Effect::Settled(vec![first])]
+        );
+        let Effect::Write(next) = &effects[2] else {
             panic!("the next write")
         };
         assert_eq!(next.subscriptions, BTreeSet::from(["b".to_owned()]));
         assert_eq!(
             state.written(),
-            [Effect::Settled(vec![second, third])],
+            [Effect::Announce, Effect::Settled(vec![second, third])],
             "nothing is left to write"
         );
     }
@@ -323,8 +353,42 @@ mod tests {
             panic!("writes again")
         };
         assert_eq!(next.subscriptions.len(), 2);
-        assert_eq!(state.written(), [Effect::Settled(vec![ticket])]);
+        assert_eq!(
+            state.written(),
+            [Effect::Announce, Effect::Settled(vec![ticket])]
+        );
         assert_eq!(state.changing().subscriptions.len(), 2);
+    }
+
+    #[test]
+    fn only_an_older_stream_is_superseded() {
+        let mut state = state();
+        let (attempt, _) = state.attach();
+        state.claimed(attempt, Epoch(5));
+        assert_eq!(state.superseded(Epoch(5)), None);
+        assert_eq!(state.superseded(Epoch(6)), Some(Effect::StopStanding));
+        assert_eq!(state.superseded(Epoch(7)), None, "there is none any more");
+    }
+
+    #[test]
+    fn what_another_node_wrote_is_taken_unless_we_write() {
+        let mut state = state();
+        let mut theirs = Changing::default();
+        theirs.apply(&Change::Subscribe("theirs".into()));
+        assert!(state.reloaded(theirs.clone()));
+        assert_eq!(*state.changing(), theirs);
+        state.change(Change::Subscribe("ours".into())).unwrap();
+        assert!(!state.reloaded(Changing::default()));
+        assert_eq!(*state.changing(), theirs);
+    }
+
+    #[test]
+    fn what_only_the_home_needs_is_not_announced() {
+        let mut state = state();
+        let (ticket, _) = state
+            .change(Change::Home(crate::store::Incarnation(7)))
+            .unwrap();
+        assert_eq!(state.written(), [Effect::Settled(vec![ticket])]);
     }
 
     #[test]

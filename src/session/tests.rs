@@ -11,7 +11,7 @@ use super::messages::{Close, Panic, Restore};
 use super::record::Change;
 use super::{Config, FindError, NewSession, OpenError, Parts, SessionHandle, Sessions};
 use crate::identity::Principal;
-use crate::node::{self, Node};
+use crate::node::Node;
 use crate::protocol::capabilities::ServerCapabilities;
 use crate::protocol::jsonrpc::RequestId;
 use crate::protocol::lifecycle::Implementation;
@@ -94,12 +94,6 @@ impl World {
         let clock = Clock::manual(Timestamp(1_000_000));
         let service: Arc<dyn Service> = Arc::new(Plain::default());
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new(clock.clone(), bounds));
-        let node = Node::new(node::Parts {
-            store: store.clone(),
-            incarnation: Incarnation(1),
-            lease: Duration::from_secs(6),
-            clock: clock.clone(),
-        });
         let sessions = Sessions::start(Parts {
             services: HashMap::from([(Arc::from("main"), service)]),
             store,
@@ -108,7 +102,7 @@ impl World {
             tasks: Tasks::on(tokio::runtime::Handle::current()),
             arbiters: Arbiters::start(2),
             shutdown: Shutdown::default(),
-            node,
+            node: Node::alone(Incarnation(1)),
             metrics: Metrics::new(),
             config,
         });

@@ -52,7 +52,9 @@ impl fmt::Debug for Scope {
 pub struct Thing(pub Arc<str>);
 
 /// One run of one node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
 pub struct Incarnation(pub u64);
 
 /// Counts the writes of a record; the ground of compare-and-set.
