@@ -265,6 +265,12 @@ impl Node {
     }
 }
 
+/// Lets a node doubt as if a letter had been lost.
+#[cfg(test)]
+pub(crate) fn doubt_for_tests(node: &Node) {
+    node.0.doubt();
+}
+
 impl Inner {
     fn elapsed(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)

@@ -48,6 +48,8 @@ mod standing_stream;
 pub mod state;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_elsewhere;
 
 pub use config::Config;
 pub use handle::SessionHandle;

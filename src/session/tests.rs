@@ -35,7 +35,7 @@ use crate::telemetry::labels::CloseReason;
 use crate::telemetry::metrics::Metrics;
 
 /// Far above what anything here takes; reaching it is a fault.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Answers everything with `{}` and has nothing to tell.
 #[derive(Default)]
@@ -80,8 +80,8 @@ impl Service for Plain {
     }
 }
 
-struct World {
-    sessions: Sessions,
+pub(super) struct World {
+    pub(super) sessions: Sessions,
     clock: Clock,
 }
 
@@ -92,24 +92,36 @@ impl World {
 
     fn bounded(config: Config, bounds: Bounds) -> Self {
         let clock = Clock::manual(Timestamp(1_000_000));
-        let service: Arc<dyn Service> = Arc::new(Plain::default());
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new(clock.clone(), bounds));
+        let node = Node::alone(Incarnation(1));
+        Self::on(node, store, ClusterKeys::generate(), clock, config)
+    }
+
+    /// A node of a cluster: its sessions, and how it stands among the others.
+    pub(super) fn on(
+        node: Node,
+        store: Arc<dyn Store>,
+        keys: ClusterKeys,
+        clock: Clock,
+        config: Config,
+    ) -> Self {
+        let service: Arc<dyn Service> = Arc::new(Plain::default());
         let sessions = Sessions::start(Parts {
             services: HashMap::from([(Arc::from("main"), service)]),
             store,
-            keys: ClusterKeys::generate(),
+            keys,
             clock: clock.clone(),
             tasks: Tasks::on(tokio::runtime::Handle::current()),
             arbiters: Arbiters::start(2),
             shutdown: Shutdown::default(),
-            node: Node::alone(Incarnation(1)),
+            node,
             metrics: Metrics::new(),
             config,
         });
         Self { sessions, clock }
     }
 
-    async fn open(&self) -> Result<SessionHandle, OpenError> {
+    pub(super) async fn open(&self) -> Result<SessionHandle, OpenError> {
         let new = NewSession {
             version: ProtocolVersion::V2025_11_25,
             client: Client::unknown(),
@@ -119,7 +131,7 @@ impl World {
         self.sessions.open(new).await
     }
 
-    async fn find(&self, id: &str) -> Result<SessionHandle, FindError> {
+    pub(super) async fn find(&self, id: &str) -> Result<SessionHandle, FindError> {
         self.sessions.find(id, &Principal::local(), "main").await
     }
 
