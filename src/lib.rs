@@ -42,6 +42,20 @@
 //! leaves, so a client that lost its connection resumes after the last event it saw, also after a
 //! crash of this process. A call that was running then ends with an honest "outcome unknown", once.
 //!
+//! # Many nodes
+//!
+//! Nodes that share a store need no sticky routing. A session is *at home* on the node that made it
+//! or holds its standing stream, which counts it; wherever else a call of it lands it is a *guest*: a
+//! record that was read once, from then on as fast as at home. What must exist once in the cluster
+//! (the standing stream, the stream of a running call) has an owner under an epoch in the store,
+//! which grows with each takeover; whatever an earlier owner still writes is refused.
+//!
+//! [`node`] renews this process's lease and carries letters between nodes: a session ended, it
+//! changed, its client cancels or answers, its stream is elsewhere now. Who may have missed a letter
+//! checks all it keeps. A lease only says who is worth waiting for; it proves nothing.
+//!
+//! # When something dies
+//!
 //! When an actor panics, its drop guard tells the [`session::registry::Registry`], which builds a new
 //! one from the checkpoint. When the registry dies, [`app`] starts another over the same index.
 //!
@@ -61,6 +75,7 @@
 //! | [`telemetry`] | the metrics catalogue, events for operators, logs |
 //! | [`store`] | state that outlives the process: records, event logs, inboxes |
 //! | [`client`] | a client of MCP servers, for the command line and for tests |
+//! | [`node`] | this process among the others that share its store |
 //! | [`policy`] | allow-lists and limits as pure decisions |
 //! | [`service`] | the seam: request in, result out |
 //! | [`session`] | session actors, the registry, event logs, replay |
@@ -83,7 +98,7 @@
 //! | 0 | `runtime`, `protocol` (not each other) |
 //! | 1 | `telemetry`, `identity` |
 //! | 2 | `store`, `client` (not each other) |
-//! | 3 | `policy`, `service` (not each other) |
+//! | 3 | `node`, `policy`, `service` (not each other) |
 //! | 4 | `session`, `server`, `task` (never each other: they meet in `service`) |
 //! | 5 | `builtin`, `transport`, `admin` (transport never imports `store`) |
 //! | 6 | `config` |

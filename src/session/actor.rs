@@ -22,6 +22,7 @@ use super::messages::{
     Reloaded, StreamEnded, Superseded, Written,
 };
 use super::record::Changing;
+use super::sessions::FindError;
 use super::standing_stream::StandingStream;
 use super::state::{Attempt, Effect, QuestionNumber, State, Ticket};
 use crate::runtime::seal;
@@ -59,6 +60,8 @@ struct Waiting {
 struct Attaching {
     connection: EventSender,
     after: Option<EventId>,
+    /// Who waits to hear whether it is.
+    told: oneshot::Sender<Result<(), FindError>>,
     /// Where the stream's log stands; known once the epoch is raised.
     last_seq: u64,
 }
@@ -121,7 +124,8 @@ impl Session {
                 Effect::Claim(attempt) => self.claim(attempt, ctx),
                 Effect::StopStanding => self.standing = None,
                 Effect::StartStanding(attempt, epoch) => self.start_standing(attempt, epoch),
-                Effect::Discard(attempt) => drop(self.take_attaching(attempt)),
+                // A newer one is the standing stream; this one was, as far as its client can tell.
+                Effect::Discard(attempt) => self.attached(attempt, Ok(())),
                 Effect::Write(changing) => self.write(&changing, ctx),
                 Effect::Announce => {
                     let shared = &self.handle.inner().shared;
@@ -147,6 +151,14 @@ impl Session {
 
     fn take_attaching(&mut self, attempt: Attempt) -> Option<Attaching> {
         self.take_waiting(|all| take(&mut all.attaching, attempt))
+    }
+
+    /// Says how an attempt ended that did not become the standing stream.
+    fn attached(&mut self, attempt: Attempt, outcome: Result<(), FindError>) {
+        if let Some(attaching) = self.take_attaching(attempt) {
+            // Whoever asked may have gone.
+            let _gone = attaching.told.send(outcome);
+        }
     }
 
     fn claim(&self, attempt: Attempt, ctx: &Context<Self>) {
@@ -195,6 +207,7 @@ impl Session {
         let Some(Attaching {
             connection,
             after,
+            told,
             last_seq,
         }) = self.take_attaching(attempt)
         else {
@@ -203,6 +216,8 @@ impl Session {
         let Some(held) = self.handle.hold() else {
             return;
         };
+        // Whoever asked may have gone; the stream finds out by itself.
+        let _gone = told.send(Ok(()));
         // Where its standing stream is, a session is at home.
         if !self.handle.is_at_home() && self.handle.come_home() {
             self.handle.settle_in(self.handle.changing().home);
@@ -279,18 +294,21 @@ impl Actor for Session {
 }
 
 impl Handler<Attach> for Session {
-    type Result = ();
+    type Result = MessageResult<Attach>;
 
-    fn handle(&mut self, message: Attach, ctx: &mut Context<Self>) {
+    fn handle(&mut self, message: Attach, ctx: &mut Context<Self>) -> Self::Result {
         let (attempt, effect) = self.state.attach();
+        let (told, attached) = oneshot::channel();
         let attaching = Attaching {
             connection: message.connection,
             after: message.after,
+            told,
             last_seq: 0,
         };
         let waiting = self.waiting.get_or_insert_default();
         waiting.attaching.push((attempt, attaching));
         self.perform([effect], ctx);
+        MessageResult(attached)
     }
 }
 
@@ -316,13 +334,12 @@ impl Handler<Claimed> for Session {
                 let effects = self.state.claimed(message.attempt, epoch);
                 self.perform(effects, ctx);
             }
-            // Dropping the connection ends its stream; the client finds out why when it returns.
             Ok(ClaimOutcome::Lost | ClaimOutcome::Gone) => {
-                drop(self.take_attaching(message.attempt));
+                self.attached(message.attempt, Err(FindError::NotFound));
             }
             Err(error) => {
-                tracing::warn!(%error, "a standing stream could not be attached");
-                drop(self.take_attaching(message.attempt));
+                tracing::debug!(%error, "a standing stream could not be attached");
+                self.attached(message.attempt, Err(FindError::Unavailable));
             }
         }
     }

@@ -22,7 +22,7 @@ use super::messages::{
 };
 use super::now_and_then::NowAndThen;
 use super::record::{Change, Changing, Negotiated};
-use super::sessions::{Place, Shared};
+use super::sessions::{FindError, Place, Shared};
 use super::state::QuestionNumber;
 use crate::protocol::client_request::ClientRequestKind;
 use crate::protocol::jsonrpc::{RequestId, Response};
@@ -305,17 +305,19 @@ impl SessionHandle {
     /// Makes `connection` the standing stream, replaying what follows `after` first.
     ///
     /// # Errors
-    /// When the session cannot be reached.
+    /// When the session is gone, or the store cannot say whose stream it is.
     pub async fn attach(
         &self,
         connection: EventSender,
         after: Option<EventId>,
-    ) -> Result<(), ServiceError> {
-        self.ask_actor(|| Attach {
+    ) -> Result<(), FindError> {
+        let asked = self.ask_actor(|| Attach {
             connection: connection.clone(),
             after: after.clone(),
-        })
-        .await
+        });
+        let attached = asked.await.map_err(|_| FindError::Unavailable)?;
+        // Dropped: the session ended, or its actor died meanwhile.
+        attached.await.unwrap_or(Err(FindError::Unavailable))
     }
 
     /// Opens a question to the client.

@@ -11,6 +11,7 @@ use super::event_log::EventId;
 use super::handle::SessionHandle;
 use super::id::SessionId;
 use super::record::{Change, Changing, Negotiated};
+use super::sessions::FindError;
 use super::state::{Attempt, QuestionNumber};
 use crate::protocol::jsonrpc::ResponseError;
 use crate::protocol::raw::RawJson;
@@ -23,10 +24,9 @@ use crate::telemetry::labels::CloseReason;
 /// What a client answered to a question.
 pub type Answer = Result<RawJson, ResponseError>;
 
-/// From a GET: make this connection the standing stream. Answered at once; the connection hears
-/// the rest.
+/// From a GET: make this connection the standing stream. Resolves when it is, or cannot be.
 #[derive(Debug, Message)]
-#[rtype(result = "()")]
+#[rtype(result = "oneshot::Receiver<Result<(), FindError>>")]
 pub(super) struct Attach {
     pub(super) connection: EventSender,
     /// Replay what follows this event first.

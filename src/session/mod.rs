@@ -17,6 +17,9 @@
 //! It does not speak HTTP or write error codes (see `transport`), and knows nothing of tools (see
 //! `service`). It serves the session era only: nothing of the stateless era may reach for it.
 //!
+//! Many nodes may serve one session: it is at home on one of them and a guest on the others
+//! ([`letters`] says what they tell each other).
+//!
 //! Invariants:
 //! - What was negotiated ([`record::Negotiated`]) never changes; it is in the store before the
 //!   answer to `initialize` leaves.

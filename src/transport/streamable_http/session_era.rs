@@ -386,10 +386,7 @@ pub(super) async fn get(arrived: Arrived<'_>) -> Result<HttpResponse, RefusedReq
         }
         after => {
             let (tx, rx) = event::connection();
-            session.attach(tx, after).await.map_err(|error| {
-                tracing::warn!(%error, "a standing stream could not be attached");
-                FindError::Unavailable
-            })?;
+            session.attach(tx, after).await?;
             (rx, StreamName::standing(), StreamKind::Standing)
         }
     };
