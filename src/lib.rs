@@ -80,6 +80,7 @@
 //! | [`service`] | the seam: request in, result out |
 //! | [`session`] | session actors, the registry, event logs, replay |
 //! | [`task`] | calls that go on as tasks, in both generations |
+//! | [`spread`] | changes announced here, told on the other nodes |
 //! | [`server`] | the library: tools, resources, prompts out of async functions |
 //! | [`builtin`] | the demonstration and conformance sets, written with the library |
 //! | [`transport`] | Streamable HTTP of both eras, HTTP+SSE, stdio |
@@ -99,7 +100,7 @@
 //! | 1 | `telemetry`, `identity` |
 //! | 2 | `store`, `client` (not each other) |
 //! | 3 | `node`, `policy`, `service` (not each other) |
-//! | 4 | `session`, `server`, `task` (never each other: they meet in `service`) |
+//! | 4 | `session`, `server`, `task`, `spread` (never each other: they meet in `service`) |
 //! | 5 | `builtin`, `transport`, `admin` (transport never imports `store`) |
 //! | 6 | `config` |
 //! | 7 | `app`, then `testing`, then `cli`, then `main` |
@@ -131,6 +132,7 @@ pub mod runtime;
 pub mod server;
 pub mod service;
 pub mod session;
+pub mod spread;
 pub mod store;
 pub mod task;
 pub mod telemetry;

@@ -46,6 +46,7 @@ use crate::runtime::tasks::{TaskKind, Tasks};
 use crate::server::Server;
 use crate::service::Service;
 use crate::session::{Parts, Sessions};
+use crate::spread::Spread;
 use crate::store::Incarnation;
 use crate::task::{self, TaskService};
 use crate::telemetry::events::{Cautioned, Draining, Event as _, Started, StopStep, Stopped};
@@ -303,6 +304,9 @@ impl Running {
         orders: Orders,
     ) -> Result<Self, StartError> {
         let assembled = Assembled::build(&settings, own, tasks, to_close)?;
+        let named = assembled.endpoints.iter();
+        let named = named.map(|endpoint| (&endpoint.name, &endpoint.service));
+        Spread::start(&assembled.node, &assembled.tasks, named);
         // The lease is held before the first request, so that its session may have a stream.
         assembled.node.start().await.map_err(StartError::Serve)?;
         let context = assembled.context(&settings);

@@ -146,7 +146,7 @@ async fn carry(node: &Inner, parts: &Parts) -> Carried {
     }
 }
 
-async fn post(parts: &Parts, to: Incarnation, letter: Bytes) -> StoreResult<()> {
+pub(super) async fn post(parts: &Parts, to: Incarnation, letter: Bytes) -> StoreResult<()> {
     if letter.len() <= INBOX_MESSAGE_BYTES_MAX {
         return parts.store.post(to, letter).await;
     }

@@ -22,6 +22,8 @@ mod inbox;
 mod lease;
 mod letter;
 #[cfg(test)]
+pub(crate) mod sharing;
+#[cfg(test)]
 mod tests;
 
 use std::fmt;
@@ -33,8 +35,10 @@ use bytes::Bytes;
 use tokio::sync::{Notify, watch};
 
 use crate::runtime::clock::Clock;
-use crate::store::{Incarnation, Store, StoreError, StoreResult};
+use crate::store::{Store, StoreError, StoreResult};
 use forward::Outbox;
+
+pub use crate::store::Incarnation;
 pub use letter::Topic;
 
 /// How long a start waits for the first renewal. A store that is away then is found later.
@@ -96,6 +100,8 @@ struct Living {
     nodes: Arc<[Incarnation]>,
     /// Counts renewals.
     round: u64,
+    /// Counts the nodes that lived and live no more.
+    gone: u64,
 }
 
 impl Node {
@@ -234,7 +240,8 @@ impl Node {
         self.0.living.borrow().nodes.contains(&other)
     }
 
-    /// Whether there is no other node, as far as is known.
+    /// Whether there is no other node, as far as is known. One that came since is told to doubt what
+    /// it keeps.
     #[must_use]
     pub fn is_alone(&self) -> bool {
         self.0.living.borrow().nodes.len() < 2
@@ -244,6 +251,27 @@ impl Node {
     pub async fn next_renewal(&self) {
         // The sender is `self`, so it cannot be gone.
         drop(self.0.living.subscribe().changed().await);
+    }
+
+    /// Waits until more than `seen` nodes that lived live no more, and says how many that is.
+    pub async fn next_gone(&self, seen: u64) -> u64 {
+        let mut living = self.0.living.subscribe();
+        // The sender is `self`, so it cannot be gone.
+        let more = living.wait_for(|living| living.gone > seen).await;
+        more.map_or(seen, |living| living.gone)
+    }
+
+    /// Puts something into the inbox of one node, this one too, and returns when it is there. What
+    /// is delivered after that is read after it.
+    ///
+    /// # Errors
+    /// When the store did not say that it is there; it may be.
+    pub async fn deliver(&self, to: Incarnation, topic: Topic, body: &[u8]) -> StoreResult<()> {
+        let Some(parts) = &self.0.parts else {
+            return Err(StoreError::Unavailable("there is no other node".into()));
+        };
+        let letter = letter::write(topic, self.incarnation(), body);
+        forward::post(parts, to, letter).await
     }
 
     /// Tells one node something. Arrives soon, once, in no promised order; not at all if that node
@@ -284,9 +312,12 @@ impl Inner {
             let new = nodes.iter().filter(|node| !before.nodes.contains(node));
             self.outbox.doubt(new.copied());
         }
+        let gone = before.nodes.iter().filter(|node| !nodes.contains(node));
+        let gone = gone.count() as u64;
         self.living.send_replace(Living {
             nodes: nodes.into(),
             round: before.round + 1,
+            gone: before.gone + gone,
         });
     }
 

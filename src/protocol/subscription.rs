@@ -79,7 +79,7 @@ impl SubscriptionFilter {
 }
 
 /// One thing that changed.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Change {
     /// The list of tools.
     Tools,

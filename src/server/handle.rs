@@ -29,7 +29,11 @@ use crate::service::{Description, TaskUse};
 /// The clonable front of a server, to change what it offers and to tell of changes while it runs.
 ///
 /// Background work gets one, a handler finds it in its context, and [`Server::handle`] gives it to
-/// whoever built the server. Clients that subscribed hear of it, in both eras.
+/// whoever built the server. Clients that subscribed hear of it, in both eras, and also those whose
+/// stream is at another node that shares the store: what a server announces on one is told by the
+/// servers at the same endpoint of all. What is offered is each process's own: a tool that is added
+/// here is not there on the others, whose clients only hear that a list changed. A change of what
+/// only some may see is not told elsewhere at all; who they are is known here alone.
 ///
 /// ```
 /// use switchboard::prelude::*;
@@ -167,13 +171,17 @@ impl Handle {
     /// Tells whoever watches it, and may see it now, that the resource at `uri` changed.
     pub fn resource_updated(&self, uri: &str) {
         let change = Change::Resource(uri.to_owned());
+        self.tell_resource(&change, uri);
+        self.0.changes.pass_on(change, None);
+    }
+
+    /// Tells whoever watches the resource here, and may see it now. Each node asks its own catalog
+    /// who that is.
+    pub(super) fn tell_resource(&self, change: &Change, uri: &str) {
         let catalog = self.offer().catalog;
-        if catalog.restricts_resources() {
-            let changes = &self.0.changes;
-            changes.announce_to(&change, |principal| catalog.resolves(uri, principal));
-        } else {
-            self.0.changes.announce(&change);
-        }
+        let open = !catalog.restricts_resources();
+        let changes = &self.0.changes;
+        changes.announce_to(change, |principal| open || catalog.resolves(uri, principal));
     }
 
     /// Whether somebody watches the resource at `uri` now.
@@ -216,7 +224,11 @@ impl Handle {
         drop(one_at_a_time);
         if let Some(audience) = &audience {
             let changes = &self.0.changes;
-            changes.announce_to(change, |principal| audience.has(principal));
+            if audience.is_everybody() {
+                changes.announce(change);
+            } else {
+                changes.announce_to(change, |principal| audience.has(principal));
+            }
         }
         audience.is_some()
     }

@@ -135,8 +135,8 @@ use futures_util::future::BoxFuture;
 use crate::identity::Principal;
 use crate::protocol::method::Method;
 use crate::protocol::param_headers::HeaderParams;
-use crate::protocol::subscription::SubscriptionFilter;
-use crate::service::changes::{CatalogDigest, Watch};
+use crate::protocol::subscription::{Change, SubscriptionFilter};
+use crate::service::changes::{Announced, CatalogDigest, Elsewhere, PassOn, Watch};
 use crate::service::{Call, CallFuture, Description, Service, ServiceError};
 use calls::List;
 
@@ -273,5 +273,21 @@ impl Service for Server {
             .0
             .changes
             .watch(principal, honoured))))
+    }
+
+    fn pass_on_to(&self, pass_on: PassOn) {
+        self.0.0.changes.pass_on_to(pass_on);
+    }
+
+    fn hear(&self, elsewhere: &Elsewhere) {
+        match elsewhere {
+            Elsewhere::Announced(Announced {
+                change: change @ Change::Resource(uri),
+                ..
+            }) => self.0.tell_resource(change, uri),
+            Elsewhere::Announced(_) | Elsewhere::NodeGone | Elsewhere::Missed => {
+                self.0.0.changes.hear(elsewhere);
+            }
+        }
     }
 }

@@ -5,18 +5,25 @@
 //! reader is slow are one notice. So a watch is bounded by its own filter, and announcing never
 //! waits.
 //!
-//! Invariants: a watch hears only what its honoured filter names; dropping it forgets it.
+//! What is announced in one hub can be passed on ([`Changes::pass_on_to`]), to be announced by the
+//! same service on other nodes: [`Announced`] is a change on its way there, [`Elsewhere`] what comes
+//! from there.
+//!
+//! Invariants: a watch hears only what its honoured filter names; dropping it forgets it. What was
+//! heard from elsewhere is never passed on again.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use crate::identity::Principal;
 use crate::protocol::subscription::{Change, SubscriptionFilter};
 
 /// A digest of each list a principal may see; equal digests, equal lists.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CatalogDigest {
     /// Of the tools.
     pub tools: u64,
@@ -39,10 +46,35 @@ impl CatalogDigest {
     }
 }
 
+/// A change on its way to the same service on other nodes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Announced {
+    /// What changed.
+    pub change: Change,
+    /// Of a task: the session that made it.
+    pub of: Option<Arc<str>>,
+}
+
+/// What happened on other nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Elsewhere {
+    /// This was announced.
+    Announced(Announced),
+    /// A node is gone: tasks may have ended with it.
+    NodeGone,
+    /// Something was announced that did not come here.
+    Missed,
+}
+
+/// Takes what is to be announced elsewhere, at once and without waiting.
+pub type PassOn = Arc<dyn Fn(Announced) + Send + Sync>;
+
 /// Where changes are announced.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Changes {
     watchers: Mutex<Watchers>,
+    /// Absent where there is nobody elsewhere.
+    pass_on: OnceLock<PassOn>,
 }
 
 /// Watchers by what they asked for, so that one resource's change wakes only its own readers.
@@ -50,8 +82,10 @@ pub struct Changes {
 struct Watchers {
     lists: Vec<Weak<Marks>>,
     resources: Readers,
-    /// By task id, and by the session whose tasks they are.
+    /// By task id.
     tasks: Readers,
+    /// By the session whose tasks they are.
+    tasks_of: Readers,
 }
 
 /// Readers by the name of what they asked for.
@@ -86,6 +120,15 @@ impl Readers {
                 self.by_name.remove(name);
             }
         }
+    }
+
+    /// Tells the readers of every name that what they read changed.
+    fn tell_all(&mut self, change: impl Fn(&str) -> Change) {
+        self.by_name.retain(|name, readers| {
+            let change = change(name);
+            readers.retain(|reader| tell(reader, &change, &|_| true));
+            !readers.is_empty()
+        });
     }
 }
 
@@ -159,8 +202,11 @@ impl Changes {
     /// meanwhile is missed.
     pub fn watch_tasks(&self, watch: &mut Watch, ids: BTreeSet<String>, of: Option<Arc<str>>) {
         let mut watchers = self.lock();
-        for key in ids.iter().map(|id| id.as_str().into()).chain(of.clone()) {
-            watchers.tasks.add(key, &watch.marks);
+        for id in &ids {
+            watchers.tasks.add(id.as_str().into(), &watch.marks);
+        }
+        if let Some(session) = &of {
+            watchers.tasks_of.add(session.clone(), &watch.marks);
         }
         drop(watchers);
         for id in &ids {
@@ -171,20 +217,71 @@ impl Changes {
     }
 
     /// Tells everyone who watches this task, or the tasks of its session, that its status changed.
-    pub fn announce_task(&self, id: &str, of: Option<&str>) {
+    pub fn announce_task(&self, id: &str, of: Option<&Arc<str>>) {
         let change = Change::Task(id.to_owned());
-        let mut watchers = self.lock();
-        for key in [Some(id), of].into_iter().flatten() {
-            watchers.tasks.tell(key, &change, |_| true);
-        }
+        self.tell_task(&change, id, of);
+        self.pass_on(change, of);
     }
 
     /// Tells everyone who asked that `change` happened.
     pub fn announce(&self, change: &Change) {
         self.announce_to(change, |_| true);
+        self.pass_on(change.clone(), None);
     }
 
-    /// Tells those who asked and whom `concerns` lets hear that `change` happened.
+    /// Announces here what happened elsewhere.
+    pub fn hear(&self, elsewhere: &Elsewhere) {
+        match elsewhere {
+            Elsewhere::Announced(Announced { change, of }) => match change {
+                Change::Task(id) => self.tell_task(change, id, of.as_ref()),
+                Change::Tools | Change::Prompts | Change::Resources | Change::Resource(_) => {
+                    self.announce_to(change, |_| true);
+                }
+            },
+            // Whoever watches a task by its id looks how it stands. What a session hears of its
+            // tasks names them, so here there is nothing to say to it.
+            Elsewhere::NodeGone => self.lock().tasks.tell_all(|id| Change::Task(id.to_owned())),
+            Elsewhere::Missed => {
+                for list in [Change::Tools, Change::Prompts, Change::Resources] {
+                    self.announce_to(&list, |_| true);
+                }
+                let mut watchers = self.lock();
+                let resource = |uri: &str| Change::Resource(uri.to_owned());
+                watchers.resources.tell_all(resource);
+                watchers.tasks.tell_all(|id| Change::Task(id.to_owned()));
+            }
+        }
+    }
+
+    /// Passes on what is announced here from now on. Once: a hub has one way out.
+    ///
+    /// # Panics
+    /// When it has one already.
+    pub fn pass_on_to(&self, pass_on: PassOn) {
+        let first = self.pass_on.set(pass_on).is_ok();
+        assert!(first, "changes are passed on one way");
+    }
+
+    /// Passes a change on, without telling anybody here.
+    pub fn pass_on(&self, change: Change, of: Option<&Arc<str>>) {
+        if let Some(pass_on) = self.pass_on.get() {
+            pass_on(Announced {
+                change,
+                of: of.cloned(),
+            });
+        }
+    }
+
+    fn tell_task(&self, change: &Change, id: &str, of: Option<&Arc<str>>) {
+        let mut watchers = self.lock();
+        watchers.tasks.tell(id, change, |_| true);
+        if let Some(session) = of {
+            watchers.tasks_of.tell(session, change, |_| true);
+        }
+    }
+
+    /// Tells those who asked and whom `concerns` lets hear that `change` happened. Not passed on:
+    /// who is concerned is known here only.
     pub fn announce_to(&self, change: &Change, concerns: impl Fn(&Principal) -> bool) {
         let mut watchers = self.lock();
         match change {
@@ -211,6 +308,13 @@ impl Changes {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Watchers> {
         self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Changes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Names of tasks and sessions are secrets of their clients.
+        f.debug_struct("Changes").finish_non_exhaustive()
     }
 }
 
@@ -311,6 +415,45 @@ mod tests {
         changes.announce(&Change::Resource("a:b".into()));
         assert_eq!(alices.changed().await.len(), 2);
         assert_eq!(bobs.changed().await.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_is_announced_is_passed_on_and_what_was_heard_is_not() {
+        let [here, there] = [(), ()].map(|()| Arc::new(Changes::default()));
+        let watch = there.watch(&Principal::local(), filter(true, &["a:b"]));
+        let (heard, passed) = (there.clone(), Arc::new(Mutex::new(0)));
+        let count = passed.clone();
+        here.pass_on_to(Arc::new(move |announced| {
+            heard.hear(&Elsewhere::Announced(announced));
+        }));
+        there.pass_on_to(Arc::new(move |_| *count.lock().unwrap() += 1));
+        here.announce(&Change::Tools);
+        here.announce(&Change::Resource("a:b".into()));
+        here.announce_to(&Change::Prompts, |_| true);
+        assert_eq!(
+            watch.changed().await.into_iter().collect::<Vec<_>>(),
+            [Change::Tools, Change::Resource("a:b".into())]
+        );
+        assert_eq!(*passed.lock().unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn whoever_missed_something_hears_of_all_it_watches_once() {
+        let changes = Changes::default();
+        let mut watch = changes.watch(&Principal::local(), filter(true, &["a:b", "c:d"]));
+        changes.watch_tasks(&mut watch, BTreeSet::from(["t".to_owned()]), None);
+        assert_eq!(watch.changed().await, [Change::Task("t".into())].into());
+        changes.hear(&Elsewhere::Missed);
+        changes.hear(&Elsewhere::NodeGone);
+        assert_eq!(
+            watch.changed().await.into_iter().collect::<Vec<_>>(),
+            [
+                Change::Tools,
+                Change::Resource("a:b".into()),
+                Change::Resource("c:d".into()),
+                Change::Task("t".into())
+            ]
+        );
     }
 
     #[test]

@@ -43,7 +43,7 @@ use crate::protocol::raw::RawJson;
 use crate::protocol::subscription::{Change, SubscriptionFilter};
 use crate::protocol::tool::ToolResult;
 use crate::protocol::version::ProtocolVersion;
-use changes::{CatalogDigest, Watch};
+use changes::{CatalogDigest, Elsewhere, PassOn, Watch};
 
 /// A running call.
 pub type CallFuture = Pin<Box<dyn Future<Output = Result<Reply, ServiceError>> + Send>>;
@@ -82,6 +82,13 @@ pub trait Service: Send + Sync + 'static {
     ) -> BoxFuture<'static, Option<ServerNotification>> {
         Box::pin(std::future::ready(change.notification()))
     }
+
+    /// Passes on what it announces from now on, to be announced by the same service on other
+    /// nodes. Asked once, and only where there may be other nodes.
+    fn pass_on_to(&self, _: PassOn) {}
+
+    /// Announces here what happened to the same service on other nodes.
+    fn hear(&self, _: &Elsewhere) {}
 }
 
 /// What a service says of itself.

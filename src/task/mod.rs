@@ -60,7 +60,7 @@ use crate::runtime::clock::Clock;
 use crate::runtime::seal::ClusterKeys;
 use crate::runtime::shutdown::Shutdown;
 use crate::runtime::tasks::Tasks;
-use crate::service::changes::{CatalogDigest, Changes, Watch};
+use crate::service::changes::{Announced, CatalogDigest, Changes, Elsewhere, PassOn, Watch};
 use crate::service::{Call, CallFuture, Description, Service, ServiceError, TaskUse};
 use crate::store::{Store, StoreError};
 use crate::telemetry::events::{Event as _, StoreFailed};
@@ -354,6 +354,25 @@ impl Service for TaskService {
             let record = shared.find(&principal, version.era(), &id).await.ok()?;
             Some(wire::Wire::of(version, shared.poll_interval_ms()).notification(&id, &record))
         })
+    }
+
+    fn pass_on_to(&self, pass_on: PassOn) {
+        self.0.changes.pass_on_to(pass_on.clone());
+        self.0.inner.pass_on_to(pass_on);
+    }
+
+    fn hear(&self, elsewhere: &Elsewhere) {
+        self.0.changes.hear(elsewhere);
+        let of_a_task = matches!(
+            elsewhere,
+            Elsewhere::Announced(Announced {
+                change: Change::Task(_),
+                ..
+            })
+        );
+        if !of_a_task {
+            self.0.inner.hear(elsewhere);
+        }
     }
 }
 

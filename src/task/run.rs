@@ -235,7 +235,7 @@ impl Shared {
             let counted = self.metrics.running_task();
             let session = call.context.session.clone();
             let work = AssertUnwindSafe(self.work(&call, running, &live, ttl)).catch_unwind();
-            let of = session.as_ref().map(|session| &*session.0);
+            let of = session.as_ref().map(|session| &session.0);
             tokio::join!(
                 async {
                     let end = work
@@ -329,7 +329,7 @@ impl Shared {
 
     /// Writes each change of the task to the store, shows it and announces it, until the end is
     /// written.
-    async fn keep(&self, live: &Live, mut version: Version, session: Option<&str>) {
+    async fn keep(&self, live: &Live, mut version: Version, session: Option<&Arc<str>>) {
         let mut changes = live.changes();
         let mut seen = 0;
         // Somebody who waits for the task comes and goes without changing it.
