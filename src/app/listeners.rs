@@ -10,11 +10,11 @@ use tokio::sync::mpsc;
 
 use super::STEP;
 use super::error::StartError;
-use super::parts;
 use crate::admin::{self, Admin};
 use crate::config::Settings;
 use crate::runtime::tasks::{TaskKind, Tasks};
 use crate::transport::http::Doorkeeper;
+use crate::transport::http_sse::Pipes;
 use crate::transport::{Context, Endpoint, http, middleware};
 
 /// Connections that may wait to be accepted: a whole node's clients coming back at once.
@@ -35,6 +35,7 @@ pub(super) struct Serving<'a> {
     pub(super) settings: &'a Settings,
     pub(super) context: &'a Context,
     pub(super) endpoints: &'a [Endpoint],
+    pub(super) pipes: Option<&'a Pipes>,
     pub(super) admin: &'a Admin,
     pub(super) tasks: &'a Tasks,
 }
@@ -92,7 +93,7 @@ impl Serving<'_> {
         with_admin: bool,
         failures: mpsc::Sender<io::Error>,
     ) -> Result<(SocketAddr, ServerHandle), StartError> {
-        let pipes = parts::pipes(self.settings, self.endpoints);
+        let pipes = self.pipes.cloned();
         let endpoints = self.endpoints.to_vec();
         let (context, admin) = (self.context.clone(), self.admin.clone());
         let doorkeeper = Doorkeeper::new(context.config.clone(), context.metrics.clone());

@@ -40,7 +40,7 @@ use crate::identity::Principal;
 use crate::node::Node;
 use crate::runtime::arbiters::Arbiters;
 use crate::runtime::clock::Clock;
-use crate::runtime::seal;
+use crate::runtime::seal::{self, ClusterKeys};
 use crate::runtime::shutdown::{Phase, Shutdown};
 use crate::runtime::tasks::{TaskKind, Tasks};
 use crate::server::Server;
@@ -160,6 +160,7 @@ struct Assembled {
     shutdown: Shutdown,
     metrics: Metrics,
     opened: OpenedStore,
+    keys: ClusterKeys,
     node: Node,
     sessions: Sessions,
     servers: Vec<(String, Server)>,
@@ -251,7 +252,7 @@ impl Assembled {
         let sessions = Sessions::start(Parts {
             services,
             store: store.clone(),
-            keys,
+            keys: keys.clone(),
             clock: clock.clone(),
             tasks: tasks.clone(),
             arbiters: Arbiters::start(settings.server.workers),
@@ -266,6 +267,7 @@ impl Assembled {
             shutdown,
             metrics,
             opened,
+            keys,
             node,
             sessions,
             servers: Vec::new(),
@@ -307,13 +309,15 @@ impl Running {
         let named = assembled.endpoints.iter();
         let named = named.map(|endpoint| (&endpoint.name, &endpoint.service));
         Spread::start(&assembled.node, &assembled.tasks, named);
+        let context = assembled.context(&settings);
+        let pipes = parts::pipes(&settings, &context, &assembled.endpoints, &assembled.keys);
         // The lease is held before the first request, so that its session may have a stream.
         assembled.node.start().await.map_err(StartError::Serve)?;
-        let context = assembled.context(&settings);
         let listeners = Listeners::open(&Serving {
             settings: &settings,
             context: &context,
             endpoints: &assembled.endpoints,
+            pipes: pipes.as_ref(),
             admin: &Admin {
                 shutdown: assembled.shutdown.clone(),
                 sessions: assembled.sessions.clone(),

@@ -1,13 +1,20 @@
 //! What each part gets of the settings.
 
 use crate::config::Settings;
+use crate::runtime::seal::ClusterKeys;
 use crate::session;
 use crate::transport::http_sse::Pipes;
-use crate::transport::{self, Endpoint};
+use crate::transport::{self, Context, Endpoint};
 
-pub(super) fn pipes(settings: &Settings, endpoints: &[Endpoint]) -> Option<Pipes> {
+pub(super) fn pipes(
+    settings: &Settings,
+    context: &Context,
+    endpoints: &[Endpoint],
+    keys: &ClusterKeys,
+) -> Option<Pipes> {
     let http_sse = settings.server.http_sse.as_ref()?;
-    endpoints.get(http_sse.endpoint).cloned().map(Pipes::new)
+    let endpoint = endpoints.get(http_sse.endpoint)?.clone();
+    Some(Pipes::new(context, endpoint, keys))
 }
 
 pub(super) fn session_config(settings: &Settings) -> session::Config {

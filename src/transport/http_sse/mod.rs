@@ -2,9 +2,11 @@
 //!
 //! The stream is opened by GET and says first where to post. Every message of the client is a POST
 //! there, answered 202; every message of ours is an event on the stream. The session ends with the
-//! stream. Which revision is spoken is another matter: any session-era one can be negotiated here.
+//! stream. A message may be posted at any node that shares the store; see [`postings`]. Which revision is spoken is another matter: any session-era one can be negotiated here.
 //!
 //! Spec: 2024-11-05 basic/transports, HTTP with SSE. Deprecated since 2025-03-26.
+
+mod postings;
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,9 +14,8 @@ use std::sync::Arc;
 use actix_web::http::Method as HttpMethod;
 use actix_web::web::{Bytes, BytesMut, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use dashmap::DashMap;
+use futures_util::StreamExt as _;
 
 use super::body;
 use super::config::{Context, Endpoint};
@@ -24,19 +25,22 @@ use super::sse::{self, EventStream, Heartbeat, encoder};
 use super::streamable_http::Head;
 use crate::identity::Principal;
 use crate::protocol::jsonrpc::Body;
-use crate::runtime::seal;
+use crate::protocol::prescan;
+use crate::runtime::queue::Receiver;
+use crate::runtime::seal::ClusterKeys;
 use crate::runtime::shutdown::Phase;
 use crate::runtime::tasks::TaskKind;
 use crate::service::event;
 use crate::session::FindError;
 use crate::telemetry::labels::StreamKind;
+use postings::{Address, Key, Posted, Postings};
 
 /// The open pipes of this transport, and the endpoint they belong to. Cloning shares them.
 #[derive(Clone)]
 pub struct Pipes {
     endpoint: Endpoint,
-    /// By the id in the message URL: a secret of its client, like a session id.
-    open: Arc<DashMap<String, Pipe>>,
+    postings: Postings,
+    open: Arc<DashMap<Key, Pipe>>,
 }
 
 impl fmt::Debug for Pipes {
@@ -46,13 +50,51 @@ impl fmt::Debug for Pipes {
 }
 
 impl Pipes {
-    /// No pipes yet, to be opened at this endpoint.
+    /// No pipes yet, to be opened at this endpoint. Once, before the node starts: messages for them
+    /// may come in at any node that has the keys.
     #[must_use]
-    pub fn new(endpoint: Endpoint) -> Self {
+    pub fn new(context: &Context, endpoint: Endpoint, keys: &ClusterKeys) -> Self {
+        let postings = Postings::listen(
+            context.node.clone(),
+            context.tasks.clone(),
+            keys.seal("message-url"),
+            endpoint.name.clone(),
+        );
         Self {
             endpoint,
+            postings,
             open: Arc::default(),
         }
+    }
+
+    /// Opens a pipe: its id, its key, and what is posted for it elsewhere.
+    fn open(&self, pipe: &Pipe) -> (String, Key, Receiver<Posted>) {
+        let (id, key, posted) = self.postings.open(pipe.principal());
+        self.open.insert(key, pipe.clone());
+        (id, key, posted)
+    }
+
+    async fn close(&self, key: &Key) {
+        self.postings.close(key);
+        if let Some((_, pipe)) = self.open.remove(key) {
+            pipe.close().await;
+        }
+    }
+
+    /// The pipe that a message URL names: its address, and itself where it is open here.
+    async fn find(&self, query: &str) -> Result<(Address, Option<Pipe>), FindError> {
+        let id = query
+            .split('&')
+            .find_map(|pair| pair.strip_prefix("sessionId="));
+        let address = id
+            .and_then(|id| self.postings.address(id, &Principal::local()))
+            .ok_or(FindError::NotFound)?;
+        if self.postings.is_here(&address) {
+            let pipe = self.open.get(&address.key).ok_or(FindError::NotFound)?;
+            return Ok((address, Some(pipe.clone())));
+        }
+        self.postings.reach(&address).await?;
+        Ok((address, None))
     }
 }
 
@@ -87,7 +129,6 @@ fn begin(
         .as_ref()
         .map(|paths| paths.message_path.clone())
         .ok_or(Refused::Path)?;
-    let id = URL_SAFE_NO_PAD.encode(seal::random::<32>());
     let (tx, rx) = event::connection();
     let pipe = Pipe::new(
         context.get_ref().clone(),
@@ -95,18 +136,18 @@ fn begin(
         Principal::local(),
         tx.clone(),
     );
-    pipes.open.insert(id.clone(), pipe.clone());
-    let (open, shutdown) = (pipes.open.clone(), context.shutdown.clone());
-    let name = id.clone();
+    let (id, key, posted) = pipes.open(&pipe);
+    let (opened, shutdown) = (pipes.get_ref().clone(), context.shutdown.clone());
+    let limits = context.config.json;
     // Not waited for when draining: such a session cannot outlive this process, so it stays until
     // the calls have ended, its own among them.
     context.tasks.spawn(TaskKind::Upkeep, async move {
         tokio::select! {
             () = tx.closed() => {}
             () = shutdown.reached(Phase::Stopping) => {}
+            () = take_posted(&pipe, posted, &limits) => {}
         }
-        open.remove(&name);
-        pipe.close().await;
+        opened.close(&key).await;
     });
     let mut opening = BytesMut::new();
     encoder::encode_named(
@@ -158,22 +199,44 @@ async fn take(
     if !head.has_json_body() {
         return Err(Refused::ContentType);
     }
-    let pipe = find(request.query_string(), pipes).ok_or(FindError::NotFound)?;
+    let (address, here) = pipes.find(request.query_string()).await?;
     let bytes = body::read(begun, request, payload, config).await?;
-    match Body::parse(&bytes, &config.json)? {
-        Body::Single(message) => pipe.take(message).await,
-        Body::Batch(elements) if pipe.accepts_batches() => pipe.take_batch(elements).await,
-        Body::Batch(_) => return Err(Refused::Batch),
+    let body = Body::parse(&bytes, &config.json)?;
+    match here {
+        Some(pipe) if !accepts(&pipe, &body) => Err(Refused::Batch),
+        Some(pipe) if pipes.postings.come_in_here_only() => {
+            take_body(&pipe, body).await;
+            Ok(())
+        }
+        Some(_) | None => Ok(pipes.postings.carry(address, &bytes).await?),
     }
-    Ok(())
 }
 
-fn find(query: &str, pipes: &Pipes) -> Option<Pipe> {
-    let id = query
-        .split('&')
-        .find_map(|pair| pair.strip_prefix("sessionId="))?;
-    let pipe = pipes.open.get(id).map(|pipe| pipe.value().clone())?;
-    (*pipe.principal() == Principal::local()).then_some(pipe)
+fn accepts(pipe: &Pipe, body: &Body) -> bool {
+    matches!(body, Body::Single(_)) || pipe.accepts_batches()
+}
+
+async fn take_body(pipe: &Pipe, body: Body) {
+    match body {
+        Body::Single(message) => pipe.take(message).await,
+        Body::Batch(elements) => pipe.take_batch(elements).await,
+    }
+}
+
+/// Takes what comes by way of the inbox, until there is more of it than may wait. It was accepted
+/// where it was posted, so what is wrong with it is said on the stream.
+async fn take_posted(pipe: &Pipe, mut posted: Receiver<Posted>, limits: &prescan::Limits) {
+    while let Some(Posted(bytes)) = posted.next().await {
+        let refused = match Body::parse(&bytes, limits) {
+            Ok(body) if accepts(pipe, &body) => {
+                take_body(pipe, body).await;
+                continue;
+            }
+            Ok(_) => Refused::Batch,
+            Err(error) => Refused::from(error),
+        };
+        pipe.say(refused.wire().text(refused.id())).await;
+    }
 }
 
 fn refuse(context: &Context, refused: &Refused) -> HttpResponse {
