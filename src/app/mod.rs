@@ -20,6 +20,8 @@ mod own;
 mod parts;
 mod process;
 mod store;
+#[cfg(test)]
+mod tests;
 mod welcome;
 
 pub use error::StartError;
@@ -234,17 +236,15 @@ impl Assembled {
             config: settings.tasks.config,
         };
         // Tasks stand before whatever answers.
-        let endpoints = answering(&task_parts)?
-            .into_iter()
-            .map(|endpoint| Endpoint {
-                service: Arc::new(TaskService::before(
-                    endpoint.service,
-                    endpoint.name.clone(),
-                    task_parts.clone(),
-                )),
-                ..endpoint
-            })
-            .collect::<Vec<_>>();
+        let mut with_tasks = Vec::new();
+        let mut endpoints = answering(&task_parts)?;
+        for endpoint in &mut endpoints {
+            let (service, name) = (endpoint.service.clone(), endpoint.name.clone());
+            let service = TaskService::before(service, name, task_parts.clone());
+            with_tasks.push(service.clone());
+            endpoint.service = Arc::new(service);
+        }
+        TaskService::listen(&node, &with_tasks);
         let services = endpoints
             .iter()
             .map(|endpoint| (endpoint.name.clone(), endpoint.service.clone()))

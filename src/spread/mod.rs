@@ -12,8 +12,6 @@
 //! Concurrency: announcing never waits; it takes a lock for the time of an insertion.
 
 mod outgoing;
-#[cfg(test)]
-mod tests;
 
 use std::collections::HashMap;
 use std::fmt;

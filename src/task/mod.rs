@@ -16,6 +16,11 @@
 //! so a finished result survives this process. Work that ran when a process died ends as *outcome
 //! unknown*: it is never run again.
 //!
+//! Any node answers for a task. One that does not run it reads the record, and ends a task whose
+//! runner lives no more; what must reach the runner goes by letter, and is answered once the record
+//! shows it. Status changes are announced on every node. Only questions of 2025-11-25 need the runner
+//! itself: they are carried by a `tasks/result` that waits there. Places are counted per node.
+//!
 //! It does not run tools, and the library ([`crate::server`]) does not know tasks beyond what a
 //! tool says of itself.
 //!
@@ -26,6 +31,7 @@
 //!
 //! Spec: 2025-11-25 basic/utilities/tasks; extension tasks (SEP-2663).
 
+mod elsewhere;
 mod listed;
 mod live;
 mod outlet;

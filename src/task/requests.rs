@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use super::elsewhere::Wish;
 use super::live::Next;
 use super::record::{End, Finished, Record};
 use super::wire::{self, Wire};
 use super::{Live, Shared, live, needs};
 use crate::identity::Principal;
+use crate::node::Incarnation;
 use crate::protocol::input::InputResponses;
 use crate::protocol::jsonrpc::Params;
 use crate::protocol::method::Method;
@@ -76,7 +78,12 @@ impl Shared {
                 tracing::error!(%error, "task record refused");
                 ServiceError::UnknownTask
             })?;
-            if record.end().is_some() || record.runner == self.node.incarnation().0 {
+            let runner = Incarnation(record.runner);
+            if record.end().is_some() || runner == self.node.incarnation() {
+                return Ok(record);
+            }
+            let lives = self.node.lives(runner).await;
+            if lives.map_err(failed(StoreOperation::Read))? {
                 return Ok(record);
             }
             // Its process is gone. Nobody knows how far it came, so it is never run again.
@@ -94,7 +101,10 @@ impl Shared {
                 .await
                 .map_err(failed(StoreOperation::CompareAndSet))?
             {
-                CasOutcome::Written(_) => return Ok(record),
+                CasOutcome::Written(_) => {
+                    self.changes.announce_task(id, None);
+                    return Ok(record);
+                }
                 CasOutcome::Lost(stored) => Some(stored),
                 CasOutcome::Gone => None,
             };
@@ -121,13 +131,24 @@ impl Shared {
 
     /// Takes answers; keys that are unknown or answered already are ignored.
     async fn update(&self, call: &Call) -> Result<Reply, ServiceError> {
-        let (id, _) = self.found(call).await?;
-        let InputResponses { answers, .. } = InputResponses::of(&call.params)
+        let (id, record) = self.found(call).await?;
+        let InputResponses { mut answers, .. } = InputResponses::of(&call.params)
             .map_err(|error| ServiceError::InvalidParams(error.to_string()))?;
-        if let Some(live) = self.running(&id)
-            && live.answer(answers)
-        {
-            live.kept().await;
+        if let Some(live) = self.running(&id) {
+            if live.answer(answers) {
+                live.kept().await;
+            }
+            return Ok(Reply::complete(RawJson::empty_object()));
+        }
+        answers.retain(|key, _| record.questions().contains_key(key));
+        if !answers.is_empty() {
+            let keys = answers.keys().cloned().collect::<Vec<_>>();
+            let taken = |record: &Record| {
+                let open = record.questions();
+                keys.iter().all(|key| !open.contains_key(key))
+            };
+            self.tell_runner(call, &id, &record, Wish::Answer(answers), taken)
+                .await?;
         }
         Ok(Reply::complete(RawJson::empty_object()))
     }
@@ -136,12 +157,19 @@ impl Shared {
     async fn cancel(&self, call: &Call) -> Result<Reply, ServiceError> {
         let (id, record) = self.found(call).await?;
         let mut ended = record.end().is_some();
-        if let Some(live) = self.running(&id).filter(|_| !ended) {
-            ended = !live.finish(End::Cancelled);
-            if !ended {
-                live.cancel.cancel();
+        match self.running(&id) {
+            _ if ended => {}
+            Some(live) => {
+                ended = !live.finish(End::Cancelled);
+                if !ended {
+                    live.cancel.cancel();
+                }
+                live.kept().await;
             }
-            live.kept().await;
+            None => {
+                let telling = self.tell_runner(call, &id, &record, Wish::Cancel, |_| false);
+                ended = telling.await?.end() != Some(&End::Cancelled);
+            }
         }
         match call.context.version.era() {
             Era::Stateless => Ok(Reply::complete(RawJson::empty_object())),
@@ -162,11 +190,12 @@ impl Shared {
         let end = match (record.end(), self.running(&id)) {
             (Some(end), _) => end.clone(),
             (None, Some(live)) => self.wait_for_end(call, &live).await?,
-            // It ended between the two looks.
-            (None, None) => match self.found(call).await?.1.end() {
-                Some(end) => end.clone(),
-                None => return Err(ServiceError::UnknownTask),
-            },
+            // It runs elsewhere, or ended between the two looks.
+            (None, None) => {
+                let ended = self.wait_for(call, &id, |record| record.end().is_some());
+                let end = ended.await?.end().cloned();
+                end.ok_or(ServiceError::UnknownTask)?
+            }
         };
         match end {
             End::Result(Finished {
@@ -218,7 +247,8 @@ impl Shared {
             }
         };
         live.kept().await;
-        Ok(end)
+        // Another node may have taken this one for dead, and written another end before.
+        Ok(live.seen().end().cloned().unwrap_or(end))
     }
 
     /// The tasks this session made. A cursor is the id of the last task of a page.
@@ -261,7 +291,7 @@ impl Shared {
         Ok(Reply::complete(members))
     }
 
-    fn running(&self, id: &str) -> Option<Arc<Live>> {
+    pub(super) fn running(&self, id: &str) -> Option<Arc<Live>> {
         self.live.get(id).map(|live| live.clone())
     }
 }

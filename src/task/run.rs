@@ -340,10 +340,9 @@ impl Shared {
             if !live.is_shown() {
                 let (kept, record) = self.write(live, &mut version).await;
                 live.show(record);
-                if kept == Kept::Gone {
-                    // Its time is over, or it is somebody else's now.
+                if let Kept::Gone(end) = kept {
                     live.cancel.cancel();
-                    live.finish(End::Cancelled);
+                    live.finish(end);
                     break;
                 }
                 self.changes.announce_task(live.id(), session);
@@ -369,14 +368,20 @@ impl Shared {
                     return (Kept::Written, record);
                 }
                 Ok(CasOutcome::Lost(standing)) => {
-                    let ours = Record::decode(&standing.value)
-                        .is_ok_and(|standing| standing.runner == record.runner);
-                    if !ours {
-                        return (Kept::Gone, record);
-                    }
                     *version = standing.version;
+                    match Record::decode(&standing.value) {
+                        // Written before; only the store's answer was lost.
+                        Ok(standing) if standing == record => return (Kept::Written, record),
+                        // Another node took this one for dead, and the first end is the end.
+                        Ok(standing) if standing.end().is_some() => {
+                            let end = standing.end().cloned().unwrap_or(End::Cancelled);
+                            return (Kept::Gone(end), standing);
+                        }
+                        Ok(standing) if standing.runner == record.runner => {}
+                        Ok(_) | Err(_) => return (Kept::Gone(End::Cancelled), record),
+                    }
                 }
-                Ok(CasOutcome::Gone) => return (Kept::Gone, record),
+                Ok(CasOutcome::Gone) => return (Kept::Gone(End::Cancelled), record),
                 Err(error) => {
                     let operation = StoreOperation::CompareAndSet;
                     StoreFailed { operation, error }.emit(&self.metrics);
@@ -398,11 +403,11 @@ fn bytes_of(reply: &Reply) -> usize {
     reply.members.as_str().len() + meta + TASK_BYTES
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Kept {
     Written,
     Not,
-    Gone,
+    /// Its time is over, or it has ended without this run.
+    Gone(End),
 }
 
 fn answer(wish: Option<oneshot::Sender<bool>>, became: bool) {
