@@ -22,7 +22,8 @@
 //!    id's MAC and restores it from the store), and the call enters its in-flight table. Stateless
 //!    era: no session, no store.
 //! 5. A [`service::Service`] answers: the library, [`server::Server`], and before it
-//!    [`task::TaskService`], which lets a call go on as a task.
+//!    [`task::TaskService`], which lets a call go on as a task, and [`once::OnceService`], which lets
+//!    one with an idempotency key be made once.
 //! 6. [`transport::exchange`] runs the call where it arrived. If it ends within the grace and alone,
 //!    the answer is one JSON object. When it says something first, or takes longer, it moves to the
 //!    main runtime and the answer becomes an event stream.
@@ -80,6 +81,7 @@
 //! | [`service`] | the seam: request in, result out |
 //! | [`session`] | session actors, the registry, event logs, replay |
 //! | [`task`] | calls that go on as tasks, in both generations |
+//! | [`once`] | calls that are made once, by their idempotency key |
 //! | [`spread`] | changes announced here, told on the other nodes |
 //! | [`server`] | the library: tools, resources, prompts out of async functions |
 //! | [`builtin`] | the demonstration and conformance sets, written with the library |
@@ -100,7 +102,7 @@
 //! | 1 | `telemetry`, `identity` |
 //! | 2 | `store`, `client` (not each other) |
 //! | 3 | `node`, `policy`, `service` (not each other) |
-//! | 4 | `session`, `server`, `task`, `spread` (never each other: they meet in `service`) |
+//! | 4 | `session`, `server`, `task`, `once`, `spread` (never each other: they meet in `service`) |
 //! | 5 | `builtin`, `transport`, `admin` (transport never imports `store`) |
 //! | 6 | `config` |
 //! | 7 | `app`, then `testing`, then `cli`, then `main` |
@@ -126,6 +128,7 @@ pub mod client;
 pub mod config;
 pub mod identity;
 pub mod node;
+pub mod once;
 pub mod policy;
 pub mod protocol;
 pub mod runtime;

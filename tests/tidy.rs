@@ -20,7 +20,7 @@ const IMPORT_TABLE: &[&[&str]] = &[
     &["telemetry", "identity"],
     &["store", "auth", "client"],
     &["node", "policy", "audit", "service"],
-    &["session", "task", "spread", "gateway", "server"],
+    &["session", "task", "once", "spread", "gateway", "server"],
     &["builtin", "transport", "admin"],
     &["config"],
     &["app"],

@@ -40,6 +40,7 @@ use crate::config::settings::StoreKind;
 use crate::config::{self, Environment, Overrides, Settings};
 use crate::identity::Principal;
 use crate::node::Node;
+use crate::once::{self, Calls, OnceService};
 use crate::runtime::arbiters::Arbiters;
 use crate::runtime::clock::Clock;
 use crate::runtime::seal::{self, ClusterKeys};
@@ -235,6 +236,14 @@ impl Assembled {
             error_on_the_wire: transport::reply::error_object,
             config: settings.tasks.config,
         };
+        let calls = Calls::listen(once::Parts {
+            store: store.clone(),
+            clock: clock.clone(),
+            tasks: tasks.clone(),
+            node: node.clone(),
+            metrics: metrics.clone(),
+            error_on_the_wire: transport::reply::error_object,
+        });
         // Tasks stand before whatever answers.
         let mut with_tasks = Vec::new();
         let mut endpoints = answering(&task_parts)?;
@@ -242,7 +251,8 @@ impl Assembled {
             let (service, name) = (endpoint.service.clone(), endpoint.name.clone());
             let service = TaskService::before(service, name, task_parts.clone());
             with_tasks.push(service.clone());
-            endpoint.service = Arc::new(service);
+            // A call that is made once may become a task: then its handle is what came of it.
+            endpoint.service = Arc::new(OnceService::before(Arc::new(service), calls.clone()));
         }
         TaskService::listen(&node, &with_tasks);
         let services = endpoints

@@ -25,10 +25,12 @@ pub enum Topic {
     Large = 4,
     /// Letters to this node were lost.
     Doubt = 5,
+    /// Calls that are made once: which have ended.
+    Calls = 6,
 }
 
 impl Topic {
-    pub(super) const COUNT: usize = 6;
+    pub(super) const COUNT: usize = 7;
     pub(super) const ALL: [Self; Self::COUNT] = [
         Self::Sessions,
         Self::Tasks,
@@ -36,6 +38,7 @@ impl Topic {
         Self::Pipes,
         Self::Large,
         Self::Doubt,
+        Self::Calls,
     ];
 
     pub(super) const fn place(self) -> usize {

@@ -261,6 +261,12 @@ impl Node {
         more.map_or(seen, |living| living.gone)
     }
 
+    /// How many nodes that lived live no more.
+    #[must_use]
+    pub fn gone(&self) -> u64 {
+        self.0.living.borrow().gone
+    }
+
     /// Puts something into the inbox of one node, this one too, and returns when it is there. What
     /// is delivered after that is read after it.
     ///

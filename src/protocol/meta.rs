@@ -1,4 +1,5 @@
-//! The `_meta` of a request: the claim of the stateless era, the progress token of both.
+//! The `_meta` of a request: the claim of the stateless era, the progress token and idempotency key
+//! of both.
 //!
 //! Spec: 2026-07-28 basic/index, `_meta`; basic/utilities/progress (all revisions).
 
@@ -21,6 +22,11 @@ pub const CLIENT_CAPABILITIES_KEY: &str = "io.modelcontextprotocol/clientCapabil
 pub const CLIENT_INFO_KEY: &str = "io.modelcontextprotocol/clientInfo";
 /// The key of the log level a stateless request wants.
 pub const LOG_LEVEL_KEY: &str = "io.modelcontextprotocol/logLevel";
+/// The key of what makes a tool call one that is made once, however often it is sent: a string of 1 to
+/// 256 bytes. Ours, not the protocol's.
+pub const IDEMPOTENCY_KEY: &str = "switchboard/idempotencyKey";
+/// Longest idempotency key, in bytes.
+const IDEMPOTENCY_KEY_BYTES_MAX: usize = 256;
 /// The key under which results say who we are.
 pub const SERVER_INFO_KEY: &str = "io.modelcontextprotocol/serverInfo";
 /// The key that ties a message to its listen request.
@@ -35,6 +41,7 @@ pub struct MetaHead<'a> {
     client_info: Option<&'a str>,
     log_level: Option<&'a str>,
     progress_token: Option<&'a str>,
+    idempotency_key: Option<&'a str>,
 }
 
 /// What a stateless request declares of its client.
@@ -74,6 +81,7 @@ impl<'a> MetaHead<'a> {
                 client_info: params.part(Part::ClientInfo),
                 log_level: params.part(Part::LogLevel),
                 progress_token: params.part(Part::ProgressToken),
+                idempotency_key: params.part(Part::IdempotencyKey),
             }),
         }
     }
@@ -94,6 +102,20 @@ impl<'a> MetaHead<'a> {
     /// [`MetaError::Malformed`] when it is neither a string nor an integer.
     pub fn progress_token(&self) -> Result<Option<ProgressToken>, MetaError> {
         decoded(self.progress_token, "progressToken")
+    }
+
+    /// The key of a call that is made once.
+    ///
+    /// # Errors
+    /// [`MetaError::Malformed`] when it is no string of 1 to 256 bytes.
+    pub fn idempotency_key(&self) -> Result<Option<Cow<'a, str>>, MetaError> {
+        let fits = |key: &Cow<'_, str>| (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len());
+        self.idempotency_key
+            .map(|raw| {
+                let key = raw::string(raw).filter(fits);
+                key.ok_or(MetaError::Malformed(IDEMPOTENCY_KEY))
+            })
+            .transpose()
     }
 
     /// The log level a stateless request asks for.

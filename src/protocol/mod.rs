@@ -10,6 +10,7 @@
 //!   stay raw ([`raw::RawJson`]) and are never re-serialized.
 //! - A request id keeps its JSON type from the way in to the way out.
 
+pub mod canonical;
 pub mod capabilities;
 pub mod client_request;
 pub mod completion;

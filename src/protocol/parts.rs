@@ -30,6 +30,7 @@ pub(super) enum Part {
     ClientInfo,
     LogLevel,
     ProgressToken,
+    IdempotencyKey,
 }
 
 impl Part {
@@ -84,6 +85,7 @@ const PARAMS_IN_MESSAGE: Wanted = object(
                 whole(meta::CLIENT_CAPABILITIES_KEY, Part::ClientCapabilities),
                 whole(meta::CLIENT_INFO_KEY, Part::ClientInfo),
                 whole(meta::LOG_LEVEL_KEY, Part::LogLevel),
+                whole(meta::IDEMPOTENCY_KEY, Part::IdempotencyKey),
             ],
         ),
     ],

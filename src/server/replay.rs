@@ -21,8 +21,8 @@ use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
+use crate::protocol::canonical;
 use crate::protocol::capabilities::ClientCapability;
 use crate::protocol::client_request::ClientRequest;
 use crate::protocol::input::{InputError, InputResponses, QUESTIONS_MAX, STATE_BYTES_MAX};
@@ -265,12 +265,7 @@ impl Rounds {
 fn binding(context: &CallContext, method: &Method, params: &Params) -> [u8; 32] {
     let head = ParamsHead::of(params);
     let subject = string_of(head.name.or(head.uri)).unwrap_or_default();
-    let mut arguments = String::new();
-    // Absent, `null` and `{}` are the same call.
-    match head.arguments {
-        Some(given) if given != "null" => canonical(given, &mut arguments),
-        Some(_) | None => arguments.push_str("{}"),
-    }
+    let arguments = canonical::arguments(head.arguments);
     seal::digest(&[
         context.principal.key().as_bytes(),
         context.endpoint.as_bytes(),
@@ -278,69 +273,4 @@ fn binding(context: &CallContext, method: &Method, params: &Params) -> [u8; 32] 
         subject.as_bytes(),
         arguments.as_bytes(),
     ])
-}
-
-/// The same text for the same value: members sorted, strings spelled one way, no white space.
-/// Numbers stay as they came, so that none loses digits on the way.
-fn canonical(value: &str, out: &mut String) {
-    let text = value.trim_ascii();
-    if let Some(members) = text
-        .starts_with('{')
-        .then(|| serde_json::from_str::<BTreeMap<String, &RawValue>>(text).ok())
-        .flatten()
-    {
-        out.push('{');
-        for (at, (key, member)) in members.into_iter().enumerate() {
-            out.push_str(if at == 0 { "" } else { "," });
-            out.push_str(&serde_json::Value::from(key).to_string());
-            out.push(':');
-            canonical(member.get(), out);
-        }
-        out.push('}');
-    } else if let Some(elements) = text
-        .starts_with('[')
-        .then(|| serde_json::from_str::<Vec<&RawValue>>(text).ok())
-        .flatten()
-    {
-        out.push('[');
-        for (at, element) in elements.into_iter().enumerate() {
-            out.push_str(if at == 0 { "" } else { "," });
-            canonical(element.get(), out);
-        }
-        out.push(']');
-    } else if let Some(string) = text
-        .starts_with('"')
-        .then(|| serde_json::from_str::<String>(text).ok())
-        .flatten()
-    {
-        out.push_str(&serde_json::Value::from(string).to_string());
-    } else {
-        out.push_str(text);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn equal_arguments_have_one_canonical_text() {
-        for (text, expected) in [
-            (
-                r#"{ "b" : 1, "a" : [ true , null ] }"#,
-                r#"{"a":[true,null],"b":1}"#,
-            ),
-            (r#"{"a":"\u0062"}"#, r#"{"a":"b"}"#),
-            (
-                r#"{"n":18446744073709551617}"#,
-                r#"{"n":18446744073709551617}"#,
-            ),
-            (r#"{"n":1.0}"#, r#"{"n":1.0}"#),
-        ] {
-            let raw: &RawValue = serde_json::from_str(text).unwrap();
-            let mut out = String::new();
-            canonical(raw.get(), &mut out);
-            assert_eq!(out, expected);
-        }
-    }
 }

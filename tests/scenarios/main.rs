@@ -44,6 +44,7 @@ mod http_sse;
 mod limits;
 mod listen;
 mod misbehaving_tools;
+mod once_only;
 mod operation;
 mod questions;
 mod readme;

@@ -1,6 +1,7 @@
 //! Nodes of one process that share a store, each with the same server behind tasks and changes.
 
 mod changes;
+mod once_only;
 mod tasks;
 
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::identity::Principal;
 use crate::node::{Node, sharing};
+use crate::once::{self, Calls, OnceService};
 use crate::protocol::capabilities::ClientCapabilities;
 use crate::protocol::jsonrpc::{Params, ResponseError};
 use crate::protocol::method::Method;
@@ -60,11 +62,7 @@ impl One {
             shutdown: Shutdown::default(),
             node: node.clone(),
             metrics: Metrics::new(),
-            error_on_the_wire: |error, _| ResponseError {
-                code: -32603,
-                message: error.to_string(),
-                data: None,
-            },
+            error_on_the_wire,
             config: task::Config {
                 ttl: Duration::from_secs(60),
                 ttl_max: Duration::from_secs(60),
@@ -79,7 +77,15 @@ impl One {
         let name: Arc<str> = "main".into();
         let with_tasks = TaskService::before(Arc::new(server.clone()), name.clone(), parts);
         TaskService::listen(&node, [&with_tasks]);
-        let service: Arc<dyn Service> = Arc::new(with_tasks);
+        let calls = Calls::listen(once::Parts {
+            store: store.clone(),
+            clock: Clock::system(),
+            tasks: tasks.clone(),
+            node: node.clone(),
+            metrics: Metrics::new(),
+            error_on_the_wire,
+        });
+        let service: Arc<dyn Service> = Arc::new(OnceService::before(Arc::new(with_tasks), calls));
         Spread::start(&node, &tasks, [(&name, &service)]);
         Self {
             node,
@@ -127,6 +133,14 @@ impl One {
     async fn ask(&self, version: ProtocolVersion, method: Method, params: Value) -> Value {
         let answered = self.call(version, method, params).await;
         answered.expect("the call has a result")
+    }
+}
+
+fn error_on_the_wire(error: &ServiceError, _: ProtocolVersion) -> ResponseError {
+    ResponseError {
+        code: -32603,
+        message: error.to_string(),
+        data: None,
     }
 }
 
