@@ -55,6 +55,12 @@
 //! changed, its client cancels or answers, its stream is elsewhere now. Who may have missed a letter
 //! checks all it keeps. A lease only says who is worth waiting for; it proves nothing.
 //!
+//! A client may come back to the stream of a running call on any node. That node reads the event log
+//! and is woken by a letter when there is more; the node that runs the call lets its own connection
+//! go. If that node is gone, whoever reads the stream ends it with "outcome unknown", under a new
+//! epoch; should the node wake up, its next append is refused, and it cancels the call. Both sides
+//! are state machines without a runtime: [`session`]'s `gate` writes, its `tail` reads.
+//!
 //! # When something dies
 //!
 //! When an actor panics, its drop guard tells the [`session::registry::Registry`], which builds a new

@@ -1,230 +1,244 @@
-//! The stream of one durable call: what the call says goes into its event log, then to the client.
+//! The stream of one call: what the call says goes into its event log, then to the client.
 //!
 //! A call becomes durable when it outlives the grace or says something before its result. From then
-//! on every message is appended to the log before it leaves (the output gate). Appends are
-//! pipelined: [`CallStream::send`] returns once a message is on its way, and waits only while too
-//! many are unacknowledged or the connection is full. The task that runs the call also runs
-//! [`CallStream::pump`], which hands stored messages to the connection in order.
+//! on every message is appended to the log before it leaves. [`super::gate`] decides what leaves;
+//! here is what it needs: the log, the connection, and those who wait. Appends are pipelined:
+//! [`CallStream::send`] returns once a message is on its way, and waits only while too many are
+//! unacknowledged or the connection is full. The task that runs the call also runs
+//! [`CallStream::run`], which hands stored messages to the connection in order.
 //!
 //! Losing the connection changes nothing for the call: messages go on into the log, and whoever
-//! comes back with the last event id reads them from there ([`super::replay`]).
-//!
-//! Invariants: one message never goes to two connections; nothing is sent under a stale epoch.
+//! comes back with the last event id reads them from there ([`super::replay`]), on any node.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 
 use bytestring::ByteString;
 use tokio::sync::{Notify, Semaphore};
 
-use super::event_log::{Appending, LogWriter, StreamName};
+use super::event_log::{OwnedLog, StreamName};
+use super::gate::{Answer, Gate, Phase, Way};
+use super::readers::Readers;
 use crate::service::event::{Event, EventSender};
-use crate::store::AppendOutcome;
+use crate::store::{AppendOutcome, Incarnation, StoreFuture};
 
 /// See the module docs.
 #[derive(Debug)]
 pub struct CallStream {
-    name: StreamName,
-    writing: Mutex<Writing>,
-    pending: Notify,
-    /// One permit per message that may be on its way into the store.
-    unacknowledged: Semaphore,
-    connection: Mutex<Option<EventSender>>,
-    /// Wakes those who read the log while the call still runs.
-    stored: Notify,
-    /// Counts readers that came back; only the newest may read on.
-    readers: AtomicU64,
-}
-
-#[derive(Debug)]
-struct Writing {
     /// `None` when the log could not be begun: the stream then cannot be resumed.
-    log: Option<LogWriter>,
-    pending: VecDeque<Pending>,
-    ended: bool,
+    log: Option<OwnedLog>,
+    /// Those who read the log here while the call still runs.
+    readers: Arc<Readers>,
+    state: Mutex<State>,
+    said: Notify,
+    /// One permit per message that may be on its way into the store. Closed when nothing leaves
+    /// any more.
+    unacknowledged: Semaphore,
+    /// Fires when the connection was let go.
+    let_go: Notify,
 }
 
-/// A message on its way out; without data, only the end of the log.
-#[derive(Debug)]
-struct Pending {
-    data: Option<ByteString>,
-    appending: Appending,
-    last: bool,
+struct State {
+    gate: Gate,
+    /// What the store will say, in the order it was asked; nothing for what no log keeps.
+    answers: VecDeque<Option<StoreFuture<AppendOutcome>>>,
+    connection: Option<EventSender>,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State")
+            .field("gate", &self.gate)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How a stream was run to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ran {
+    /// All was said.
+    ToItsEnd,
+    /// Another node speaks for the call now, or its session is gone: it is to stop.
+    Overtaken,
 }
 
 impl CallStream {
     /// A stream that writes to `log` and, while it lasts, to `connection`.
-    #[must_use]
-    pub fn new(
-        name: StreamName,
-        log: Option<LogWriter>,
+    pub(super) fn new(
+        log: Option<OwnedLog>,
+        readers: Arc<Readers>,
         connection: EventSender,
         unacknowledged: usize,
     ) -> Self {
         Self {
-            name,
-            writing: Mutex::new(Writing {
-                log,
-                pending: VecDeque::new(),
-                ended: false,
+            state: Mutex::new(State {
+                gate: Gate::new(log.is_some()),
+                answers: VecDeque::new(),
+                connection: Some(connection),
             }),
-            pending: Notify::new(),
+            log,
+            readers,
+            said: Notify::new(),
             unacknowledged: Semaphore::new(unacknowledged),
-            connection: Mutex::new(Some(connection)),
-            stored: Notify::new(),
-            readers: AtomicU64::new(0),
+            let_go: Notify::new(),
         }
     }
 
     /// Its name within the session.
     #[must_use]
-    pub const fn name(&self) -> &StreamName {
-        &self.name
+    pub fn name(&self) -> &StreamName {
+        self.readers.stream()
     }
 
     /// Whether it can be resumed.
     #[must_use]
-    pub fn is_durable(&self) -> bool {
-        self.lock().log.is_some()
+    pub const fn is_durable(&self) -> bool {
+        self.log.is_some()
     }
 
     /// Sends a message; waits while the store or the client is slow.
     pub async fn send(&self, data: ByteString) {
-        // The semaphore is never closed, so this never fails.
+        // Closed: nothing leaves any more.
         if let Ok(permit) = self.unacknowledged.acquire().await {
             permit.forget();
-            self.enqueue(Some(data), false);
+            self.begin(|gate| gate.say(data));
         }
     }
 
-    /// Says the last messages, or that there will be none. [`CallStream::pump`] then ends.
+    /// Says the last messages, or that there will be none. [`CallStream::run`] then ends.
     pub fn last(&self, messages: Vec<ByteString>) {
-        let count = messages.len();
-        for (place, data) in messages.into_iter().enumerate() {
-            self.enqueue(Some(data), place + 1 == count);
-        }
-        if count == 0 {
-            self.enqueue(None, true);
-        }
-    }
-
-    /// Hands stored messages to the connection, in order, until the last one has left. Runs
-    /// beside the call, in the same task.
-    pub async fn pump(&self) {
-        loop {
-            let next = self.pending.notified();
-            let taken = self.lock().pending.pop_front();
-            let Some(pending) = taken else {
-                next.await;
-                continue;
-            };
-            let last = pending.last;
-            self.deliver(pending).await;
-            if last {
-                break;
-            }
-        }
-        self.lock().ended = true;
-        self.release_connection();
-        self.stored.notify_waiters();
+        self.begin(|gate| gate.last(messages));
     }
 
     /// Lets the connection go; the stream goes on.
     pub fn release_connection(&self) {
-        *self
-            .connection
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = None;
+        self.change(Gate::disconnect);
     }
 
     /// Sends something that is no message and has no place in the log.
     pub async fn send_control(&self, event: Event) {
-        if let Some(connection) = self.connection() {
-            // A client that is gone needs no control events.
-            let _gone = connection.send(event).await;
+        self.deliver(event).await;
+    }
+
+    /// Hands stored messages to the connection, in order, until the last one has left, and wakes
+    /// those who read the log. Runs beside the call, in the same task.
+    pub(super) async fn run(&self, wake: impl Fn(Incarnation)) -> Ran {
+        loop {
+            let said = self.said.notified();
+            let next = self.lock().answers.pop_front();
+            let Some(asked) = next else {
+                self.wake_unaware(&wake);
+                said.await;
+                continue;
+            };
+            let answer = match asked {
+                Some(asked) => self.answer(asked, &wake).await,
+                None => Answer::NotLogged,
+            };
+            self.change(|gate| gate.settle(answer));
+            self.deliver_settled().await;
+            self.unacknowledged.add_permits(1);
+            self.readers.wake();
+            let phase = self.lock().gate.phase();
+            let ran = match phase {
+                Phase::Speaking => continue,
+                Phase::Ended => Ran::ToItsEnd,
+                Phase::Overtaken => Ran::Overtaken,
+            };
+            self.wake_unaware(&wake);
+            self.unacknowledged.close();
+            self.release_connection();
+            return ran;
         }
     }
 
-    /// Registers a reader that came back: it supersedes the connection and earlier readers.
-    pub fn come_back(&self) -> u64 {
-        self.release_connection();
-        let reader = self.readers.fetch_add(1, Ordering::AcqRel) + 1;
-        self.stored.notify_waiters();
-        reader
+    /// Whether this node still writes it.
+    pub(super) fn is_written_here(&self) -> bool {
+        self.lock().gate.phase() == Phase::Speaking
     }
 
-    /// A future that must be registered before the log is read; see [`Notify::notified`].
-    pub fn watch(&self) -> tokio::sync::futures::Notified<'_> {
-        self.stored.notified()
+    /// The log, if nobody here will end it any more and it has not ended.
+    pub(super) fn log_left_open(&self) -> Option<OwnedLog> {
+        let open = self.lock().gate.leaves_log_open();
+        self.log.clone().filter(|_| open)
     }
 
-    /// Whether `reader` is still the newest.
-    #[must_use]
-    pub fn is_newest(&self, reader: u64) -> bool {
-        self.readers.load(Ordering::Acquire) == reader
+    /// Waits for the store. While that takes time, others may learn of what is there already.
+    async fn answer(
+        &self,
+        mut asked: StoreFuture<AppendOutcome>,
+        wake: impl Fn(Incarnation),
+    ) -> Answer {
+        match futures_util::poll!(&mut asked) {
+            Poll::Ready(outcome) => outcome.into(),
+            Poll::Pending => {
+                self.wake_unaware(wake);
+                asked.await.into()
+            }
+        }
     }
 
-    /// Whether everything has been said.
-    #[must_use]
-    pub fn has_ended(&self) -> bool {
-        self.lock().ended
+    fn wake_unaware(&self, wake: impl Fn(Incarnation)) {
+        let unaware = self.lock().gate.unaware();
+        unaware.into_iter().for_each(wake);
     }
 
-    fn enqueue(&self, data: Option<ByteString>, last: bool) {
-        let mut writing = self.lock();
-        let appending = match (&mut writing.log, &data) {
-            (Some(log), Some(data)) => log.append(data, last),
-            (Some(log), None) => Appending {
-                seq: None,
-                stored: log.end(),
-            },
-            (None, _) => Appending::not_logged(),
+    async fn deliver_settled(&self) {
+        loop {
+            let next = self.lock().gate.next();
+            let Some(delivery) = next else {
+                return;
+            };
+            self.deliver(Event::Message {
+                seq: delivery.seq,
+                data: delivery.data,
+            })
+            .await;
+        }
+    }
+
+    /// Hands something to the connection, unless it is let go while there is no room.
+    async fn deliver(&self, event: Event) {
+        let let_go = self.let_go.notified();
+        let connection = self.lock().connection.clone();
+        let Some(connection) = connection else {
+            return;
         };
-        writing.pending.push_back(Pending {
-            data,
-            appending,
-            last,
-        });
-        drop(writing);
-        self.pending.notify_one();
-    }
-
-    async fn deliver(&self, pending: Pending) {
-        let mut seq = pending.appending.seq;
-        match pending.appending.stored.await {
-            Ok(AppendOutcome::Stored { .. }) => {}
-            Ok(AppendOutcome::Stale | AppendOutcome::Gone) => {
-                // Another node has taken the stream over, or the session is deleted: whatever we
-                // would say now may contradict what its client has been told.
-                self.release_connection();
-            }
-            Err(error) => {
-                tracing::warn!(%error, "an event could not be stored and leaves without an id");
-                seq = None;
-                if let Some(log) = &mut self.lock().log {
-                    log.give_up();
-                }
-            }
-        }
-        if let Some(data) = pending.data
-            && let Some(connection) = self.connection()
-            && connection.send(Event::Message { seq, data }).await.is_err()
-        {
+        let gone = tokio::select! {
+            biased;
+            sent = connection.send(event) => sent.is_err(),
+            () = let_go => true,
+        };
+        if gone {
             self.release_connection();
         }
-        self.unacknowledged.add_permits(1);
-        self.stored.notify_waiters();
     }
 
-    fn connection(&self) -> Option<EventSender> {
-        self.connection
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    fn begin(&self, say: impl FnOnce(&mut Gate) -> Way) {
+        let mut state = self.lock();
+        let asked = match say(&mut state.gate) {
+            // Asked while the gate is locked: order of numbers is order in the log.
+            Way::Log(append) => self.log.as_ref().map(|log| log.append(append)),
+            Way::Straight => None,
+            Way::Closed => return,
+        };
+        state.answers.push_back(asked);
+        drop(state);
+        self.said.notify_one();
     }
 
-    fn lock(&self) -> MutexGuard<'_, Writing> {
-        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    fn change(&self, change: impl FnOnce(&mut Gate)) {
+        let mut state = self.lock();
+        change(&mut state.gate);
+        let let_go = !state.gate.is_connected() && state.connection.take().is_some();
+        drop(state);
+        if let_go {
+            self.let_go.notify_waiters();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,8 +1,9 @@
-//! The event log of one stream, seen from the node that writes it: numbers, epoch, output gate.
+//! The event log of one stream, seen from the node that writes it: names, numbers, epochs.
 //!
-//! [`LogWriter::append`] numbers a message and starts to store it; the message may leave only when
-//! that is done. Once one append fails, every later message leaves without an id: a log with a
-//! hole would let a client resume past something it never got.
+//! [`OwnedLog`] writes under one epoch; [`LogWriter`] counts for the standing stream, which says
+//! one thing at a time. A message may leave only when its append is done, and once one append
+//! fails, every later message leaves without an id: a log with a hole would let a client resume
+//! past something it never got. For calls, [`super::gate`] decides that.
 //!
 //! Spec: basic/transports, resumability and redelivery (2025-03-26 to 2025-11-25).
 
@@ -97,13 +98,81 @@ impl fmt::Display for EventId {
     }
 }
 
-/// The one who may append to a stream's log, for as long as its epoch stands.
-#[derive(Debug)]
-pub struct LogWriter {
+/// The owner of a stream that nobody runs: whoever reads it may end it. No run of a node has this
+/// number, so nobody waits for it.
+pub(super) const NOBODY: Incarnation = Incarnation(0);
+
+/// What is written into a log in one piece.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Append {
+    /// Entries, in order.
+    pub entries: Vec<LogEntry>,
+    /// Whether the log ends after them.
+    pub ends: bool,
+}
+
+/// A stream's log in the hands of one who may write it, for as long as its epoch stands.
+#[derive(Clone, Debug)]
+pub struct OwnedLog {
     store: Arc<dyn Store>,
     scope: Scope,
     thing: Thing,
     epoch: Epoch,
+}
+
+impl OwnedLog {
+    /// A log under an epoch already claimed.
+    #[must_use]
+    pub fn under(store: Arc<dyn Store>, scope: Scope, stream: &StreamName, epoch: Epoch) -> Self {
+        Self {
+            store,
+            scope,
+            thing: stream.thing(),
+            epoch,
+        }
+    }
+
+    /// Becomes the owner of a stream that nobody has written yet.
+    ///
+    /// # Errors
+    /// When the store is away; `Ok(None)` when the session is gone.
+    pub async fn begin(
+        store: Arc<dyn Store>,
+        scope: Scope,
+        stream: &StreamName,
+        owner: Incarnation,
+        note: Bytes,
+    ) -> Result<Option<Self>, StoreError> {
+        let claiming = store.claim(&scope, &stream.thing(), owner, None, note);
+        match claiming.await? {
+            ClaimOutcome::Claimed(claimed) => Ok(Some(Self::under(
+                store,
+                scope,
+                stream,
+                claimed.ownership.epoch,
+            ))),
+            ClaimOutcome::Lost | ClaimOutcome::Gone => Ok(None),
+        }
+    }
+
+    /// Begins to write. Order of calls is order in the log.
+    pub fn append(&self, Append { entries, ends }: Append) -> StoreFuture<AppendOutcome> {
+        self.store
+            .append(&self.scope, &self.thing, self.epoch, entries, ends)
+    }
+
+    /// Leaves the stream to whoever reads it.
+    pub fn let_go(&self) -> StoreFuture<ClaimOutcome> {
+        let ending = Some(self.epoch);
+        self.store
+            .claim(&self.scope, &self.thing, NOBODY, ending, Bytes::new())
+    }
+}
+
+/// The one who says what the standing stream says, one message at a time.
+#[derive(Debug)]
+pub struct LogWriter {
+    log: OwnedLog,
     last_seq: u64,
     broken: bool,
 }
@@ -138,31 +207,6 @@ impl fmt::Debug for Appending {
 }
 
 impl LogWriter {
-    /// Becomes the writer of a stream that nobody has written yet.
-    ///
-    /// # Errors
-    /// When the store is away; `Ok(None)` when the session is gone.
-    pub async fn begin(
-        store: Arc<dyn Store>,
-        scope: Scope,
-        stream: &StreamName,
-        owner: Incarnation,
-        note: Bytes,
-    ) -> Result<Option<Self>, StoreError> {
-        let thing = stream.thing();
-        match store.claim(&scope, &thing, owner, None, note).await? {
-            ClaimOutcome::Claimed(claimed) => Ok(Some(Self {
-                store,
-                scope,
-                thing,
-                epoch: claimed.ownership.epoch,
-                last_seq: 0,
-                broken: false,
-            })),
-            ClaimOutcome::Lost | ClaimOutcome::Gone => Ok(None),
-        }
-    }
-
     /// Goes on with a log that already has `last_seq` events, under an epoch already claimed.
     #[must_use]
     pub fn carry_on(
@@ -173,19 +217,10 @@ impl LogWriter {
         last_seq: u64,
     ) -> Self {
         Self {
-            store,
-            scope,
-            thing: stream.thing(),
-            epoch,
+            log: OwnedLog::under(store, scope, stream, epoch),
             last_seq,
             broken: false,
         }
-    }
-
-    /// The epoch under which it writes.
-    #[must_use]
-    pub const fn epoch(&self) -> Epoch {
-        self.epoch
     }
 
     /// Numbers a message and starts to store it. Order of calls is order in the log.
@@ -200,16 +235,11 @@ impl LogWriter {
         };
         Appending {
             seq: Some(self.last_seq),
-            stored: self
-                .store
-                .append(&self.scope, &self.thing, self.epoch, vec![entry], ends),
+            stored: self.log.append(Append {
+                entries: vec![entry],
+                ends,
+            }),
         }
-    }
-
-    /// Closes the log without another message.
-    pub fn end(&mut self) -> StoreFuture<AppendOutcome> {
-        self.store
-            .append(&self.scope, &self.thing, self.epoch, Vec::new(), true)
     }
 
     /// From now on messages leave without ids.

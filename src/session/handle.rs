@@ -12,8 +12,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::actor::Session;
-use super::call_stream::CallStream;
-use super::event_log::{EventId, LogWriter, StreamName};
+use super::event_log::EventId;
 use super::id::SessionId;
 use super::in_flight::{InFlight, NotEntered};
 use super::letters::News;
@@ -30,11 +29,9 @@ use crate::protocol::logging::LogLevel;
 use crate::protocol::raw::RawJson;
 use crate::runtime::clock::Timestamp;
 use crate::service::changes::Watch;
-use crate::service::event::{self, Event, EventReceiver, EventSender};
+use crate::service::event::EventSender;
 use crate::service::{AskError, Service, ServiceError};
 use crate::store::{Epoch, Incarnation, Version};
-use crate::telemetry::events::{Event as _, StoreFailed};
-use crate::telemetry::labels::StoreOperation;
 
 /// How long a caller waits for the successor of an actor that died. Rebuilding takes one store
 /// read; if that takes longer, the store is in trouble and the caller says so.
@@ -129,30 +126,6 @@ impl Drop for Entered {
     fn drop(&mut self) {
         self.session.0.in_flight.exit(&self.id);
         self.session.used();
-    }
-}
-
-/// The stream of a running call; found by those who come back for as long as this lives.
-#[derive(Debug)]
-pub struct OpenStream {
-    session: SessionHandle,
-    stream: Arc<CallStream>,
-}
-
-impl std::ops::Deref for OpenStream {
-    type Target = CallStream;
-
-    fn deref(&self) -> &CallStream {
-        &self.stream
-    }
-}
-
-impl Drop for OpenStream {
-    fn drop(&mut self) {
-        self.session
-            .0
-            .now_and_then
-            .remove_stream(self.stream.name());
     }
 }
 
@@ -412,53 +385,6 @@ impl SessionHandle {
             Ok(Err(_)) => Err(overloaded("the session store is unavailable")),
             Err(_) => Err(ServiceError::Internal),
         }
-    }
-
-    /// The stream of a call that runs here, by name.
-    #[must_use]
-    pub fn stream(&self, name: &StreamName) -> Option<Arc<CallStream>> {
-        self.0.now_and_then.stream(name)
-    }
-
-    /// Turns the answer to `requests` into a stream: durable if the store takes it, otherwise one
-    /// that cannot be resumed and has no ids.
-    pub async fn begin_stream(&self, requests: &[RequestId]) -> (OpenStream, EventReceiver) {
-        let shared = &self.0.shared;
-        let name = StreamName::random();
-        let note = serde_json::to_vec(requests).unwrap_or_default();
-        let begun = LogWriter::begin(
-            shared.store.clone(),
-            self.0.id.scope(),
-            &name,
-            shared.node.incarnation(),
-            note.into(),
-        )
-        .await;
-        let (connection, reader) = event::connection();
-        let log = match begun {
-            Ok(log) => log,
-            Err(error) => {
-                let operation = StoreOperation::Claim;
-                StoreFailed { operation, error }.emit(&shared.metrics);
-                None
-            }
-        };
-        let stream = Arc::new(CallStream::new(
-            name,
-            log,
-            connection,
-            shared.config.unacknowledged,
-        ));
-        if stream.is_durable() && self.0.negotiated.version.has_priming_events() {
-            let retry = shared.config.retry;
-            stream.send_control(Event::Priming { retry }).await;
-        }
-        self.0.now_and_then.add_stream(stream.clone());
-        let open = OpenStream {
-            session: self.clone(),
-            stream,
-        };
-        (open, reader)
     }
 
     /// How long a client should wait before it comes back.

@@ -108,7 +108,8 @@ impl Shared {
             }
             News::Superseded(by) => handle.superseded(by).await,
             News::Changed => self.check(handle).await,
-            News::Ended | News::Stored(_) => {}
+            News::Stored(stream) => handle.inner().now_and_then.wake_readers(&stream),
+            News::Ended => {}
         }
     }
 

@@ -18,12 +18,15 @@
 //! `service`). It serves the session era only: nothing of the stateless era may reach for it.
 //!
 //! Many nodes may serve one session: it is at home on one of them and a guest on the others
-//! ([`letters`] says what they tell each other).
+//! ([`letters`] says what they tell each other). A call that became a stream runs on one node
+//! ([`call_stream`], decided by [`gate`]) and is read on any ([`follower`], decided by [`tail`]).
 //!
 //! Invariants:
 //! - What was negotiated ([`record::Negotiated`]) never changes; it is in the store before the
 //!   answer to `initialize` leaves.
-//! - No event that carries an id leaves before it is in the store ([`event_log`]).
+//! - No event that carries an id leaves before it is in the store ([`gate`]).
+//! - A stream has one writer at a time; an owner that is gone is overtaken under a new epoch, and
+//!   the stream then ends with what is honest, once ([`tail`]).
 //! - A session is bound to its principal and endpoint; to anybody else it does not exist.
 //! - A deleted session cannot come back: every write needs its record.
 //!
@@ -37,22 +40,29 @@ mod clients;
 mod config;
 pub mod dispatch;
 pub mod event_log;
+mod follower;
+mod gate;
 pub mod handle;
 mod id;
 pub mod in_flight;
 mod letters;
 pub mod messages;
 mod now_and_then;
+pub mod open_stream;
+mod readers;
 pub mod record;
 pub mod registry;
 pub mod replay;
 mod sessions;
 mod standing_stream;
 pub mod state;
+mod tail;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod tests_elsewhere;
+#[cfg(test)]
+mod tests_nodes;
 
 pub use config::Config;
 pub use handle::SessionHandle;

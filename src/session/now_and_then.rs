@@ -1,12 +1,13 @@
 //! What a session has now and then, behind one pointer while it has none of it.
 //!
-//! Ten thousand sessions stand idle for one that streams a call: three empty lists in each would
-//! be 72 bytes for nothing.
+//! Ten thousand sessions stand idle for one that streams a call: four empty lists in each would
+//! be 96 bytes for nothing.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::call_stream::CallStream;
 use super::event_log::StreamName;
+use super::readers::Readers;
 use crate::protocol::subscription::FILTER_URIS_MAX;
 use crate::runtime::clock::Timestamp;
 use crate::service::changes::Watch;
@@ -19,6 +20,9 @@ pub(super) struct NowAndThen(Mutex<Option<Box<Lists>>>);
 struct Lists {
     /// Of calls that run here. As many as calls.
     streams: Vec<Arc<CallStream>>,
+    /// Of streams whose call runs here, and of those that are read here. As many as calls and
+    /// connections; gone with the last who holds them.
+    readers: Vec<Weak<Readers>>,
     /// What was watched before the standing stream watches it.
     watches: Vec<Watch>,
     /// When this session's actor died lately.
@@ -39,6 +43,33 @@ impl NowAndThen {
 
     pub(super) fn remove_stream(&self, name: &StreamName) {
         self.change(|lists| lists.streams.retain(|stream| stream.name() != name));
+    }
+
+    /// Those who read the stream of that name here.
+    pub(super) fn readers(&self, name: &StreamName) -> Arc<Readers> {
+        self.change(|lists| {
+            lists.known_readers(name.as_str()).unwrap_or_else(|| {
+                let readers = Arc::new(Readers::of(name.clone()));
+                lists.readers.push(Arc::downgrade(&readers));
+                readers
+            })
+        })
+    }
+
+    /// Lets those who read the stream of that name here know that there is more of it.
+    pub(super) fn wake_readers(&self, name: &str) {
+        let readers = self
+            .lock()
+            .as_ref()
+            .and_then(|lists| lists.known_readers(name));
+        if let Some(readers) = readers {
+            readers.wake();
+        }
+    }
+
+    /// Forgets readers who are gone.
+    pub(super) fn tidy(&self) {
+        self.change(|_| ());
     }
 
     /// Keeps a watch, if there are not too many.
@@ -69,13 +100,26 @@ impl NowAndThen {
         let mut kept = self.lock();
         let mut lists = kept.take().unwrap_or_default();
         let result = change(&mut lists);
-        let is_empty =
-            lists.streams.is_empty() && lists.watches.is_empty() && lists.deaths.is_empty();
-        *kept = (!is_empty).then_some(lists);
+        lists.readers.retain(|readers| readers.strong_count() > 0);
+        *kept = (!lists.is_empty()).then_some(lists);
         result
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Box<Lists>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lists {
+    fn known_readers(&self, name: &str) -> Option<Arc<Readers>> {
+        let mut living = self.readers.iter().filter_map(Weak::upgrade);
+        living.find(|readers| readers.stream().as_str() == name)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.streams.is_empty()
+            && self.readers.is_empty()
+            && self.watches.is_empty()
+            && self.deaths.is_empty()
     }
 }

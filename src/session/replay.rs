@@ -1,26 +1,24 @@
 //! Replay: what a stream said after the event a client last saw, then what it still says.
 //!
-//! Everything is read from the event log, so it is the same wherever the client comes back. A
-//! stream whose call still runs here is followed as its log grows. A stream whose writer is gone
-//! is taken over and ended with an honest error, once.
+//! Everything is read from the event log, so it is the same wherever the client comes back, also
+//! while the call still runs on another node. [`super::tail`] decides what is done in which order;
+//! [`Follower`] does it.
 //!
 //! Spec: 2025-11-25 basic/transports, resumability and redelivery.
 
-use std::sync::Arc;
-
 use bytestring::ByteString;
 
-use super::call_stream::CallStream;
-use super::event_log::{EventId, LogWriter};
+use super::event_log::EventId;
+use super::follower::Follower;
 use super::handle::SessionHandle;
 use crate::protocol::jsonrpc::RequestId;
 use crate::runtime::queue::Closed;
 use crate::runtime::tasks::TaskKind;
 use crate::service::event::{self, Event, EventReceiver, EventSender};
-use crate::store::{AppendOutcome, ClaimOutcome, LogPage, Scope, Store, StoreError, Thing};
+use crate::store::{LogPage, Scope, Store, StoreError, Thing};
 
 /// Entries read at once: what one connection may have waiting.
-const PAGE: usize = event::CONNECTION_CAPACITY.items;
+pub(super) const PAGE: usize = event::CONNECTION_CAPACITY.items;
 
 /// How coming back to a stream ended.
 #[derive(Debug)]
@@ -106,7 +104,7 @@ impl Reading<'_> {
     }
 }
 
-/// Comes back to the stream of a call.
+/// Comes back to the stream of a call, wherever it runs.
 ///
 /// `honest_end` makes the message for a request whose outcome nobody knows any more.
 ///
@@ -117,11 +115,15 @@ pub async fn resume(
     from: EventId,
     honest_end: fn(&RequestId) -> ByteString,
 ) -> Result<Resumed, StoreError> {
-    let store = handle.inner().shared.store.clone();
-    let scope = handle.id().scope();
-    let thing = from.stream.thing();
-    let live = handle.stream(&from.stream);
-    match store.read_log(&scope, &thing, from.seq, 1, None).await? {
+    let shared = handle.inner().shared.clone();
+    let reading = shared.store.read_log(
+        &handle.id().scope(),
+        &from.stream.thing(),
+        from.seq,
+        1,
+        None,
+    );
+    match reading.await? {
         LogPage::Dropped | LogPage::Missing => return Ok(Resumed::Unknown),
         LogPage::Entries { entries, ended } if ended && entries.is_empty() => {
             return Ok(Resumed::NothingLeft);
@@ -131,109 +133,13 @@ pub async fn resume(
     let Some(held) = handle.hold() else {
         return Ok(Resumed::Unknown);
     };
-    let (tx, rx) = event::connection();
-    let tasks = handle.inner().shared.tasks.clone();
-    let handle = handle.clone();
-    tasks.spawn(TaskKind::Stream, async move {
-        let _held = held;
-        let reading = Reading {
-            store: &*store,
-            scope: &scope,
-            thing: &thing,
-        };
-        let read = match live {
-            Some(stream) => follow(&stream, &reading, from.seq, &tx)
-                .await
-                .map(|()| ReadTo::End),
-            None => reading.send_after(from.seq, &tx).await,
-        };
-        // Not at its end, and nobody here writes it: its writer is gone.
-        if let Ok(ReadTo::Present(_)) = read {
-            let _stopped = end_honestly(&handle, &from, honest_end, &tx).await;
-        }
+    let (client, events) = event::connection();
+    let follower = Follower::of(handle, from.stream, honest_end, client);
+    let session = handle.clone();
+    shared.tasks.spawn(TaskKind::Stream, async move {
+        follower.follow(from.seq).await;
+        session.inner().now_and_then.tidy();
+        drop(held);
     });
-    Ok(Resumed::Following(rx))
-}
-
-/// Reads a log as it grows, until its end or until a newer reader comes.
-async fn follow(
-    stream: &Arc<CallStream>,
-    reading: &Reading<'_>,
-    mut after: u64,
-    to: &EventSender,
-) -> Result<(), Stopped> {
-    let me = stream.come_back();
-    loop {
-        let progress = stream.watch();
-        tokio::pin!(progress);
-        progress.as_mut().enable();
-        let all_said = stream.has_ended();
-        match reading.send_after(after, to).await? {
-            ReadTo::End | ReadTo::Nothing => return Ok(()),
-            ReadTo::Present(last) => after = last,
-        }
-        if all_said || !stream.is_newest(me) {
-            return Ok(());
-        }
-        tokio::select! {
-            () = progress => {}
-            () = to.closed() => return Ok(()),
-        }
-    }
-}
-
-/// Takes over a stream whose writer is gone and says so, once.
-///
-/// The store is held by this process alone, so a writer that is not in this process is gone; one
-/// of this process whose stream is no longer live was cut while stopping or failed to end its log.
-async fn end_honestly(
-    handle: &SessionHandle,
-    from: &EventId,
-    honest_end: fn(&RequestId) -> ByteString,
-    to: &EventSender,
-) -> Result<(), Stopped> {
-    let shared = &handle.inner().shared;
-    let scope = handle.id().scope();
-    let thing = from.stream.thing();
-    let Some(ownership) = shared.store.ownership(&scope, &thing).await? else {
-        return Ok(());
-    };
-    let Ok(requests) = serde_json::from_slice::<Vec<RequestId>>(&ownership.note) else {
-        return Ok(());
-    };
-    let claimed = shared
-        .store
-        .claim(
-            &scope,
-            &thing,
-            shared.node.incarnation(),
-            Some(ownership.epoch),
-            ownership.note,
-        )
-        .await?;
-    let ClaimOutcome::Claimed(claimed) = claimed else {
-        // Another reader of the same stream was first; the client comes back and reads its end.
-        return Ok(());
-    };
-    let mut log = LogWriter::carry_on(
-        shared.store.clone(),
-        scope,
-        &from.stream,
-        claimed.ownership.epoch,
-        claimed.last_seq,
-    );
-    for (place, request) in requests.iter().enumerate() {
-        let data = honest_end(request);
-        let appending = log.append(&data, place + 1 == requests.len());
-        match appending.stored.await? {
-            AppendOutcome::Stored { .. } => {
-                let seq = appending.seq;
-                // Whoever reads may have gone; the log gets its end all the same, or the next
-                // reader would have what is in it already written once more.
-                let _gone = to.send(Event::Message { seq, data }).await;
-            }
-            AppendOutcome::Stale | AppendOutcome::Gone => return Ok(()),
-        }
-    }
-    Ok(())
+    Ok(Resumed::Following(events))
 }

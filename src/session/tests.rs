@@ -39,7 +39,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Answers everything with `{}` and has nothing to tell.
 #[derive(Default)]
-struct Plain(Changes);
+pub(super) struct Plain(Changes);
 
 impl Service for Plain {
     fn describe(&self, _: &Principal) -> Arc<Description> {

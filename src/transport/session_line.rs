@@ -22,7 +22,7 @@ use crate::runtime::tasks::{TaskKind, Tasks};
 use crate::service::event::{Event, EventSender};
 use crate::service::{AskError, Outlet};
 use crate::session::SessionHandle;
-use crate::session::handle::OpenStream;
+use crate::session::open_stream::OpenStream;
 
 /// See the module docs.
 #[derive(Debug)]

@@ -1,0 +1,465 @@
+//! The output gate of one stream: what a call says goes into the log, and leaves once it is there.
+//!
+//! [`Gate`] is a state machine without runtime and store. It is told what the call says and how
+//! each append was answered, in the order they were begun, and tells what to append, what to hand
+//! to the connection, and whom to wake.
+//!
+//! ```text
+//!            say              last             its answer
+//! Speaking ------> Speaking ------> Speaking ------------> Ended
+//!     |  an append finds its epoch stale, or the session gone
+//!     +--------------------------------------------------> Overtaken
+//! ```
+//!
+//! It does not append or send; [`super::call_stream`] does. It does not know of readers that came
+//! back to this node but that they did.
+//!
+//! A lost lease is no input: the call goes on, and each append finds out whether its epoch still
+//! stands. What has no number may leave all the while, as long as nobody came back for it.
+//!
+//! Invariants:
+//! - Nothing leaves with a number before the log has it under the epoch that stands.
+//! - Numbers that leave rise; once an append failed, what is said later has none, because a log
+//!   with a hole would let a client resume past what it never got.
+//! - Once overtaken, nothing leaves: it might contradict what the client has been told.
+//! - One message goes to one stream: whoever reads the log takes the place of the connection.
+
+use std::collections::VecDeque;
+
+use bytestring::ByteString;
+
+use super::event_log::Append;
+use crate::store::{AppendOutcome, Incarnation, LogEntry, StoreResult};
+
+/// See the module docs.
+#[derive(Debug)]
+pub(super) struct Gate {
+    log: Log,
+    phase: Phase,
+    /// The last was said. What a handler's remains still say afterwards nobody hears.
+    said_all: bool,
+    /// Said and not yet gone, the oldest first.
+    said: VecDeque<Said>,
+    /// How many of these, from the front, may go now.
+    settled: usize,
+    connected: bool,
+    /// Followers that were not told of the newest append. At most as many as a log lists.
+    unaware: Vec<Incarnation>,
+    /// The newest number that left the log.
+    newest: u64,
+}
+
+/// How far a stream is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// There is or may be more.
+    Speaking,
+    /// All was said, and it has gone where it could.
+    Ended,
+    /// Somebody else speaks for it now, or nobody may.
+    Overtaken,
+}
+
+/// Where a message goes first.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Into the log; [`Gate::settle`] hears the answer.
+    Log(Append),
+    /// Nowhere: it is settled as [`Answer::NotLogged`] in its turn.
+    Straight,
+    /// It will not leave.
+    Closed,
+}
+
+/// How an append was answered.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// There was none: no log keeps it.
+    NotLogged,
+    /// It is in the log, which these nodes follow.
+    Stored(Vec<Incarnation>),
+    /// The epoch is stale, or the session is gone.
+    Overtaken,
+    /// The store did not take it, or did not say.
+    Failed,
+}
+
+/// What the connection gets.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Delivery {
+    pub(super) seq: Option<u64>,
+    pub(super) data: ByteString,
+}
+
+#[derive(Debug)]
+struct Said {
+    seq: Option<u64>,
+    /// Nothing, when a log only ends.
+    data: Option<ByteString>,
+    /// It shares its append with the next.
+    with_next: bool,
+    last: bool,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Log {
+    None,
+    Open { last: u64 },
+    Broken,
+    Closed,
+}
+
+impl From<StoreResult<AppendOutcome>> for Answer {
+    fn from(outcome: StoreResult<AppendOutcome>) -> Self {
+        match outcome {
+            Ok(AppendOutcome::Stored { followers }) => Self::Stored(followers),
+            Ok(AppendOutcome::Stale | AppendOutcome::Gone) => Self::Overtaken,
+            Err(error) => {
+                tracing::warn!(%error, "an event could not be stored and leaves without an id");
+                Self::Failed
+            }
+        }
+    }
+}
+
+impl Gate {
+    /// A gate before a connection, and before a new log if there is one.
+    pub(super) const fn new(logged: bool) -> Self {
+        Self {
+            log: if logged {
+                Log::Open { last: 0 }
+            } else {
+                Log::None
+            },
+            phase: Phase::Speaking,
+            said_all: false,
+            said: VecDeque::new(),
+            settled: 0,
+            connected: true,
+            unaware: Vec::new(),
+            newest: 0,
+        }
+    }
+
+    /// How far it is.
+    pub(super) const fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Whether the connection is still wanted.
+    pub(super) const fn is_connected(&self) -> bool {
+        self.connected
+    }
+
+    /// Whether a log would stay without an end if nobody wrote here any more.
+    pub(super) fn leaves_log_open(&self) -> bool {
+        let open = matches!(self.log, Log::Open { .. } | Log::Broken);
+        open && self.phase != Phase::Overtaken
+    }
+
+    /// The call says something.
+    pub(super) fn say(&mut self, data: ByteString) -> Way {
+        if self.said_all || self.phase == Phase::Overtaken {
+            return Way::Closed;
+        }
+        let entry = self.put(data, false);
+        self.way(entry.into_iter().collect(), false)
+    }
+
+    /// The call says the last it has to say, which may be nothing. It goes into the log at once
+    /// or not at all, so that no request is answered twice when this node dies in between.
+    pub(super) fn last(&mut self, messages: Vec<ByteString>) -> Way {
+        if self.said_all || self.phase == Phase::Overtaken {
+            return Way::Closed;
+        }
+        self.said_all = true;
+        if messages.is_empty() {
+            self.said.push_back(Said {
+                seq: None,
+                data: None,
+                with_next: false,
+                last: false,
+            });
+        }
+        let count = messages.len();
+        let entries = (1..=count)
+            .zip(messages)
+            .filter_map(|(place, data)| self.put(data, place < count))
+            .collect();
+        if let Some(said) = self.said.back_mut() {
+            said.last = true;
+        }
+        self.way(entries, true)
+    }
+
+    /// The oldest append that was not answered is.
+    pub(super) fn settle(&mut self, answer: Answer) {
+        if self.phase == Phase::Overtaken {
+            return;
+        }
+        assert_eq!(self.settled, 0, "invariant: what was settled has gone");
+        let shared = self.said.iter().take_while(|said| said.with_next).count();
+        self.settled = shared + 1;
+        assert!(
+            self.settled <= self.said.len(),
+            "invariant: an answer belongs to what was said"
+        );
+        match answer {
+            Answer::NotLogged => {
+                let logged = self.said.iter().take(self.settled).any(|s| s.seq.is_some());
+                assert!(!logged, "invariant: what has a number waits for the log");
+            }
+            Answer::Stored(followers) => {
+                self.connected &= followers.is_empty();
+                for follower in followers {
+                    if !self.unaware.contains(&follower) {
+                        self.unaware.push(follower);
+                    }
+                }
+                if self.said.get(shared).is_some_and(|said| said.last) {
+                    self.log = Log::Closed;
+                }
+            }
+            Answer::Overtaken => {
+                self.phase = Phase::Overtaken;
+                self.connected = false;
+                self.said.clear();
+                self.settled = 0;
+            }
+            Answer::Failed => {
+                self.log = Log::Broken;
+                for said in self.said.iter_mut().take(self.settled) {
+                    said.seq = None;
+                }
+            }
+        }
+    }
+
+    /// The next thing the connection gets, of what is settled.
+    pub(super) fn next(&mut self) -> Option<Delivery> {
+        while self.settled > 0 {
+            self.settled -= 1;
+            let said = self.said.pop_front()?;
+            if said.last {
+                self.phase = Phase::Ended;
+            }
+            if let Some(seq) = said.seq {
+                assert!(seq > self.newest, "invariant: numbers that leave rise");
+                self.newest = seq;
+            }
+            if let (true, Some(data)) = (self.connected, said.data) {
+                let seq = said.seq;
+                return Some(Delivery { seq, data });
+            }
+        }
+        None
+    }
+
+    /// Whom to tell that there is more to read. Asked when nothing else is to be done at once, so
+    /// that one letter tells of many appends.
+    pub(super) fn unaware(&mut self) -> Vec<Incarnation> {
+        std::mem::take(&mut self.unaware)
+    }
+
+    /// The connection broke or was let go, or its client came back.
+    pub(super) const fn disconnect(&mut self) {
+        self.connected = false;
+    }
+
+    fn put(&mut self, data: ByteString, with_next: bool) -> Option<LogEntry> {
+        let seq = match &mut self.log {
+            Log::Open { last } => {
+                *last += 1;
+                Some(*last)
+            }
+            Log::None | Log::Broken | Log::Closed => None,
+        };
+        let payload = data.as_bytes().clone();
+        self.said.push_back(Said {
+            seq,
+            data: Some(data),
+            with_next,
+            last: false,
+        });
+        seq.map(|seq| LogEntry { seq, payload })
+    }
+
+    fn way(&self, entries: Vec<LogEntry>, ends: bool) -> Way {
+        match self.log {
+            Log::Open { .. } => Way::Log(Append { entries, ends }),
+            Log::None | Log::Broken | Log::Closed => Way::Straight,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const THERE: Incarnation = Incarnation(2);
+
+    fn seqs(way: &Way) -> Vec<u64> {
+        match way {
+            Way::Log(append) => append.entries.iter().map(|entry| entry.seq).collect(),
+            Way::Straight | Way::Closed => Vec::new(),
+        }
+    }
+
+    fn stored() -> Answer {
+        Answer::Stored(Vec::new())
+    }
+
+    /// What leaves now, as number and text.
+    fn leaving(gate: &mut Gate) -> Vec<(Option<u64>, String)> {
+        std::iter::from_fn(|| gate.next())
+            .map(|delivery| (delivery.seq, delivery.data.to_string()))
+            .collect()
+    }
+
+    fn numbered(seq: u64, text: &str) -> (Option<u64>, String) {
+        (Some(seq), text.into())
+    }
+
+    fn bare(text: &str) -> (Option<u64>, String) {
+        (None, text.into())
+    }
+
+    #[test]
+    fn a_message_leaves_when_the_log_has_it() {
+        let mut gate = Gate::new(true);
+        assert_eq!(seqs(&gate.say("a".into())), [1]);
+        assert_eq!(seqs(&gate.say("b".into())), [2]);
+        assert_eq!(leaving(&mut gate), []);
+        gate.settle(stored());
+        assert_eq!(leaving(&mut gate), [numbered(1, "a")]);
+        gate.settle(stored());
+        assert_eq!(leaving(&mut gate), [numbered(2, "b")]);
+        assert_eq!(gate.phase(), Phase::Speaking);
+    }
+
+    #[test]
+    fn without_a_log_messages_leave_in_their_turn_without_numbers() {
+        let mut gate = Gate::new(false);
+        assert_eq!(gate.say("a".into()), Way::Straight);
+        assert_eq!(gate.last(vec!["b".into(), "c".into()]), Way::Straight);
+        gate.settle(Answer::NotLogged);
+        assert_eq!(leaving(&mut gate), [bare("a")]);
+        gate.settle(Answer::NotLogged);
+        assert_eq!(leaving(&mut gate), [bare("b"), bare("c")]);
+        assert_eq!(gate.phase(), Phase::Ended);
+        assert!(!gate.leaves_log_open());
+    }
+
+    #[test]
+    fn the_last_messages_go_into_the_log_together_and_end_it() {
+        let mut gate = Gate::new(true);
+        let way = gate.last(vec!["a".into(), "b".into()]);
+        assert!(matches!(&way, Way::Log(append) if append.ends));
+        assert_eq!(seqs(&way), [1, 2]);
+        assert!(gate.leaves_log_open(), "until it is answered");
+        gate.settle(stored());
+        assert_eq!(leaving(&mut gate), [numbered(1, "a"), numbered(2, "b")]);
+        assert_eq!(gate.phase(), Phase::Ended);
+        assert!(!gate.leaves_log_open());
+    }
+
+    #[test]
+    fn a_call_that_says_nothing_last_ends_its_log_all_the_same() {
+        let mut gate = Gate::new(true);
+        let ended = Append {
+            entries: Vec::new(),
+            ends: true,
+        };
+        assert_eq!(gate.last(Vec::new()), Way::Log(ended));
+        gate.settle(stored());
+        assert_eq!(leaving(&mut gate), []);
+        assert_eq!(gate.phase(), Phase::Ended);
+    }
+
+    #[test]
+    fn after_a_failed_append_what_is_said_has_no_number() {
+        let mut gate = Gate::new(true);
+        gate.say("a".into());
+        gate.settle(Answer::Failed);
+        assert_eq!(leaving(&mut gate), [bare("a")]);
+        assert_eq!(gate.say("b".into()), Way::Straight);
+        assert_eq!(gate.last(vec!["c".into()]), Way::Straight);
+        gate.settle(Answer::NotLogged);
+        assert_eq!(leaving(&mut gate), [bare("b")]);
+        assert_eq!(gate.phase(), Phase::Speaking);
+        gate.settle(Answer::NotLogged);
+        assert_eq!(leaving(&mut gate), [bare("c")]);
+        assert_eq!(gate.phase(), Phase::Ended);
+        assert!(gate.leaves_log_open());
+    }
+
+    #[test]
+    fn nothing_is_said_after_the_last() {
+        let mut gate = Gate::new(true);
+        gate.last(vec!["a".into()]);
+        assert_eq!(gate.say("b".into()), Way::Closed);
+        assert_eq!(gate.last(Vec::new()), Way::Closed);
+        gate.settle(stored());
+        assert_eq!(leaving(&mut gate), [numbered(1, "a")]);
+    }
+
+    #[test]
+    fn an_append_under_way_when_another_failed_counts_by_its_own_answer() {
+        let mut gate = Gate::new(true);
+        gate.say("a".into());
+        gate.say("b".into());
+        gate.settle(Answer::Failed);
+        assert_eq!(leaving(&mut gate), [bare("a")]);
+        // Stored, so the first was too, and only its answer was lost: no hole.
+        gate.settle(stored());
+        assert_eq!(leaving(&mut gate), [numbered(2, "b")]);
+        assert_eq!(gate.say("c".into()), Way::Straight);
+        assert!(gate.leaves_log_open());
+    }
+
+    #[test]
+    fn an_overtaken_stream_says_nothing_more() {
+        let mut gate = Gate::new(true);
+        gate.say("a".into());
+        gate.say("b".into());
+        gate.settle(Answer::Overtaken);
+        assert_eq!(gate.phase(), Phase::Overtaken);
+        assert!(!gate.is_connected());
+        assert_eq!(leaving(&mut gate), []);
+        assert_eq!(gate.say("c".into()), Way::Closed);
+        assert_eq!(gate.last(vec!["d".into()]), Way::Closed);
+        gate.settle(stored());
+        assert_eq!(leaving(&mut gate), []);
+        assert!(!gate.leaves_log_open(), "it is not ours to end");
+    }
+
+    #[test]
+    fn a_follower_takes_the_place_of_the_connection_and_is_told_once_for_many() {
+        let mut gate = Gate::new(true);
+        for data in ["a", "b", "c"] {
+            gate.say(data.into());
+        }
+        gate.settle(stored());
+        assert_eq!(leaving(&mut gate), [numbered(1, "a")]);
+        gate.settle(Answer::Stored(vec![THERE]));
+        assert_eq!(leaving(&mut gate), []);
+        assert!(!gate.is_connected());
+        gate.settle(Answer::Stored(vec![THERE]));
+        assert_eq!(leaving(&mut gate), []);
+        assert_eq!(gate.unaware(), [THERE]);
+        assert_eq!(gate.unaware(), []);
+    }
+
+    #[test]
+    fn without_its_connection_a_call_goes_on_into_the_log() {
+        let mut gate = Gate::new(true);
+        gate.say("a".into());
+        gate.disconnect();
+        gate.settle(stored());
+        assert_eq!(leaving(&mut gate), []);
+        assert_eq!(seqs(&gate.last(vec!["b".into()])), [2]);
+        gate.settle(stored());
+        assert_eq!(leaving(&mut gate), []);
+        assert_eq!(gate.phase(), Phase::Ended);
+    }
+}
