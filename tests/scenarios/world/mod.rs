@@ -5,6 +5,7 @@ pub mod client;
 pub mod command;
 pub mod events;
 pub mod http_sse;
+pub mod nginx;
 pub mod own;
 pub mod reading;
 pub mod relay;
@@ -20,6 +21,7 @@ pub use answer::Answer;
 pub use client::{Session, Stateless};
 pub use events::{Event, EventStream};
 pub use http_sse::HttpSse;
+pub use nginx::Nginx;
 pub use reading::{NOTHING, Told};
 pub use server::{Store, Switchboard};
 
