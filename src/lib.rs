@@ -92,7 +92,7 @@
 //! | [`server`] | the library: tools, resources, prompts out of async functions |
 //! | [`builtin`] | the demonstration and conformance sets, written with the library |
 //! | [`transport`] | Streamable HTTP of both eras, HTTP+SSE, stdio |
-//! | [`admin`] | health, readiness, metrics |
+//! | [`admin`] | health, readiness, metrics; the socket of the command line |
 //! | [`config`] | what can be written, and what the parts get from it |
 //! | [`app`] | the composition root: order of starting and stopping; [`Host`] is the way in |
 //! | [`testing`] | a client without a socket, for tests of servers built with the library |

@@ -1,14 +1,18 @@
 //! Whether the process lives, whether it may take traffic, and what it has counted.
 //!
 //! On the main listener unless the configuration gives them one of their own. They tell nothing
-//! about clients or sessions beyond numbers.
+//! about clients or sessions beyond numbers. What changes something is on a Unix socket only
+//! ([`socket`]).
+
+mod drain;
+pub mod socket;
 
 use actix_web::http::header;
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpResponse, Responder};
 use serde_json::json;
 
-use crate::runtime::shutdown::{Phase, Shutdown};
+use crate::runtime::shutdown::Shutdown;
 use crate::session::Sessions;
 use crate::telemetry::metrics::Metrics;
 
@@ -40,7 +44,7 @@ async fn health() -> impl Responder {
 /// May take traffic, or the reasons why not.
 async fn ready(admin: Data<Admin>) -> HttpResponse {
     let mut reasons = Vec::new();
-    if admin.shutdown.phase() > Phase::Running {
+    if admin.shutdown.is_leaving() {
         reasons.push("draining");
     }
     if !admin.sessions.can_be_opened() {

@@ -36,11 +36,11 @@ impl Hosted {
                 let result = run(|tasks, opened| async move {
                     let mut running = Running::start(settings, own, tasks, &opened, orders).await?;
                     running.started();
-                    let address = running.listeners.address;
+                    let address = running.listeners.address();
                     // Whoever gave up waiting has dropped the token's other end, too.
                     let _gone = ready.send((address, running.assembled.servers.clone()));
                     let ended = running.until_told_to_stop().await;
-                    running.stop().await;
+                    let _none = running.stop().await;
                     ended
                 });
                 let _gone = over.send(result);

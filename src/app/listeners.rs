@@ -3,13 +3,14 @@
 use std::io;
 use std::net::SocketAddr;
 
-use actix_web::dev::ServerHandle;
+use actix_web::dev::{Server, ServerHandle};
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use tokio::sync::mpsc;
 
 use super::STEP;
 use super::error::StartError;
+use super::listening_socket::ListeningSocket;
 use crate::admin::{self, Admin};
 use crate::config::Settings;
 use crate::runtime::tasks::{TaskKind, Tasks};
@@ -17,17 +18,20 @@ use crate::transport::http::Doorkeeper;
 use crate::transport::http_sse::Pipes;
 use crate::transport::{Context, Endpoint, http, middleware};
 
-/// Connections that may wait to be accepted: a whole node's clients coming back at once.
-const BACKLOG: u32 = 4_096;
-
 /// The listeners of a server that takes traffic.
 pub(super) struct Listeners {
     /// Of the endpoints.
-    pub(super) address: SocketAddr,
+    main: Listener,
     /// Of `/health`, `/ready` and `/metrics`, if they have one of their own.
-    pub(super) admin_address: Option<SocketAddr>,
-    handles: Vec<ServerHandle>,
+    admin: Option<Listener>,
     failed: mpsc::Receiver<io::Error>,
+}
+
+/// One of them.
+struct Listener {
+    socket: ListeningSocket,
+    server: ServerHandle,
+    doorkeeper: Doorkeeper,
 }
 
 /// What listeners serve.
@@ -44,25 +48,31 @@ impl Listeners {
     /// Binds every address and serves on it.
     pub(super) fn open(serving: &Serving<'_>) -> Result<Self, StartError> {
         let (failures, failed) = mpsc::channel(2);
-        let mut handles = Vec::new();
-        let mut listen = |address, with_endpoints, with_admin| {
-            let (bound, handle) =
-                serving.listen(address, with_endpoints, with_admin, failures.clone())?;
-            handles.push(handle);
-            Ok::<_, StartError>(bound)
+        let listen = |address, with_endpoints, with_admin| {
+            serving
+                .listen(address, with_endpoints, with_admin, failures.clone())
+                .map_err(|source| StartError::Listen { address, source })
         };
-        let admin_listen = serving.settings.admin_listen;
-        let address = listen(serving.settings.server.listen, true, admin_listen.is_none())?;
-        let admin_address = match admin_listen {
-            Some(address) => Some(listen(address, false, true)?),
-            None => None,
-        };
+        let admin = serving.settings.admin_listen;
+        let main = listen(serving.settings.server.listen, true, admin.is_none())?;
+        let admin = admin
+            .map(|address| listen(address, false, true))
+            .transpose()?;
         Ok(Self {
-            address,
-            admin_address,
-            handles,
+            main,
+            admin,
             failed,
         })
+    }
+
+    /// Of the endpoints.
+    pub(super) const fn address(&self) -> SocketAddr {
+        self.main.socket.address()
+    }
+
+    /// Of `/health`, `/ready` and `/metrics`, if they have one of their own.
+    pub(super) fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(|admin| admin.socket.address())
     }
 
     /// Waits until one of them fails.
@@ -74,14 +84,41 @@ impl Listeners {
         }
     }
 
+    /// Takes no new connections to the endpoints. Whether it is ready can still be asked, where
+    /// that has a listener of its own.
+    pub(super) async fn stop_accepting(&self) {
+        self.main.socket.close(&self.main.server).await;
+    }
+
+    /// Waits until every connection has ended.
+    pub(super) async fn connections_ended(&self) {
+        let admin = self.admin.as_ref().map(|admin| &admin.doorkeeper);
+        self.main.doorkeeper.all_ended().await;
+        if let Some(admin) = admin {
+            admin.all_ended().await;
+        }
+    }
+
     /// Closes them: gracefully, or cutting what still runs on their connections.
     pub(super) async fn close(&self, gracefully: bool) {
-        let closing = self.handles.iter().map(|handle| handle.stop(gracefully));
+        let listeners = [Some(&self.main), self.admin.as_ref()];
+        let closing = listeners.into_iter().flatten().map(|listener| {
+            let stopping = listener.server.stop(gracefully);
+            // actix looks only once a second whether its connections have ended.
+            async move {
+                tokio::select! {
+                    () = stopping => {}
+                    () = listener.doorkeeper.all_ended() => {}
+                }
+            }
+        });
         futures_util::future::join_all(closing).await;
     }
 
-    pub(super) const fn count(&self) -> usize {
-        self.handles.len()
+    /// How many connections are open.
+    pub(super) fn connections(&self) -> usize {
+        let admin = self.admin.as_ref();
+        self.main.doorkeeper.open() + admin.map_or(0, |admin| admin.doorkeeper.open())
     }
 }
 
@@ -92,7 +129,8 @@ impl Serving<'_> {
         with_endpoints: bool,
         with_admin: bool,
         failures: mpsc::Sender<io::Error>,
-    ) -> Result<(SocketAddr, ServerHandle), StartError> {
+    ) -> io::Result<Listener> {
+        let (socket, listener) = ListeningSocket::bind(address)?;
         let pipes = self.pipes.cloned();
         let endpoints = self.endpoints.to_vec();
         let (context, admin) = (self.context.clone(), self.admin.clone());
@@ -112,26 +150,33 @@ impl Serving<'_> {
                 })
                 .default_service(web::to(http::nothing_here))
         });
+        let at_the_door = doorkeeper.clone();
         let server = server
             .workers(self.settings.server.workers)
-            .backlog(BACKLOG)
             .client_request_timeout(config.header_read)
             .keep_alive(config.keep_alive)
             .on_connect(move |connection, extensions| {
-                doorkeeper.connected(connection, extensions);
+                at_the_door.connected(connection, extensions);
             })
             .disable_signals()
             .shutdown_timeout(STEP.as_secs())
-            .bind(address)
-            .map_err(|source| StartError::Listen { address, source })?;
-        let bound = server.addrs().first().copied().unwrap_or(address);
-        let server = server.run();
-        let handle = server.handle();
-        self.tasks.spawn(TaskKind::Upkeep, async move {
-            if let Err(error) = server.await {
-                let _told = failures.send(error).await;
-            }
-        });
-        Ok((bound, handle))
+            .listen(listener)?
+            .run();
+        Ok(Listener {
+            socket,
+            server: run(server, self.tasks, failures),
+            doorkeeper,
+        })
     }
+}
+
+/// Runs a server until it is stopped; says so if it fails.
+fn run(server: Server, tasks: &Tasks, failures: mpsc::Sender<io::Error>) -> ServerHandle {
+    let handle = server.handle();
+    tasks.spawn(TaskKind::Upkeep, async move {
+        if let Err(error) = server.await {
+            let _told = failures.send(error).await;
+        }
+    });
+    handle
 }

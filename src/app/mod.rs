@@ -4,9 +4,16 @@
 //! Start: log, store, keys, services, sessions, listeners, then ready. Whatever fails says so in
 //! one sentence and leaves nothing behind.
 //!
-//! Stop ([`Running::stop`]): not ready; streams are told; calls finish within the grace; listeners close;
-//! checkpoints are written; what still runs is cut. Each step has a deadline and reports whether it
-//! finished or was cut.
+//! Stop ([`Running::stop`]), so that behind a proxy nobody notices:
+//!
+//! 1. not ready; streams are told, and end; each answer from here on ends its connection;
+//! 2. `accepting`: connections on their way are let in, then connecting is refused;
+//! 3. `calls` finish within the grace; what arrives over open connections is served;
+//! 4. `connections` end by their next answer; those without a next request are closed;
+//! 5. `listeners` close, and what still runs is cut;
+//! 6. `checkpoints` are written, and the `lease` of this node is given back.
+//!
+//! Each step has a deadline and reports whether it finished or was cut.
 //!
 //! [`Host`] is the way in, for the program of this package and for anybody else's: what is served,
 //! and where the settings come from. It serves HTTP ([`Host::serve`]) or standard input and output
@@ -16,6 +23,7 @@ mod error;
 mod host;
 mod hosted;
 mod listeners;
+mod listening_socket;
 mod own;
 mod parts;
 mod process;
@@ -30,12 +38,14 @@ pub use hosted::Hosted;
 
 use std::collections::HashMap;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::admin::Admin;
+use crate::admin::socket::{self, AdminSocket, SocketFile};
 use crate::config::settings::StoreKind;
 use crate::config::{self, Environment, Overrides, Settings};
 use crate::identity::Principal;
@@ -44,7 +54,7 @@ use crate::once::{self, Calls, OnceService};
 use crate::runtime::arbiters::Arbiters;
 use crate::runtime::clock::Clock;
 use crate::runtime::seal::{self, ClusterKeys};
-use crate::runtime::shutdown::{Phase, Shutdown};
+use crate::runtime::shutdown::{Phase, Shutdown, StepEnd};
 use crate::runtime::tasks::{TaskKind, Tasks};
 use crate::server::Server;
 use crate::service::Service;
@@ -52,7 +62,7 @@ use crate::session::{Parts, Sessions};
 use crate::spread::Spread;
 use crate::store::Incarnation;
 use crate::task::{self, TaskService};
-use crate::telemetry::events::{Cautioned, Draining, Event as _, Started, StopStep, Stopped};
+use crate::telemetry::events::{Cautioned, Draining, Event as _, Started, Stopped};
 use crate::telemetry::metrics::Metrics;
 use crate::transport::{self, Context, Endpoint, stdio};
 use listeners::{Listeners, Serving};
@@ -64,6 +74,11 @@ use welcome::Welcome;
 /// How long each step of stopping that should take no time may take.
 const STEP: Duration = Duration::from_secs(5);
 
+/// How long a connection may wait for a next request when the process drains. One that is in use has
+/// it long before and ends by the answer; on the others hardly anything can be on its way when they
+/// are closed.
+const UNUSED: Duration = Duration::from_secs(1);
+
 /// Serves HTTP until told to stop.
 fn serve(settings: Settings, own: Own) -> Result<(), StartError> {
     write_log(&settings);
@@ -73,9 +88,11 @@ fn serve(settings: Settings, own: Own) -> Result<(), StartError> {
         running.started();
         running.welcome();
         let ended = running.until_told_to_stop().await;
-        running.stop().await;
-        ended
+        let file = running.stop().await;
+        ended.map(|()| file)
     })
+    // Goes last: whoever waits for that finds nothing of us left.
+    .map(drop)
 }
 
 /// Serves standard input and output until the input ends or it is told to stop.
@@ -303,6 +320,7 @@ struct Running {
     assembled: Assembled,
     settings: Settings,
     listeners: Listeners,
+    socket: Option<AdminSocket>,
     orders: Orders,
 }
 
@@ -323,24 +341,35 @@ impl Running {
         let pipes = parts::pipes(&settings, &context, &assembled.endpoints, &assembled.keys);
         // The lease is held before the first request, so that its session may have a stream.
         assembled.node.start().await.map_err(StartError::Serve)?;
+        let admin = Admin {
+            shutdown: assembled.shutdown.clone(),
+            sessions: assembled.sessions.clone(),
+            metrics: assembled.metrics.clone(),
+        };
         let listeners = Listeners::open(&Serving {
             settings: &settings,
             context: &context,
             endpoints: &assembled.endpoints,
             pipes: pipes.as_ref(),
-            admin: &Admin {
-                shutdown: assembled.shutdown.clone(),
-                sessions: assembled.sessions.clone(),
-                metrics: assembled.metrics.clone(),
-            },
+            admin: &admin,
             tasks: &assembled.tasks,
         })?;
-        assembled.opened.name_holder(listeners.address);
+        assembled.opened.name_holder(listeners.address());
+        let socket = match orders {
+            Orders::Signals => {
+                let directory = settings.store.data_directory();
+                let path = socket::path(directory, listeners.address().port());
+                admin_socket(path, admin, &assembled.tasks)
+            }
+            // A server inside a program is that program's business, like its signals.
+            Orders::Token(_) => None,
+        };
         process::caution_about_descriptors(&settings, &assembled.metrics);
         Ok(Self {
             assembled,
             settings,
             listeners,
+            socket,
             orders,
         })
     }
@@ -354,8 +383,8 @@ impl Running {
             .map(|endpoint| endpoint.path.as_str())
             .collect::<Vec<_>>();
         Started {
-            listen: Some(self.listeners.address),
-            admin: self.listeners.admin_address,
+            listen: Some(self.listeners.address()),
+            admin: self.listeners.admin_address(),
             store: &self.assembled.opened.as_store().describe(),
             endpoints: &paths,
         }
@@ -367,8 +396,8 @@ impl Running {
         let welcome = Welcome {
             settings: &self.settings,
             servers: &self.assembled.servers,
-            address: self.listeners.address,
-            admin_address: self.listeners.admin_address,
+            address: self.listeners.address(),
+            admin_address: self.listeners.admin_address(),
             store: &self.assembled.opened.as_store().describe(),
         };
         // Nobody reading it is no reason to fail.
@@ -379,13 +408,15 @@ impl Running {
     async fn until_told_to_stop(&mut self) -> Result<(), StartError> {
         tokio::select! {
             () = self.orders.to_stop() => Ok(()),
+            () = self.assembled.shutdown.asked() => Ok(()),
             error = self.listeners.failed() => Err(error),
         }
     }
 
-    /// Stops, in order.
-    async fn stop(self) {
+    /// Stops, in order. What is given back is to be dropped when nothing else is left.
+    async fn stop(self) -> Option<SocketFile> {
         let started = Instant::now();
+        let listeners = self.listeners;
         let Assembled {
             tasks,
             shutdown,
@@ -402,21 +433,44 @@ impl Running {
             tasks: tasks.running(),
         }
         .emit(&metrics);
-        // Not ready; no new sessions; standing streams and listens are told and end.
-        shutdown.advance(Phase::Draining);
-        let report = |step, cut| StopStep { step, cut }.emit(&metrics);
-        // Calls finish.
-        let drained = tokio::select! {
-            drained = tokio::time::timeout(drain, tasks.idle()) => drained.is_ok(),
-            () = self.orders.to_hurry() => false,
+        let report = |step, cut| {
+            let end = StepEnd { step, cut };
+            end.emit(&metrics);
+            shutdown.report(end);
         };
-        report("calls", (!drained).then(|| tasks.running()));
-        // Connections close; what still runs on them is cut.
+        let patience = async {
+            tokio::select! {
+                () = tokio::time::sleep(drain) => {}
+                () = self.orders.to_hurry() => {}
+            }
+        };
+        tokio::pin!(patience);
+        // Not ready; streams and listens are told and end; answers end their connections.
+        shutdown.advance(Phase::Draining);
+        let closed = tokio::time::timeout(STEP, listeners.stop_accepting()).await;
+        report("accepting", closed.is_err().then_some(1));
+        let finished = tokio::select! {
+            () = tasks.idle() => true,
+            () = &mut patience => false,
+        };
+        report("calls", (!finished).then(|| tasks.running()));
+        let ended = async {
+            let _unused = tokio::time::timeout(UNUSED, listeners.connections_ended()).await;
+            // What came over them meanwhile.
+            tasks.idle().await;
+        };
+        let drained = tokio::select! {
+            () = ended, if finished => true,
+            () = &mut patience, if finished => false,
+            else => false,
+        };
+        report("connections", (!drained).then(|| listeners.connections()));
+        // What still runs is cut.
         shutdown.advance(Phase::Stopping);
-        let closed = tokio::time::timeout(STEP, self.listeners.close(drained)).await;
+        let closed = tokio::time::timeout(STEP, listeners.close(drained)).await;
         report(
             "listeners",
-            closed.is_err().then_some(self.listeners.count()),
+            closed.is_err().then(|| listeners.connections()),
         );
         // Checkpoints and logs are written.
         let flushed = tokio::time::timeout(STEP, sessions.flush()).await;
@@ -431,6 +485,31 @@ impl Running {
             took: started.elapsed(),
         }
         .emit(&metrics);
+        // Whoever asked for this is told that it is over.
+        shutdown.advance(Phase::Stopped);
+        match self.socket {
+            Some(socket) => Some(socket.close(STEP).await),
+            None => None,
+        }
+    }
+}
+
+/// Serves the admin socket. A node without one serves all the same.
+fn admin_socket(path: PathBuf, admin: Admin, tasks: &Tasks) -> Option<AdminSocket> {
+    let shown = path.display().to_string();
+    match AdminSocket::open(path, admin) {
+        Ok((socket, server)) => {
+            tasks.spawn(TaskKind::Upkeep, async move {
+                if let Err(error) = server.await {
+                    tracing::warn!(%error, "the admin socket failed");
+                }
+            });
+            Some(socket)
+        }
+        Err(error) => {
+            tracing::warn!(%error, path = shown, "there is no admin socket");
+            None
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! It holds no logic of the server; `app` does.
 
 mod check;
+mod drain;
 mod schema;
 mod serve;
 mod stdio;
@@ -51,6 +52,8 @@ enum Command {
     Check(check::Args),
     /// Print the JSON Schema of the configuration, for editors
     Schema,
+    /// Ask the node that runs here to drain, and wait until it has ended
+    Drain(drain::Args),
     /// List and call the tools of any server
     #[command(subcommand)]
     Tools(tools::Command),
@@ -116,6 +119,7 @@ impl Cli {
             Some(Command::Stdio(args)) => stdio::run(host, args),
             Some(Command::Check(args)) => check::run(host, args),
             Some(Command::Schema) => schema::run(),
+            Some(Command::Drain(args)) => drain::run(host, args),
             Some(Command::Tools(command)) => tools::run(command),
         }
     }
@@ -227,6 +231,17 @@ mod tests {
             ),
         ] {
             assert_eq!(parse(line).unwrap_err(), kind, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_node_to_drain_is_named_by_its_port() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = format!("embedded:{}", directory.path().display());
+        for (port, code) in [("0", USAGE), ("8000", FAILED)] {
+            let line = format!("drain --listen 127.0.0.1:{port} --store {store}");
+            let ended = parse(&line).unwrap().run(Host::configured());
+            assert_eq!(ended, code, "{line}");
         }
     }
 

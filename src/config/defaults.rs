@@ -9,6 +9,8 @@ const MIB: usize = 1 << 20;
 pub const LISTEN: &str = "127.0.0.1:8000";
 /// Beside the working directory, so that a restart finds its sessions again.
 pub const STORE: &str = "embedded:./switchboard-data";
+/// Where a node with another store has its files.
+pub const DATA_DIRECTORY: &str = "./switchboard-data";
 /// The path of an endpoint that names none.
 pub const ENDPOINT_PATH: &str = "/mcp";
 /// The name of the endpoint that exists when none is configured.

@@ -3,7 +3,7 @@
 //! `app` turns these into each part's own `Config`.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::policy::origin::{HostPolicy, OriginPolicy};
@@ -176,6 +176,17 @@ pub struct StoreSettings {
     pub kind: StoreKind,
     /// Bounds of its event logs and inboxes.
     pub bounds: Bounds,
+}
+
+impl StoreSettings {
+    /// Where this node has its files, relative to the working directory.
+    #[must_use]
+    pub fn data_directory(&self) -> &Path {
+        match &self.kind {
+            StoreKind::Embedded { directory } => directory,
+            StoreKind::Memory => Path::new(super::defaults::DATA_DIRECTORY),
+        }
+    }
 }
 
 /// A store, and where it is.

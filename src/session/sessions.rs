@@ -125,9 +125,9 @@ pub enum OpenError {
     /// As many sessions of this principal are kept, live or not, as may.
     #[error("this principal has as many sessions as it may")]
     FullForPrincipal,
-    /// The process is on its way out.
-    #[error("this node is draining")]
-    Draining,
+    /// The process is on its way out, and the time for what still came has passed.
+    #[error("this node is stopping")]
+    Stopping,
     /// It could not be written, or the registry could not be reached.
     #[error("the session store is unavailable")]
     Unavailable,
@@ -241,8 +241,10 @@ impl Sessions {
         pipe: Option<EventSender>,
     ) -> Result<SessionHandle, OpenError> {
         let shared = &self.0;
-        if shared.shutdown.phase() > Phase::Running {
-            return Err(OpenError::Draining);
+        // While it drains, what arrives over connections that are open is served: the next call
+        // goes elsewhere and finds the session in the store.
+        if shared.shutdown.phase() >= Phase::Stopping {
+            return Err(OpenError::Stopping);
         }
         let place = Shared::take_place(shared)?;
         let service = shared

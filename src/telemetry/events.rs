@@ -17,6 +17,7 @@ use tracing::{debug, error, info, warn};
 use super::labels::{CloseReason, Label, Refusal, StoreOperation};
 use super::metrics::Metrics;
 use crate::protocol::version::ProtocolVersion;
+use crate::runtime::shutdown::StepEnd;
 
 /// Something an operator should be able to see.
 pub trait Event {
@@ -163,7 +164,7 @@ impl<E: Display> Event for StoreFailed<E> {
     }
 }
 
-/// The process was told to stop and takes no new work.
+/// The process was told to stop and takes no new connections.
 #[derive(Clone, Copy, Debug)]
 pub struct Draining {
     /// How long what runs may take to end.
@@ -186,16 +187,7 @@ impl Event for Draining {
     }
 }
 
-/// One step of stopping ended.
-#[derive(Clone, Copy, Debug)]
-pub struct StopStep<'a> {
-    /// Which, as `app` lists them.
-    pub step: &'a str,
-    /// Whether it ended by itself (`None`), or was cut with this many things left.
-    pub cut: Option<usize>,
-}
-
-impl Event for StopStep<'_> {
+impl Event for StepEnd {
     fn emit(self, _metrics: &Metrics) {
         match self.cut {
             None => debug!(step = self.step, "stop step finished"),

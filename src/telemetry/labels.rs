@@ -152,8 +152,8 @@ label! {
         Version = "version",
         /// The store is needed and away.
         Store = "store",
-        /// The process is draining.
-        Draining = "draining",
+        /// The process is stopping.
+        Stopping = "stopping",
     }
 }
 

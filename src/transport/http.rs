@@ -9,6 +9,8 @@ use actix_web::dev::Extensions;
 use actix_web::rt::net::TcpStream;
 use actix_web::web::{self, Data, ServiceConfig};
 use socket2::SockRef;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::config::{Config, Context, Endpoint};
 use super::http_sse::{self, Pipes};
@@ -58,6 +60,7 @@ pub struct Doorkeeper {
     metrics: Metrics,
     /// Open connections by address; loopback is not counted.
     addresses: Arc<dashmap::DashMap<IpAddr, usize>>,
+    open: TaskTracker,
 }
 
 /// A connection; counted for as long as actix keeps it.
@@ -70,6 +73,7 @@ pub(in crate::transport) struct Connection {
     address: Option<IpAddr>,
     addresses: Arc<dashmap::DashMap<IpAddr, usize>>,
     _gauged: Gauged,
+    _open: TaskTrackerToken,
 }
 
 impl Drop for Connection {
@@ -93,7 +97,23 @@ impl Doorkeeper {
             config,
             metrics,
             addresses: Arc::default(),
+            open: TaskTracker::new(),
         }
+    }
+
+    /// How many connections of this listener are open.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Waits until every connection of this listener has ended.
+    ///
+    /// # Cancel safety
+    /// May be dropped at any await.
+    pub async fn all_ended(&self) {
+        self.open.close();
+        self.open.wait().await;
     }
 
     /// Called by actix for each accepted connection.
@@ -133,6 +153,7 @@ impl Doorkeeper {
             address,
             addresses: self.addresses.clone(),
             _gauged: self.metrics.connection(),
+            _open: self.open.token(),
         });
     }
 }

@@ -284,7 +284,7 @@ impl Refused {
             }
             Self::Session(FindError::Full) | Self::Opening(OpenError::Full) => Refusal::Sessions,
             Self::Opening(OpenError::FullForPrincipal) => Refusal::PrincipalSessions,
-            Self::Opening(OpenError::Draining) => Refusal::Draining,
+            Self::Opening(OpenError::Stopping) => Refusal::Stopping,
             Self::Entering(NotEntered::Full | NotEntered::Closing) => Refusal::Calls,
             Self::Streams => Refusal::Streams,
         }

@@ -1,5 +1,8 @@
 //! Which request is the last of its connection.
 //!
+//! A node that leaves ends its connections by answers: each says `Connection: close`, so that no
+//! proxy sends a request on a connection that is being closed.
+//!
 //! A connection whose request asked for its end or for an upgrade, or had a body that was not read,
 //! is not used again: what follows on it may be meant as something else by whoever sent it.
 //! actix-http says `Connection: close` in these cases, but still answers requests that came
@@ -12,6 +15,7 @@ use std::sync::atomic::Ordering;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::{ConnectionType, header};
 
+use crate::runtime::shutdown::Shutdown;
 use crate::transport::http::Connection;
 use crate::transport::reply::Refused;
 
@@ -36,14 +40,15 @@ pub(super) fn check(request: &ServiceRequest) -> Result<(), Refused> {
 }
 
 /// Decides, when the answer is there, whether it was the last one.
-pub(super) fn settle<B>(response: &mut ServiceResponse<B>) {
+pub(super) fn settle<B>(response: &mut ServiceResponse<B>, shutdown: &Shutdown) {
     let Some(connection) = response.request().conn_data::<Connection>() else {
         return;
     };
     let head = response.request().head();
     let goes_on = head.connection_type() == ConnectionType::KeepAlive
         && !connection.unread.load(Ordering::Relaxed)
-        && !connection.last.load(Ordering::Relaxed);
+        && !connection.last.load(Ordering::Relaxed)
+        && !shutdown.is_leaving();
     if !goes_on {
         connection.last.store(true, Ordering::Relaxed);
         response

@@ -71,7 +71,7 @@ fn admitted(
 
 fn on_the_way_out<B>(mut response: ServiceResponse<B>, context: &Context) -> ServiceResponse<B> {
     cors::add(&mut response, &context.config);
-    ending::settle(&mut response);
+    ending::settle(&mut response, &context.shutdown);
     response
 }
 
