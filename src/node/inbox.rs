@@ -45,10 +45,13 @@ pub(super) async fn read(node: &Inner, parts: &Parts) {
 async fn take(node: &Inner, parts: &Parts, message: &Bytes) {
     match letter::read(message) {
         Ok((Topic::Doubt, _, _)) => node.doubt(),
-        Ok((Topic::Large, from, named)) => match fetch(parts, &named).await {
-            Some((topic, body)) => node.hear(topic, Heard::Letter { from, body }),
-            None => tracing::warn!("a large letter from another node is gone"),
-        },
+        Ok((Topic::Large, from, named)) => {
+            if let Some((topic, body)) = fetch(parts, &named).await {
+                node.hear(topic, Heard::Letter { from, body });
+            } else {
+                tracing::warn!("a large letter from another node is gone");
+            }
+        }
         Ok((topic, from, body)) => node.hear(topic, Heard::Letter { from, body }),
         // From another release, during a rolling upgrade: what it asks we cannot do.
         Err(error) => tracing::warn!(%error, "a letter from another node was not understood"),

@@ -331,7 +331,9 @@ impl Calls {
             // The end of anything may have been missed.
             let waiting = self.waiting.iter().map(|it| it.key().clone());
             let waiting = waiting.collect::<Vec<_>>();
-            waiting.iter().for_each(|scope| self.wake(scope));
+            for scope in &waiting {
+                self.wake(scope);
+            }
             return;
         };
         match serde_json::from_slice(&body) {
