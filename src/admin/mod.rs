@@ -7,6 +7,8 @@
 mod drain;
 pub mod socket;
 
+use std::sync::Arc;
+
 use actix_web::http::header;
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpResponse, Responder};
@@ -14,6 +16,7 @@ use serde_json::json;
 
 use crate::runtime::shutdown::Shutdown;
 use crate::session::Sessions;
+use crate::store::{Health, Store};
 use crate::telemetry::metrics::Metrics;
 
 /// What the answers are made of.
@@ -21,6 +24,8 @@ use crate::telemetry::metrics::Metrics;
 pub struct Admin {
     /// How far the process is on its way out.
     pub shutdown: Shutdown,
+    /// What has to be there for anything that outlives a request.
+    pub store: Arc<dyn Store>,
     /// The sessions of this node.
     pub sessions: Sessions,
     /// What was counted.
@@ -46,6 +51,10 @@ async fn ready(admin: Data<Admin>) -> HttpResponse {
     let mut reasons = Vec::new();
     if admin.shutdown.is_leaving() {
         reasons.push("draining");
+    }
+    match admin.store.health() {
+        Health::Well => {}
+        Health::Away => reasons.push("store unavailable"),
     }
     if !admin.sessions.can_be_opened() {
         reasons.push("sessions: as many live here as may");

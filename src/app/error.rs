@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use crate::config::Complaints;
 use crate::server::RegistrationError;
 use crate::store::embedded::OpenError;
+use crate::store::redis;
 
 /// Why the process could not start, or could not go on.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +29,9 @@ pub enum StartError {
     /// The store could not be opened; the text is the whole sentence.
     #[error(transparent)]
     Store(#[from] OpenError),
+    /// The store cannot be used as it is configured; the text is the whole sentence.
+    #[error(transparent)]
+    Redis(#[from] redis::OpenError),
     /// The address could not be listened on.
     #[error("cannot listen on {address}")]
     Listen {

@@ -49,7 +49,7 @@ use crate::admin::socket::{self, AdminSocket, SocketFile};
 use crate::config::settings::StoreKind;
 use crate::config::{self, Environment, Overrides, Settings};
 use crate::identity::Principal;
-use crate::node::Node;
+use crate::node::{self, Node};
 use crate::once::{self, Calls, OnceService};
 use crate::runtime::arbiters::Arbiters;
 use crate::runtime::clock::Clock;
@@ -233,15 +233,24 @@ impl Assembled {
         for caution in &settings.cautions {
             Cautioned { caution }.emit(&metrics);
         }
-        let opened = OpenedStore::open(settings, &clock)?;
+        let opened = OpenedStore::open(settings, &clock, &tasks)?;
         to_close.is(&opened);
-        let keys = match &settings.cluster_keys {
+        let keys = match &settings.cluster.keys {
             Some(keys) => keys.clone(),
             None => opened.kept_keys()?,
         };
         let store = opened.as_store();
         let incarnation = Incarnation(u64::from_be_bytes(seal::random()));
-        let node = Node::alone(incarnation);
+        let node = if opened.is_shared() {
+            Node::new(node::Parts {
+                store: store.clone(),
+                incarnation,
+                lease: settings.cluster.lease,
+                clock: clock.clone(),
+            })
+        } else {
+            Node::alone(incarnation)
+        };
         let task_parts = task::Parts {
             store: store.clone(),
             keys: keys.clone(),
@@ -343,6 +352,7 @@ impl Running {
         assembled.node.start().await.map_err(StartError::Serve)?;
         let admin = Admin {
             shutdown: assembled.shutdown.clone(),
+            store: assembled.opened.as_store(),
             sessions: assembled.sessions.clone(),
             metrics: assembled.metrics.clone(),
         };

@@ -9,8 +9,10 @@ use crate::config::Settings;
 use crate::config::settings::StoreKind;
 use crate::runtime::clock::Clock;
 use crate::runtime::seal::ClusterKeys;
+use crate::runtime::tasks::Tasks;
 use crate::store::embedded::EmbeddedStore;
 use crate::store::memory::MemoryStore;
+use crate::store::redis::RedisStore;
 use crate::store::{Bounds, Store};
 
 /// The store, in the form this module needs of it.
@@ -18,10 +20,15 @@ use crate::store::{Bounds, Store};
 pub(super) enum OpenedStore {
     Memory(Arc<MemoryStore>),
     Embedded(Arc<EmbeddedStore>, std::path::PathBuf),
+    Redis(Arc<RedisStore>),
 }
 
 impl OpenedStore {
-    pub(super) fn open(settings: &Settings, clock: &Clock) -> Result<Self, StartError> {
+    pub(super) fn open(
+        settings: &Settings,
+        clock: &Clock,
+        tasks: &Tasks,
+    ) -> Result<Self, StartError> {
         let bounds = Bounds {
             // Without identities everybody is one principal, so its bound is that of the store,
             // where the records of tasks count too.
@@ -34,6 +41,10 @@ impl OpenedStore {
                 Arc::new(EmbeddedStore::open(directory, clock.clone(), bounds)?),
                 directory.clone(),
             ),
+            StoreKind::Redis(config) => {
+                let store = RedisStore::open(config, clock.clone(), bounds, tasks)?;
+                Self::Redis(Arc::new(store))
+            }
         })
     }
 
@@ -41,13 +52,22 @@ impl OpenedStore {
         match self {
             Self::Memory(store) => store.clone(),
             Self::Embedded(store, _) => store.clone(),
+            Self::Redis(store) => store.clone(),
+        }
+    }
+
+    /// Whether other nodes may have it as well.
+    pub(super) const fn is_shared(&self) -> bool {
+        match self {
+            Self::Memory(_) | Self::Embedded(..) => false,
+            Self::Redis(_) => true,
         }
     }
 
     /// Something that lives until another process may open the store; nothing where none could.
     pub(super) fn held(&self) -> Weak<()> {
         match self {
-            Self::Memory(_) => Weak::new(),
+            Self::Memory(_) | Self::Redis(_) => Weak::new(),
             Self::Embedded(store, _) => store.held(),
         }
     }
@@ -56,6 +76,7 @@ impl OpenedStore {
     pub(super) fn kept_keys(&self) -> Result<ClusterKeys, StartError> {
         match self {
             Self::Memory(_) => Ok(ClusterKeys::generate()),
+            Self::Redis(_) => unreachable!("invariant: shared stores are configured with keys"),
             Self::Embedded(_, directory) => {
                 let path = directory.join("cluster.key");
                 keep_key(&path).map_err(|source| StartError::Key {

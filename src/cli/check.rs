@@ -44,6 +44,7 @@ impl fmt::Display for Summary<'_> {
         match &settings.store.kind {
             StoreKind::Memory => write!(f, ", state in memory"),
             StoreKind::Embedded { directory } => write!(f, ", state in {}", directory.display()),
+            StoreKind::Redis(config) => write!(f, ", state in {}", config.target),
         }
     }
 }

@@ -11,6 +11,15 @@ pub const LISTEN: &str = "127.0.0.1:8000";
 pub const STORE: &str = "embedded:./switchboard-data";
 /// Where a node with another store has its files.
 pub const DATA_DIRECTORY: &str = "./switchboard-data";
+/// For any operation of a Redis store: a hundred times what a slow one takes.
+pub const STORE_TIMEOUT: Period = Period::from_secs(2);
+/// Less is not told from a busy machine.
+pub const STORE_TIMEOUT_MIN: Period = Period::from_millis(50);
+/// How long a node that is not heard of counts as living: renewed three times meanwhile, so one
+/// renewal may be lost and one late.
+pub const LEASE: Period = Period::from_secs(6);
+/// The least lease: less than a slow store's answer would make nodes take over from the living.
+pub const LEASE_MIN: Period = Period::from_secs(1);
 /// The path of an endpoint that names none.
 pub const ENDPOINT_PATH: &str = "/mcp";
 /// The name of the endpoint that exists when none is configured.
@@ -137,6 +146,8 @@ const _: () = {
     assert!(CONNECTION_TIME_MIN.get().as_secs() <= KEEP_ALIVE.get().as_secs());
     assert!(LOG_BYTES.get() <= SESSION_LOG_BYTES.get());
     assert!(SESSION_LOG_BYTES.get() <= NODE_LOG_BYTES.get());
+    assert!(STORE_TIMEOUT_MIN.get().as_millis() <= STORE_TIMEOUT.get().as_millis());
+    assert!(LEASE_MIN.get().as_secs() <= LEASE.get().as_secs());
     assert!(UNACKNOWLEDGED <= LOG_ENTRIES);
     assert!(TASK_TTL.get().as_secs() <= TASK_TTL_MAX.get().as_secs());
     assert!(TASKS_PER_PRINCIPAL <= TASKS);

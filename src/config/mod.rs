@@ -25,6 +25,7 @@ pub mod raw;
 mod resolve;
 mod secrets;
 pub mod settings;
+mod store;
 #[cfg(test)]
 mod tests;
 pub mod values;

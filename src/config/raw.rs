@@ -314,26 +314,56 @@ impl Default for Streams {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Store {
-    /// `embedded:DIRECTORY` (relative to the working directory), or `memory:` to keep nothing.
+    /// `embedded:DIRECTORY` (relative to the working directory), `memory:` to keep nothing, or a
+    /// Redis: `redis://HOST:PORT/DATABASE`, `redis+sentinel://HOST:PORT,HOST:PORT/PRIMARY`,
+    /// `redis+cluster://HOST:PORT,HOST:PORT`, each with `rediss` for encrypted connections.
     pub url: String,
+    /// Redis: the ACL user.
+    pub user: Option<String>,
+    /// Redis: its password, as `env:NAME` or `file:PATH`.
+    pub password: Option<SecretText>,
+    /// Redis: the certificates that sign its own, as `file:PATH` of a PEM file. Default: those the
+    /// system trusts.
+    pub ca: Option<String>,
+    /// Redis: how many replicas must have a session, a claim or an event before it counts. 0 waits for
+    /// none, and a failover may lose the latest.
+    pub replicas: usize,
+    /// Redis: how long any operation may take.
+    pub timeout: Period,
 }
 
 impl Default for Store {
     fn default() -> Self {
         Self {
             url: defaults::STORE.to_owned(),
+            user: None,
+            password: None,
+            ca: None,
+            replicas: 0,
+            timeout: defaults::STORE_TIMEOUT,
         }
     }
 }
 
 /// What all nodes share.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Cluster {
     /// Secrets of 32 random bytes in hexadecimal: the first signs, the others still verify. Each is
     /// `env:NAME`, `file:PATH`, or the digits themselves. Default: made once and kept with the
-    /// embedded store.
+    /// embedded store; needed with Redis.
     pub keys: Vec<SecretText>,
+    /// How long a node that is not heard of counts as living; then others take over what it owned.
+    pub lease: Period,
+}
+
+impl Default for Cluster {
+    fn default() -> Self {
+        Self {
+            keys: Vec::new(),
+            lease: defaults::LEASE,
+        }
+    }
 }
 
 /// A served path.

@@ -5,19 +5,19 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::thread;
+use std::time::Duration;
 
 use super::callers::Callers;
 use super::env::Environment;
 use super::layers::Ground;
 use super::raw::{self, Raw};
 use super::settings::{
-    CallSettings, LimitSettings, LogSettings, ServerSettings, SessionSettings, Settings, StoreKind,
-    StoreSettings, StreamSettings, TaskSettings, TimeoutSettings,
+    CallSettings, ClusterSettings, LimitSettings, LogSettings, ServerSettings, SessionSettings,
+    Settings, StoreSettings, StreamSettings, TaskSettings, TimeoutSettings,
 };
 use super::values::Period;
-use super::{Overrides, defaults, endpoints, secrets};
+use super::{Overrides, defaults, endpoints, secrets, store};
 use crate::store::Bounds;
 use crate::task;
 use crate::telemetry::tracing::{Filter, LogFormat};
@@ -59,10 +59,13 @@ pub(super) fn resolve(
         tasks: tasks(&raw.tasks, raw.server.limits.event.get(), ground),
         streams: streams(&raw.streams),
         store: StoreSettings {
-            kind: store(&raw.store, ground),
+            kind: store::kind(raw, environment, ground),
             bounds: bounds(&raw.streams, ground),
         },
-        cluster_keys: secrets::cluster_keys(&raw.cluster.keys, environment, ground),
+        cluster: ClusterSettings {
+            keys: secrets::cluster_keys(&raw.cluster.keys, environment, ground),
+            lease: lease(&raw.cluster, ground),
+        },
         endpoints,
         admin_listen,
         log: log(&raw.log, ground),
@@ -257,23 +260,12 @@ fn bounds(raw: &raw::Streams, ground: &mut Ground) -> Bounds {
     }
 }
 
-fn store(raw: &raw::Store, ground: &mut Ground) -> StoreKind {
-    let accepted = "write \"embedded:DIRECTORY\" or \"memory:\"";
-    // No more than the scheme is repeated: what follows may hold a password.
-    let problem = match raw.url.split_once(':') {
-        Some(("memory", "")) => return StoreKind::Memory,
-        Some(("embedded", directory)) if !directory.is_empty() => {
-            return StoreKind::Embedded {
-                directory: PathBuf::from(directory),
-            };
-        }
-        Some(("embedded", _)) => format!("names no directory; {accepted}"),
-        Some(("memory", _)) => format!("\"memory:\" takes nothing after the colon; {accepted}"),
-        Some((scheme, _)) => format!("there is no store {scheme:?}; {accepted}"),
-        None => format!("is not a store; {accepted}"),
-    };
-    ground.refuse("store.url", problem);
-    StoreKind::Memory
+fn lease(raw: &raw::Cluster, ground: &mut Ground) -> Duration {
+    if raw.lease < defaults::LEASE_MIN {
+        let problem = format!("must be at least {}", defaults::LEASE_MIN);
+        ground.complain(&["cluster.lease"], problem);
+    }
+    raw.lease.get()
 }
 
 fn log(raw: &raw::Log, ground: &mut Ground) -> LogSettings {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::policy::origin::{HostPolicy, OriginPolicy};
 use crate::runtime::seal::ClusterKeys;
-use crate::store::Bounds;
+use crate::store::{Bounds, redis};
 use crate::task;
 use crate::telemetry::tracing::{Filter, LogFormat};
 
@@ -27,8 +27,8 @@ pub struct Settings {
     pub streams: StreamSettings,
     /// Where state is kept, and how much of it.
     pub store: StoreSettings,
-    /// The configured keys; without, the store's directory keeps one, or the process makes one.
-    pub cluster_keys: Option<ClusterKeys>,
+    /// What all nodes share.
+    pub cluster: ClusterSettings,
     /// The served paths, in the order of their names; at least one.
     pub endpoints: Vec<EndpointSettings>,
     /// A listener of its own for `/health`, `/ready` and `/metrics`.
@@ -184,7 +184,7 @@ impl StoreSettings {
     pub fn data_directory(&self) -> &Path {
         match &self.kind {
             StoreKind::Embedded { directory } => directory,
-            StoreKind::Memory => Path::new(super::defaults::DATA_DIRECTORY),
+            StoreKind::Memory | StoreKind::Redis(_) => Path::new(super::defaults::DATA_DIRECTORY),
         }
     }
 }
@@ -199,6 +199,18 @@ pub enum StoreKind {
         /// Which, relative to the working directory.
         directory: PathBuf,
     },
+    /// In Redis, shared by many nodes.
+    Redis(Box<redis::Config>),
+}
+
+/// See [`Settings::cluster`].
+#[derive(Clone, Debug)]
+pub struct ClusterSettings {
+    /// The configured keys; without, the store's directory keeps one, or the process makes one. Always
+    /// there with a store that nodes share.
+    pub keys: Option<ClusterKeys>,
+    /// How long a node that is not heard of counts as living.
+    pub lease: Duration,
 }
 
 /// A served path.

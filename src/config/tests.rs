@@ -6,6 +6,7 @@ use super::settings::{BuiltinSet, StoreKind};
 use super::*;
 use crate::runtime::seal::ClusterKeys;
 use crate::store::Bounds;
+use crate::store::redis::Password;
 
 const GOOD_KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
@@ -53,7 +54,7 @@ fn no_configuration_at_all_is_a_working_one() {
         if directory.ends_with("switchboard-data"))
     );
     assert_eq!(settings.store.bounds, Bounds::default());
-    assert!(settings.cluster_keys.is_none() && settings.cautions.is_empty());
+    assert!(settings.cluster.keys.is_none() && settings.cautions.is_empty());
 }
 
 #[test]
@@ -145,7 +146,7 @@ fn every_key_can_be_written() {
     assert_eq!(settings.calls.grace, Duration::from_secs(1));
     assert_eq!(settings.store.bounds.total_bytes, 1 << 30);
     assert_eq!(settings.store.kind, StoreKind::Memory);
-    assert!(settings.cluster_keys.is_some());
+    assert!(settings.cluster.keys.is_some());
     let paths: Vec<_> = settings
         .endpoints
         .iter()
@@ -187,7 +188,7 @@ grace = "0ms"
 deadline = "9999d"
 
 [store]
-url = "redis://user:hunter2@redis:6379"
+url = "postgres://user:hunter2@host"
 
 [log]
 format = "xml"
@@ -220,8 +221,8 @@ enabled = true
             "switchboard.toml:21: sessions.max: expected a whole number",
             "switchboard.toml:24: calls.grace: must be more than zero",
             "switchboard.toml:25: calls.deadline: \"9999d\" is too much: 366d is the most",
-            "switchboard.toml:28: store.url: there is no store \"redis\"; write \
-             \"embedded:DIRECTORY\" or \"memory:\"",
+            "switchboard.toml:28: store.url: there is no store \"postgres\"; write \
+             \"embedded:DIRECTORY\", \"memory:\" or a Redis URL, as in \"redis://HOST:6379\"",
             "switchboard.toml:31: log.format: unknown value `xml`, expected `text` or `json`",
             "switchboard.toml:32: log.filter: \"infoo\" is not a level: use off, error, warn, \
              info, debug or trace, alone or as MODULE=LEVEL, separated by commas",
@@ -616,7 +617,8 @@ fn cluster_keys_come_from_a_file_a_variable_or_the_text_itself() {
     let other = "f".repeat(63) + "0";
     let keys = |settings: Settings| {
         settings
-            .cluster_keys
+            .cluster
+            .keys
             .as_ref()
             .map(ClusterKeys::signing_key_hex)
     };
@@ -645,6 +647,69 @@ fn cluster_keys_come_from_a_file_a_variable_or_the_text_itself() {
 }
 
 #[test]
+fn a_redis_store_takes_who_we_are_from_its_url_or_by_reference() {
+    let directory = tempfile::tempdir().unwrap();
+    let ca = directory.path().join("ca.pem");
+    fs::write(&ca, "-----BEGIN CERTIFICATE-----\n").unwrap();
+    let text = format!(
+        "[store]\nurl = \"rediss://old:older@host:7000/2\"\nuser = \"app\"\n\
+         password = \"env:THE_PASSWORD\"\nca = \"file:{}\"\nreplicas = 1\ntimeout = \"1s\"\n\
+         [cluster]\nkeys = [\"{GOOD_KEY}\"]\nlease = \"3s\"",
+        ca.display()
+    );
+    let variables = [("THE_PASSWORD", "hunter2")];
+    let settings = load_text(&text, &variables, &Overrides::default()).unwrap();
+    assert!(!format!("{settings:?}").contains("hunter2"));
+    assert_eq!(settings.cluster.lease, Duration::from_secs(3));
+    let StoreKind::Redis(config) = settings.store.kind else {
+        panic!("unexpected {:?}", settings.store.kind);
+    };
+    assert_eq!(config.target.user.as_deref(), Some("app"));
+    assert_eq!(config.target.password, Some(Password("hunter2".into())));
+    assert!(config.target.tls && config.ca.is_some());
+    assert_eq!(
+        (config.replicas, config.timeout),
+        (1, Duration::from_secs(1))
+    );
+    assert_eq!(config.target.to_string(), "redis at host:7000 (TLS)");
+}
+
+#[test]
+fn what_a_redis_store_lacks_is_said() {
+    check(
+        "[store]\nurl = \"redis://host\"\nuser = \"app\"\npassword = \"hunter2\"\n\
+         ca = \"file:ca.pem\"\ntimeout = \"1ms\"\n[cluster]\nlease = \"500ms\"",
+        &[
+            "switchboard.toml:4: store.password: write where the secret is: `env:NAME` or \
+             `file:PATH`",
+            "switchboard.toml:5: store.ca: is for encrypted connections: begin the URL with \
+             `rediss`",
+            "switchboard.toml:6: store.timeout: must be at least 50ms",
+            "switchboard.toml:8: cluster.lease: must be at least 1s",
+            &format!(
+                "switchboard.toml: cluster.keys: is needed with a Redis store, so that every node \
+                 knows what another one signed: set it, or the environment variable {}, on all \
+                 nodes alike",
+                env::CLUSTER_KEY
+            ),
+        ],
+    );
+    check(
+        "[store]\nurl = \"redis://a,b\"",
+        &[
+            "switchboard.toml:2: store.url: names several hosts; `redis+sentinel` and \
+           `redis+cluster` take a list",
+        ],
+    );
+    check(
+        "[store]\nurl = \"memory:\"\nreplicas = 1",
+        &[
+            "switchboard.toml:3: store.replicas: is for a Redis store, and `store.url` is of another",
+        ],
+    );
+}
+
+#[test]
 fn a_secret_is_never_shown() {
     let secret = "deadbeefdeadbeefdeadbeef";
     for text in [
@@ -655,6 +720,8 @@ fn a_secret_is_never_shown() {
         format!("[cluster]\nkeys = [\"{secret}\"\n"),
         format!("[cluster]\nkey = \"{secret}\""),
         format!("[store]\nurl = \"redis://:{secret}@host\""),
+        format!("[store]\nurl = \"redis://:{secret}@host:port\""),
+        format!("[store]\nurl = \"redis://host\"\npassword = \"{secret}\""),
     ] {
         let complaints = load_file(&text).unwrap_err();
         assert!(!complaints.contains(secret), "{complaints}");

@@ -1,9 +1,8 @@
 //! Where state outlives the process: records, single things with their event logs, inboxes.
 //!
 //! A [`Store`] sees opaque bytes under opaque keys, never a session. [`memory`] keeps them in this
-//! process, [`embedded`] in a directory. The trait is cut so that a store shared by many nodes can
-//! keep the same promises; one contract suite runs over every implementation
-//! (`tests/scenarios/store_contract.rs`).
+//! process, [`embedded`] in a directory, [`redis`] where many nodes share them. One contract suite
+//! runs over every implementation (`tests/scenarios/store_contract.rs`).
 //!
 //! **Scope**: everything of one session lives under one [`Scope`]. Its record comes first: nothing
 //! else in a scope can be written without it, and removing it removes all, so that nothing that
@@ -25,6 +24,7 @@
 
 pub mod embedded;
 pub mod memory;
+pub mod redis;
 
 use std::fmt;
 use std::sync::Arc;
@@ -184,6 +184,15 @@ pub struct Renewed {
     pub lost: bool,
 }
 
+/// Whether a store is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// As far as is known.
+    Well,
+    /// It does not answer, or not as one that works.
+    Away,
+}
+
 /// Why the store could not do it. The caller goes on without, or says so to its client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
@@ -201,7 +210,7 @@ pub enum StoreError {
 /// Bounds of event logs and inboxes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// Scopes; more are refused until some are gone.
+    /// Scopes; more are refused until some are gone. Kept by stores of one node.
     pub scopes: usize,
     /// Entries per log.
     pub log_entries: usize,
@@ -209,7 +218,8 @@ pub struct Bounds {
     pub log_bytes: usize,
     /// Bytes per scope: payload, and what keeping each entry and thing costs.
     pub scope_bytes: usize,
-    /// Bytes in all logs, counted like `scope_bytes`; the oldest ended logs go first.
+    /// Bytes in all logs, counted like `scope_bytes`; the oldest ended logs go first. Kept by stores
+    /// of one node.
     pub total_bytes: usize,
     /// How long a log is kept after it ended.
     pub ended_log_age: Duration,
@@ -323,4 +333,9 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
 
     /// Writes out whatever is buffered; called when stopping.
     fn flush(&self) -> StoreFuture<()>;
+
+    /// Whether it is there, as far as is known without asking it.
+    fn health(&self) -> Health {
+        Health::Well
+    }
 }

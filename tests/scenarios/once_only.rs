@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use switchboard::server::{NoArguments, Server, Tool};
 
 use crate::world::own::Own;
-use crate::world::{Store, Switchboard, Told as _};
+use crate::world::{Store, Switchboard};
 
 const VERSION: &str = "2025-11-25";
 

@@ -93,8 +93,7 @@ async fn a_cursor_from_a_forgotten_inbox_is_told_that_messages_were_lost(open: O
     let store = &world.store;
     store.post(HERE, text("a")).await.unwrap();
     let page = store.receive(HERE, 0, PATIENCE).await.unwrap();
-    world.clock.advance(Duration::from_secs(3_600));
-    store.sweep().await.unwrap();
+    world.forget_inboxes().await;
     store.post(HERE, text("b")).await.unwrap();
     let late = store.receive(HERE, page.cursor, PATIENCE).await.unwrap();
     assert_eq!(late.messages, [text("b")]);

@@ -2,8 +2,8 @@
 
 use switchboard::store::{AppendOutcome, Bounds, LogPage, StoreError};
 
-use super::contract;
-use super::world::{HERE, KIB, Open, THERE, entries, scope, stored, thing};
+use super::world::{HERE, KIB, Open, SHORT, THERE, entries, scope, stored, thing};
+use super::{contract, contract_of_one_node};
 
 contract!(
     a_log_is_read_in_order_and_page_by_page,
@@ -14,12 +14,15 @@ contract!(
     beyond_its_count_a_log_drops_its_oldest,
     beyond_its_bytes_a_log_drops_its_oldest,
     a_scope_beyond_its_bytes_drops_ended_logs_before_running_ones,
-    a_store_beyond_its_bytes_drops_the_oldest_ended_logs_of_all_scopes,
-    a_store_full_of_running_logs_makes_the_growing_one_pay,
     an_ended_log_is_kept_for_its_age,
     appends_in_flight_keep_the_order_in_which_they_were_called,
     an_append_names_those_who_follow_but_not_the_owner,
     a_removed_scope_gives_its_bytes_back,
+);
+
+contract_of_one_node!(
+    a_store_beyond_its_bytes_drops_the_oldest_ended_logs_of_all_scopes,
+    a_store_full_of_running_logs_makes_the_growing_one_pay,
 );
 
 async fn a_log_is_read_in_order_and_page_by_page(open: Open) {
@@ -159,7 +162,7 @@ async fn a_scope_beyond_its_bytes_drops_ended_logs_before_running_ones(open: Ope
     fill((&session, &old, old_epoch), 1..=2).await.unwrap();
     fill((&session, &small, small_epoch), 1..=1).await.unwrap();
     world.end(&session, &old, old_epoch).await;
-    world.clock.advance(std::time::Duration::from_secs(1));
+    world.pass_a_moment().await;
     world.end(&session, &new, new_epoch).await;
 
     fill((&session, &call, epoch), 1..=5).await.unwrap();
@@ -224,7 +227,10 @@ async fn a_store_full_of_running_logs_makes_the_growing_one_pay(open: Open) {
 }
 
 async fn an_ended_log_is_kept_for_its_age(open: Open) {
-    let world = open(Bounds::default());
+    let world = open(Bounds {
+        ended_log_age: SHORT,
+        ..Bounds::default()
+    });
     let session = world.session("s").await;
     let (call, epoch) = world.stream(&session, "call").await;
     let (other, other_epoch) = world.stream(&session, "other").await;
@@ -233,13 +239,10 @@ async fn an_ended_log_is_kept_for_its_age(open: Open) {
         append.unwrap();
     }
     world.end(&session, &call, epoch).await;
-    let age = Bounds::default().ended_log_age;
-    world
-        .clock
-        .advance(age - std::time::Duration::from_millis(1));
+    world.pass_almost(SHORT).await;
     world.store.sweep().await.unwrap();
     assert_eq!(world.seqs(&session, &call, 0).await, Ok(vec![1]));
-    world.clock.advance(age);
+    world.pass(SHORT).await;
     world.store.sweep().await.unwrap();
     assert_eq!(world.seqs(&session, &call, 0).await, Err(LogPage::Missing));
     let running = world.seqs(&session, &other, 0).await;

@@ -1,4 +1,4 @@
-//! A store, a clock that moves when told, and the few acts every story needs.
+//! A store, time that passes when told, and the few acts every story needs.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,15 +6,22 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use switchboard::runtime::clock::{Clock, Timestamp};
+use switchboard::runtime::tasks::Tasks;
 use switchboard::store::embedded::EmbeddedStore;
 use switchboard::store::memory::MemoryStore;
+use switchboard::store::redis::{self, RedisStore};
 use switchboard::store::{
     AppendOutcome, Bounds, ClaimOutcome, Epoch, Incarnation, LogEntry, LogPage, Scope, Store,
     StoreResult, Thing,
 };
 use tempfile::TempDir;
 
+use crate::world::PATIENCE;
+use crate::world::redis::Redis;
+
 pub const HOUR: Duration = Duration::from_secs(3_600);
+/// Short enough to be waited for where time cannot be moved, long enough for what must happen within.
+pub const SHORT: Duration = Duration::from_secs(2);
 pub const KIB: usize = 1_024;
 
 /// How a story opens its world.
@@ -23,8 +30,24 @@ pub type Open = fn(Bounds) -> World;
 pub struct World {
     pub store: Arc<dyn Store>,
     pub clock: Clock,
-    /// After the store, so that it is closed before its directory goes.
-    _dir: Option<TempDir>,
+    time: Time,
+    /// After the store, so that it is closed before what it lies in goes.
+    place: Option<Place>,
+}
+
+/// How time passes in a world.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Time {
+    /// When it is told to.
+    Told,
+    /// By itself: it is a server's.
+    Real,
+}
+
+/// Where a store lies.
+enum Place {
+    Dir(#[expect(dead_code, reason = "held, so that it stays")] TempDir),
+    Redis(Redis),
 }
 
 impl World {
@@ -33,14 +56,15 @@ impl World {
         Self {
             store: Arc::new(MemoryStore::new(clock.clone(), bounds)),
             clock,
-            _dir: None,
+            time: Time::Told,
+            place: None,
         }
     }
 
     pub fn embedded(bounds: Bounds) -> Self {
         let dir = TempDir::new().expect("a place for files");
         let mut world = Self::embedded_in(dir.path(), clock(), bounds);
-        world._dir = Some(dir);
+        world.place = Some(Place::Dir(dir));
         world
     }
 
@@ -50,14 +74,92 @@ impl World {
         Self {
             store: Arc::new(store),
             clock,
-            _dir: None,
+            time: Time::Told,
+            place: None,
+        }
+    }
+
+    pub fn redis(bounds: Bounds) -> Self {
+        let redis = Redis::start();
+        let mut world = Self::redis_at(&redis.url(), bounds);
+        world.place = Some(Place::Redis(redis));
+        world
+    }
+
+    /// In a Redis that outlives this world.
+    pub fn redis_at(url: &str, bounds: Bounds) -> Self {
+        let config = redis::Config {
+            target: redis::Target::parse(url).expect("the URL is right"),
+            ca: None,
+            replicas: 0,
+            timeout: PATIENCE,
+        };
+        let clock = Clock::system();
+        let tasks = Tasks::on(tokio::runtime::Handle::current());
+        let store = RedisStore::open(&config, clock.clone(), bounds, &tasks);
+        Self {
+            store: Arc::new(store.expect("the configuration is right")),
+            clock,
+            time: Time::Real,
+            place: None,
+        }
+    }
+
+    /// Lets time pass. A server's clock cannot be moved, so there it is waited for.
+    pub async fn pass(&self, time: Duration) {
+        match self.time {
+            Time::Told => self.clock.advance(time),
+            Time::Real => tokio::time::sleep(time).await,
+        }
+    }
+
+    /// Lets almost as much time pass: as near as may be without a doubt.
+    pub async fn pass_almost(&self, time: Duration) {
+        match self.time {
+            Time::Told => self.pass(time - Duration::from_millis(1)).await,
+            Time::Real => self.pass(time / 4).await,
+        }
+    }
+
+    /// Lets enough time pass to tell before from after.
+    pub async fn pass_a_moment(&self) {
+        self.pass(Duration::from_millis(5)).await;
+    }
+
+    /// Whether two times are the same, as far as this world's clocks can tell.
+    pub fn same(&self, one: Timestamp, other: Timestamp) -> bool {
+        let apart = one.since(other).max(other.since(one));
+        match self.time {
+            Time::Told => apart.is_zero(),
+            Time::Real => apart < PATIENCE,
+        }
+    }
+
+    /// Lets every inbox be forgotten, as if nobody had read it for long.
+    pub async fn forget_inboxes(&self) {
+        match &self.place {
+            Some(Place::Redis(redis)) => {
+                let inboxes = redis.cli(&["KEYS", "sb:1:{n*"]);
+                for inbox in inboxes.lines() {
+                    redis.cli(&["DEL", inbox]);
+                }
+            }
+            Some(Place::Dir(_)) | None => {
+                self.clock.advance(HOUR);
+                self.store.sweep().await.expect("the store works");
+            }
         }
     }
 
     /// A session that lives for an hour.
     pub async fn session(&self, name: &str) -> Scope {
+        self.session_for(name, HOUR).await
+    }
+
+    /// A session that lives for so long.
+    pub async fn session_for(&self, name: &str, life: Duration) -> Scope {
         let scope = scope(name);
-        let expires = self.in_an_hour();
+        let expires = self.clock.now().after(life);
         let created = self.store.create(&scope, text("record"), expires).await;
         assert_eq!(created, Ok(true));
         scope

@@ -8,6 +8,7 @@ pub mod http_sse;
 pub mod nginx;
 pub mod own;
 pub mod reading;
+pub mod redis;
 pub mod relay;
 pub mod scripted;
 pub mod server;

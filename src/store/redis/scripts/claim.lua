@@ -1,0 +1,29 @@
+-- ARGV: generation, thing, owner, the epoch to end or nothing, note, bytes per scope, age in ms.
+local LOST = 2
+local scope, name, owner, ending = KEYS[2], ARGV[2], ARGV[3], ARGV[4]
+if redis.call('EXISTS', scope) == 0 then return {GONE} end
+local now, age = now_ms(), tonumber(ARGV[7])
+forget_aged(scope, now, age)
+local thing = load(scope, name)
+if thing and aged(thing, now, age) then
+  forget(scope, name)
+  thing = nil
+end
+if ending ~= '' and (not thing or thing.epoch ~= tonumber(ending)) then return {LOST} end
+local previous = false
+if thing then
+  previous = thing.owner
+  -- By the time, so that a new owner outranks the old one even if a failover lost its epoch.
+  thing.epoch, thing.owner = math.max(thing.epoch + 1, now), owner
+  save(scope, name, thing)
+else
+  redis.call('UNLINK', log_of(scope, name))
+  thing = {
+    epoch = now, owner = owner, note = ARGV[5],
+    last = 0, kept = 0, bytes = 0, ended = 0, followers = {},
+  }
+  save(scope, name, thing)
+  charge(scope, cost(thing))
+  fit(scope, tonumber(ARGV[6]))
+end
+return {DONE, thing.epoch, thing.owner, thing.note, thing.last, previous}
