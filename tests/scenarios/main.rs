@@ -37,6 +37,7 @@ mod client_table;
 mod conformance;
 mod cors;
 mod crash;
+mod deploy;
 mod draining;
 mod embedding;
 mod era_table;

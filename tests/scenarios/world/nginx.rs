@@ -34,6 +34,34 @@ impl Nginx {
         }
     }
 
+    /// An nginx with this configuration, which listens on `address`.
+    pub async fn configured(config: &str, address: &str) -> Self {
+        let directory = TempDir::new().expect("a temporary directory can be made");
+        let file = directory.path().join("nginx.conf");
+        std::fs::write(&file, confined(config, directory.path()))
+            .expect("the configuration can be written");
+        let process = Command::new("nginx")
+            .arg("-p")
+            .arg(directory.path())
+            .arg("-c")
+            .arg(&file)
+            .arg("-e")
+            .arg(directory.path().join("error.log"))
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("nginx is installed");
+        eventually("nginx listens", async || {
+            tokio::net::TcpStream::connect(address).await.ok()
+        })
+        .await;
+        Self {
+            directory,
+            address: address.to_owned(),
+            _process: process,
+        }
+    }
+
     /// Its URL, without a path.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
@@ -54,34 +82,11 @@ impl Setup {
 
     /// Starts it and waits until it listens.
     pub async fn start(self) -> Nginx {
-        let directory = TempDir::new().expect("a temporary directory can be made");
         let address = lasting_address();
-        let config = self.config(directory.path(), &address);
-        let file = directory.path().join("nginx.conf");
-        std::fs::write(&file, config).expect("the configuration can be written");
-        let process = Command::new("nginx")
-            .arg("-p")
-            .arg(directory.path())
-            .arg("-c")
-            .arg(&file)
-            .arg("-e")
-            .arg(directory.path().join("error.log"))
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("nginx is installed");
-        eventually("nginx listens", async || {
-            tokio::net::TcpStream::connect(&address).await.ok()
-        })
-        .await;
-        Nginx {
-            directory,
-            address,
-            _process: process,
-        }
+        Nginx::configured(&self.config(&address), &address).await
     }
 
-    fn config(&self, directory: &Path, address: &str) -> String {
+    fn config(&self, address: &str) -> String {
         let mut servers = String::new();
         for upstream in &self.upstreams {
             writeln!(servers, "server {upstream};").expect("memory can be written");
@@ -93,20 +98,9 @@ impl Setup {
                 "proxy_http_version 1.1; proxy_set_header Connection \"\";",
             ),
         };
-        let directory = directory.display();
-        // One process, so that killing it leaves nobody behind.
         format!(
-            "daemon off;
-master_process off;
-pid {directory}/pid;
-events {{ worker_connections 1024; }}
+            "events {{ worker_connections 1024; }}
 http {{
-    access_log off;
-    client_body_temp_path {directory}/body;
-    proxy_temp_path {directory}/proxy;
-    fastcgi_temp_path {directory}/fastcgi;
-    uwsgi_temp_path {directory}/uwsgi;
-    scgi_temp_path {directory}/scgi;
     upstream nodes {{
         {servers}
         {pool}
@@ -124,6 +118,22 @@ http {{
 "
         )
     }
+}
+
+/// What keeps a configuration to one directory and one process, so that killing it leaves nothing.
+fn confined(config: &str, directory: &Path) -> String {
+    let directory = directory.display();
+    let http = format!(
+        "http {{
+    access_log off;
+    client_body_temp_path {directory}/body;
+    proxy_temp_path {directory}/proxy;
+    fastcgi_temp_path {directory}/fastcgi;
+    uwsgi_temp_path {directory}/uwsgi;
+    scgi_temp_path {directory}/scgi;"
+    );
+    let config = config.replacen("http {", &http, 1);
+    format!("daemon off;\nmaster_process off;\npid {directory}/pid;\n{config}")
 }
 
 /// A loopback address that nobody listens on, below those the system hands out by itself: whoever
