@@ -34,6 +34,7 @@ mod client_in_process;
 mod client_servers;
 mod client_streams;
 mod client_table;
+mod cluster;
 mod conformance;
 mod cors;
 mod crash;

@@ -11,6 +11,7 @@ mod leases;
 mod logs;
 mod process;
 mod records;
+mod redis_server;
 mod refusals;
 mod restart;
 mod things;

@@ -17,7 +17,7 @@ use switchboard::store::{
 use tempfile::TempDir;
 
 use crate::world::PATIENCE;
-use crate::world::redis::Redis;
+use super::redis_server::Redis;
 
 pub const HOUR: Duration = Duration::from_secs(3_600);
 /// Short enough to be waited for where time cannot be moved, long enough for what must happen within.

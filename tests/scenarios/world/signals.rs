@@ -1,4 +1,4 @@
-//! Telling a server to stop without waiting for it, and seeing that it has begun.
+//! Telling a process something without waiting for what comes of it, and seeing that it has begun.
 
 use tokio::process::Command;
 
@@ -7,9 +7,7 @@ use super::{Switchboard, eventually};
 impl Switchboard {
     /// Asks it to stop (SIGTERM) and goes on at once; [`Switchboard::ended`] waits for its end.
     pub async fn tell_to_stop(&self) {
-        let pid = self.pid().to_string();
-        let told = Command::new("kill").args(["-TERM", &pid]).status().await;
-        assert!(told.expect("kill can be run").success());
+        send("TERM", self.pid()).await;
     }
 
     /// Waits until it refuses connections: from then on proxies go elsewhere.
@@ -20,4 +18,13 @@ impl Switchboard {
         })
         .await;
     }
+}
+
+/// Sends a signal to a process, by its id.
+pub async fn send(signal: &str, pid: u32) {
+    let signal = format!("-{signal}");
+    let told = Command::new("kill")
+        .args([&signal, &pid.to_string()])
+        .status();
+    assert!(told.await.expect("kill can be run").success());
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::PATIENCE;
+use crate::world::PATIENCE;
 
 /// A running server; killed when dropped.
 pub struct Redis {

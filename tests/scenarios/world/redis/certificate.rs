@@ -1,0 +1,45 @@
+//! An authority of the scenario's own, and what it signed for a server on this machine.
+
+use std::path::{Path, PathBuf};
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+
+/// The files that a server with TLS needs, and the one that its clients trust.
+#[derive(Clone, Debug)]
+pub struct Certificate {
+    /// Whom to trust.
+    pub authority: PathBuf,
+    /// What the server shows.
+    pub shown: PathBuf,
+    /// Its secret.
+    pub key: PathBuf,
+}
+
+impl Certificate {
+    /// Makes them in a directory, for `localhost` and `127.0.0.1`.
+    pub fn within(directory: &Path) -> Self {
+        let mut authority = CertificateParams::new([]).expect("no names are good names");
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority_key = KeyPair::generate().expect("a key can be made");
+        let signed = authority.self_signed(&authority_key);
+        let trusted = signed.expect("an authority signs itself").pem();
+        let issuer = Issuer::new(authority, authority_key);
+
+        let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let server = CertificateParams::new(names).expect("these are names");
+        let server_key = KeyPair::generate().expect("a key can be made");
+        let signed = server.signed_by(&server_key, &issuer);
+        let shown = signed.expect("an authority signs for others").pem();
+
+        let write = |name: &str, text: String| {
+            let path = directory.join(name);
+            std::fs::write(&path, text).expect("a file can be written");
+            path
+        };
+        Self {
+            authority: write("authority.pem", trusted),
+            shown: write("server.pem", shown),
+            key: write("server.key", server_key.serialize_pem()),
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! A real `redis-server` of the scenario's own: started on a free port, broken and mended.
+//!
+//! It listens on loopback only and keeps its files in a temporary directory. What is told to it
+//! goes by [`resp`], past TLS and past the product's own client. [`group`] has sets of them.
+
+mod certificate;
+mod group;
+mod monitor;
+mod resp;
+mod setup;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+use super::{eventually, signals, within};
+pub use group::{PRIMARY, RedisCluster, Sentinel};
+pub use monitor::Monitor;
+pub use resp::{Connection, Reply};
+pub use setup::Setup;
+
+/// A running server. Killed when dropped.
+#[derive(Debug)]
+pub struct Redis {
+    setup: Setup,
+    directory: TempDir,
+    port: u16,
+    process: Child,
+}
+
+impl Redis {
+    /// One that keeps everything in memory and asks for no password.
+    pub async fn start() -> Self {
+        Self::with().start().await
+    }
+
+    /// One to be set up first.
+    pub fn with() -> Setup {
+        Setup::default()
+    }
+
+    /// Where the product finds it, with what it needs to be let in.
+    pub fn url(&self) -> String {
+        let scheme = if self.setup.tls { "rediss" } else { "redis" };
+        let credentials = match (&self.setup.user, &self.setup.password) {
+            (Some((name, password)), _) => format!("{name}:{password}@"),
+            (None, Some(password)) => format!(":{password}@"),
+            (None, None) => String::new(),
+        };
+        format!("{scheme}://{credentials}{}", self.address())
+    }
+
+    /// Where it serves its clients: with TLS, the port that speaks it.
+    pub fn address(&self) -> SocketAddr {
+        let tls = self.setup.tls;
+        ([127, 0, 0, 1], self.port + u16::from(tls)).into()
+    }
+
+    /// The certificate of the authority to trust, if it speaks TLS.
+    pub fn authority(&self) -> std::path::PathBuf {
+        self.directory.path().join("authority.pem")
+    }
+
+    /// The directory with its files.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.process.id().expect("the server is running")
+    }
+
+    /// Says a command and gives its reply.
+    pub async fn cli(&self, command: &[&str]) -> Reply {
+        let said = async { self.connection().await?.command(command).await };
+        let reply = within("Redis replies", said).await;
+        reply.unwrap_or_else(|error| panic!("{command:?}: {error}"))
+    }
+
+    /// A connection that is let in.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn connection(&self) -> std::io::Result<Connection> {
+        let mut connection = Connection::open(([127, 0, 0, 1], self.port).into()).await?;
+        if let Some(login) = self.setup.login() {
+            let login: Vec<&str> = login.iter().map(String::as_str).collect();
+            connection.command(&login).await?;
+        }
+        Ok(connection)
+    }
+
+    /// Ends it as a crash would: SIGKILL.
+    pub async fn stop_hard(&mut self) {
+        self.process.kill().await.expect("it can be killed");
+    }
+
+    /// Starts it again at its port on its files; without [`Setup::append_only`] it is empty then.
+    pub async fn restart(&mut self) {
+        if self.process.id().is_some() {
+            self.stop_hard().await;
+        }
+        self.process = self.setup.spawn(self.directory.path(), self.port);
+        assert!(self.is_up().await, "it starts again at its port");
+    }
+
+    /// Lets clients wait for their replies (`CLIENT PAUSE`): connected, and silent.
+    pub async fn pause(&self, time: Duration) {
+        let millis = time.as_millis().to_string();
+        assert_eq!(self.cli(&["CLIENT", "PAUSE", &millis, "ALL"]).await, ok());
+    }
+
+    /// Stops the process for a while (SIGSTOP): it neither replies nor accepts until
+    /// [`Redis::wake`].
+    pub async fn freeze(&self) {
+        signals::send("STOP", self.pid()).await;
+    }
+
+    /// Lets it go on (SIGCONT).
+    pub async fn wake(&self) {
+        signals::send("CONT", self.pid()).await;
+    }
+
+    /// Makes it forget everything.
+    pub async fn flushall(&self) {
+        assert_eq!(self.cli(&["FLUSHALL"]).await, ok());
+    }
+
+    /// How often each command ran since the start; those that a script ran count too, so this is
+    /// never too low. [`Redis::monitor`] tells them apart.
+    pub async fn command_counts(&self) -> BTreeMap<String, u64> {
+        let text = self.info("commandstats").await;
+        let lines = text.lines().filter_map(|line| {
+            let (name, rest) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
+            let calls = rest.split(',').next()?.parse().ok()?;
+            Some((name.to_owned(), calls))
+        });
+        lines.collect()
+    }
+
+    /// Counts what clients say from now on.
+    pub async fn monitor(&self) -> Monitor {
+        let connection = self.connection().await.expect("Redis answers");
+        Monitor::over(connection).await
+    }
+
+    /// Bytes it keeps its data in.
+    pub async fn used_memory(&self) -> u64 {
+        let value = self.info_value("memory", "used_memory").await;
+        value.parse().expect("memory is a number")
+    }
+
+    /// One line of `INFO`.
+    pub async fn info_value(&self, section: &str, name: &str) -> String {
+        let text = self.info(section).await;
+        let mut lines = text.lines().filter_map(|line| line.split_once(':'));
+        let found = lines.find(|(other, _)| *other == name);
+        found
+            .unwrap_or_else(|| panic!("no {name} in {text}"))
+            .1
+            .to_owned()
+    }
+
+    /// Makes a replica a primary, or (with an address) the other way round.
+    pub async fn replicate(&self, primary: Option<SocketAddr>) {
+        let (host, port) = match primary {
+            Some(primary) => (primary.ip().to_string(), primary.port().to_string()),
+            None => ("NO".to_owned(), "ONE".to_owned()),
+        };
+        assert_eq!(self.cli(&["REPLICAOF", &host, &port]).await, ok());
+    }
+
+    /// Waits until a replica has all that its primary had.
+    pub async fn in_step(&self) {
+        eventually("the replica follows", || async {
+            let link = self.info_value("replication", "master_link_status").await;
+            (link == "up").then_some(())
+        })
+        .await;
+    }
+
+    async fn info(&self, section: &str) -> String {
+        self.cli(&["INFO", section]).await.text()
+    }
+
+    /// Waits until it answers; `false` when it ended instead, as on a port that was just taken.
+    async fn is_up(&mut self) -> bool {
+        let started = std::time::Instant::now();
+        loop {
+            let ended = self.process.try_wait().expect("its end can be asked for");
+            if ended.is_some() {
+                return false;
+            }
+            let pong = async { self.connection().await?.command(&["PING"]).await };
+            if matches!(pong.await, Ok(Reply::Text(_))) {
+                return true;
+            }
+            assert!(started.elapsed() < super::PATIENCE, "Redis does not start");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+fn ok() -> Reply {
+    Reply::Text(b"OK".to_vec())
+}
+
+/// The installed server.
+fn program() -> Command {
+    Command::new("redis-server")
+}
