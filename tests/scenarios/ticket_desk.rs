@@ -1,12 +1,12 @@
 //! The example in `examples/ticket_desk.rs`, as its owner and its clients see it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
-use crate::world::server::{announced, binary};
+use crate::world::server::{announced, example};
 use crate::world::tools::{node, root, run};
 use crate::world::{Event, Session, Stateless, within};
 
@@ -16,20 +16,9 @@ struct Desk {
     url: String,
 }
 
-fn program() -> PathBuf {
-    let beside = binary();
-    let program = beside.with_file_name("examples").join("ticket_desk");
-    assert!(
-        program.exists(),
-        "{} is missing: `cargo build --examples` makes it",
-        program.display()
-    );
-    program
-}
-
 impl Desk {
     async fn open(directory: &Path) -> Self {
-        let mut process = Command::new(program())
+        let mut process = Command::new(example("ticket_desk"))
             .args(["--listen", "127.0.0.1:0", "--store", "memory:"])
             .current_dir(directory)
             .stdin(Stdio::null())
@@ -154,7 +143,7 @@ async fn an_administrator_sees_one_tool_more() {
 /// Ours: the same program serves a client that starts it.
 #[tokio::test]
 async fn a_day_at_the_desk_goes_well_over_stdio() {
-    let program = program();
+    let program = example("ticket_desk");
     let program = program.to_str().expect("paths are text");
     let directory = tempfile::tempdir().unwrap();
     let wrapper = format!("cd {} && exec {program} stdio", directory.path().display());

@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod client;
+pub mod cluster;
 pub mod command;
 pub mod events;
 pub mod fault_proxy;
@@ -21,6 +22,7 @@ pub mod wire;
 
 pub use answer::Answer;
 pub use client::{Session, Stateless};
+pub use cluster::Cluster;
 pub use events::{Event, EventStream};
 pub use fault_proxy::FaultProxy;
 pub use http_sse::HttpSse;

@@ -67,6 +67,11 @@ impl Nginx {
         format!("http://{}", self.address)
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> std::net::SocketAddr {
+        self.address.parse().expect("it listens on an address")
+    }
+
     /// What it complained of so far.
     pub fn complaints(&self) -> String {
         std::fs::read_to_string(self.directory.path().join("error.log")).unwrap_or_default()
@@ -99,7 +104,7 @@ impl Setup {
             ),
         };
         format!(
-            "events {{ worker_connections 1024; }}
+            "events {{ worker_connections 8192; }}
 http {{
     upstream nodes {{
         {servers}

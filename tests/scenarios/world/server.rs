@@ -1,6 +1,7 @@
 //! The shipped binary, started on a free port and stopped again.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 
@@ -8,7 +9,11 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
+use super::nginx::lasting_address;
 use super::{Session, Stateless, within};
+
+/// Where it listens when it does not matter where.
+const ANY_PORT: &str = "127.0.0.1:0";
 
 /// Where the server keeps state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +30,12 @@ pub struct Setup {
     builtin: &'static str,
     store: Store,
     config: String,
+    /// Where state is kept, if it is none of [`Store`].
+    store_url: Option<String>,
+    variables: Vec<(String, String)>,
+    /// Another program with the same command line and servers of its own.
+    program: Option<PathBuf>,
+    same_port: bool,
 }
 
 /// A running server. Killed when dropped.
@@ -49,6 +60,30 @@ impl Setup {
         self
     }
 
+    /// Keeps state where this URL says.
+    pub fn store_url(mut self, url: &str) -> Self {
+        self.store_url = Some(url.to_owned());
+        self
+    }
+
+    /// Sets a variable of its environment.
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Is started again at the port it had, for those who know it by its address.
+    pub fn same_port(mut self) -> Self {
+        self.same_port = true;
+        self
+    }
+
+    /// Starts another program, built with the library, which serves its own tools.
+    pub fn program(mut self, program: PathBuf) -> Self {
+        self.program = Some(program);
+        self
+    }
+
     /// Adds lines to the configuration file, for example `"[calls]\ngrace = \"50ms\""`.
     pub fn config(mut self, toml: &str) -> Self {
         self.config.push_str(toml);
@@ -59,7 +94,9 @@ impl Setup {
     /// Starts it and waits until it takes traffic.
     pub async fn start(self) -> Switchboard {
         let directory = TempDir::new().expect("a temporary directory can be made");
-        let (process, base) = self.spawn(directory.path()).await;
+        let lasting = self.same_port.then(lasting_address);
+        let listen = lasting.as_deref().unwrap_or(ANY_PORT);
+        let (process, base) = self.spawn(directory.path(), listen).await;
         Switchboard {
             setup: self,
             directory,
@@ -68,24 +105,26 @@ impl Setup {
         }
     }
 
-    async fn spawn(&self, directory: &Path) -> (Child, String) {
+    async fn spawn(&self, directory: &Path, listen: &str) -> (Child, String) {
         let file = directory.join("switchboard.toml");
         std::fs::write(&file, &self.config).expect("the configuration can be written");
-        let store = match self.store {
-            Store::Memory => "memory:".to_owned(),
-            Store::Embedded => format!("embedded:{}", directory.join("data").display()),
+        let store = match (&self.store_url, self.store) {
+            (Some(url), _) => url.clone(),
+            (None, Store::Memory) => "memory:".to_owned(),
+            (None, Store::Embedded) => format!("embedded:{}", directory.join("data").display()),
         };
-        let mut command = Command::new(binary());
+        let mut command = Command::new(self.program.clone().unwrap_or_else(binary));
         command.arg("--config").arg(&file).arg("serve");
         // A configured listener or endpoint is the scenario's own business.
         if !self.config.contains("listen") {
-            command.args(["--listen", "127.0.0.1:0"]);
+            command.args(["--listen", listen]);
         }
-        if !self.config.contains("[endpoints") {
+        if !self.config.contains("[endpoints") && self.program.is_none() {
             command.args(["--builtin", self.builtin]);
         }
         let mut process = command
             .args(["--store", &store])
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .current_dir(directory)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -120,6 +159,17 @@ pub fn binary() -> PathBuf {
     env!("CARGO_BIN_EXE_switchboard").into()
 }
 
+/// A built example, which has the command line of the binary.
+pub fn example(name: &str) -> PathBuf {
+    let program = binary().with_file_name("examples").join(name);
+    assert!(
+        program.exists(),
+        "{} is missing: `cargo build --examples` makes it",
+        program.display()
+    );
+    program
+}
+
 impl Switchboard {
     /// The default: demonstration tools, state in memory.
     pub async fn start() -> Self {
@@ -132,12 +182,21 @@ impl Switchboard {
             builtin: "demo",
             store: Store::Memory,
             config: String::new(),
+            store_url: None,
+            variables: Vec::new(),
+            program: None,
+            same_port: false,
         }
     }
 
     /// The URL of a path.
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base)
+    }
+
+    /// The address of the listener.
+    pub fn address(&self) -> SocketAddr {
+        self.authority().parse().expect("it listens on an address")
     }
 
     /// `host:port` of the listener.
@@ -167,6 +226,11 @@ impl Switchboard {
         self.process.id().expect("the server is running")
     }
 
+    /// Whether nobody has ended it.
+    pub fn is_running(&self) -> bool {
+        self.process.id().is_some()
+    }
+
     /// Ends it as a crash would: SIGKILL, nothing is written, nobody is told.
     pub async fn crash(&mut self) {
         self.process.kill().await.expect("it can be killed");
@@ -174,9 +238,7 @@ impl Switchboard {
 
     /// Asks it to stop (SIGTERM) and waits for its end.
     pub async fn stop(&mut self) -> ExitStatus {
-        let pid = self.pid().to_string();
-        let told = Command::new("kill").args(["-TERM", &pid]).status().await;
-        assert!(told.expect("kill can be run").success());
+        self.tell_to_stop().await;
         self.ended().await
     }
 
@@ -187,9 +249,14 @@ impl Switchboard {
             .expect("its end can be waited for")
     }
 
-    /// Starts it again on the same directory, at another port.
+    /// Starts it again on the same directory, at another port unless it is to keep its own.
     pub async fn start_again(&mut self) {
-        let (process, base) = self.setup.spawn(self.directory.path()).await;
+        let listen = if self.setup.same_port {
+            self.authority()
+        } else {
+            ANY_PORT
+        };
+        let (process, base) = self.setup.spawn(self.directory.path(), listen).await;
         self.process = process;
         self.base = base;
     }

@@ -1,0 +1,260 @@
+//! Several nodes over one Redis, behind nginx: what a scenario about more than one node is told
+//! with.
+
+use std::net::SocketAddr;
+use std::ops::{Index, IndexMut};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::fault_proxy::FaultProxy;
+use super::server::{self, example};
+use super::{Nginx, Redis, Switchboard, eventually, signals};
+
+/// How long a silent node is taken for alive. Short, so that a story about a dead one is short.
+pub const LEASE: Duration = Duration::from_secs(2);
+/// What all nodes of a cluster share.
+const KEY: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+/// What clients call a node: nginx, as it comes, calls it by the name of its upstream.
+const HOSTS: &str = "nodes,127.0.0.1";
+/// Idle connections that nginx keeps to the nodes, as many deployments have it.
+const KEEPALIVE: u32 = 32;
+
+/// How a cluster is to be started.
+#[derive(Debug)]
+pub struct Setup {
+    nodes: usize,
+    redis: Option<Redis>,
+    proxied: bool,
+    ledger: bool,
+    apart: bool,
+    config: String,
+}
+
+/// Nodes, their store, and nginx before them. All are killed when it is dropped.
+#[derive(Debug)]
+pub struct Cluster {
+    /// The store.
+    pub redis: Redis,
+    /// Before the nodes, round robin.
+    pub nginx: Nginx,
+    nodes: Vec<Node>,
+    ledger: tempfile::TempDir,
+}
+
+/// One of them.
+#[derive(Debug)]
+pub struct Node {
+    /// The process.
+    pub server: Switchboard,
+    /// Its link to the store, if there is one in between.
+    pub link: Option<FaultProxy>,
+    /// Its runs so far; the first is 1.
+    pub incarnation: usize,
+}
+
+impl Setup {
+    /// Puts a proxy between each node and the store.
+    pub fn proxied(mut self) -> Self {
+        self.proxied = true;
+        self
+    }
+
+    /// Uses a store that was set up for it.
+    pub fn redis(mut self, redis: Redis) -> Self {
+        self.redis = Some(redis);
+        self
+    }
+
+    /// Leaves each node to a store of its own, in its memory: they share nothing but nginx.
+    pub fn apart(mut self) -> Self {
+        self.apart = true;
+        self
+    }
+
+    /// Serves the tools of the ledger (`tests/servers/ledger.rs`) instead of the demonstration.
+    pub fn ledger(mut self) -> Self {
+        self.ledger = true;
+        self
+    }
+
+    /// Adds lines to the configuration of every node.
+    pub fn config(mut self, toml: &str) -> Self {
+        self.config.push_str(toml);
+        self.config.push('\n');
+        self
+    }
+
+    /// Starts everything and waits until it takes traffic.
+    pub async fn start(self) -> Cluster {
+        let redis = match self.redis {
+            Some(redis) => redis,
+            None => Redis::start().await,
+        };
+        let ledger = tempfile::TempDir::new().expect("a temporary directory can be made");
+        let mut nodes = Vec::new();
+        for _ in 0..self.nodes {
+            let link = if self.proxied {
+                Some(FaultProxy::before(redis.address()).await)
+            } else {
+                None
+            };
+            let url = match &link {
+                _ if self.apart => "memory:".to_owned(),
+                None => redis.url(),
+                Some(link) => {
+                    (redis.url()).replace(&redis.address().to_string(), &link.address().to_string())
+                }
+            };
+            let mut setup = Switchboard::with()
+                .store_url(&url)
+                .variable("SWITCHBOARD_CLUSTER_KEY", KEY)
+                .variable("SWITCHBOARD_SERVER_ALLOWED_HOSTS", HOSTS)
+                .config(&self.config)
+                .variable(
+                    "SWITCHBOARD_CLUSTER_LEASE",
+                    &format!("{}s", LEASE.as_secs()),
+                )
+                .same_port();
+            if self.ledger {
+                let file = ledger_file(ledger.path());
+                setup = setup
+                    .program(example("ledger"))
+                    .variable("LEDGER", &file.display().to_string());
+            }
+            nodes.push(Node::start(setup, link).await);
+        }
+        let addresses: Vec<&str> = (nodes.iter())
+            .map(|node: &Node| node.server.authority())
+            .collect();
+        let nginx = Nginx::before(&addresses).keepalive(KEEPALIVE);
+        let nginx = nginx.start().await;
+        Cluster {
+            redis,
+            nginx,
+            nodes,
+            ledger,
+        }
+    }
+}
+
+impl Cluster {
+    /// So many nodes over a Redis of their own.
+    pub async fn of(nodes: usize) -> Self {
+        Self::with(nodes).start().await
+    }
+
+    /// So many nodes, to be set up first.
+    pub fn with(nodes: usize) -> Setup {
+        Setup {
+            nodes,
+            redis: None,
+            proxied: false,
+            ledger: false,
+            apart: false,
+            config: String::new(),
+        }
+    }
+
+    /// The nodes.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The URL of a path, through nginx.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.nginx.url())
+    }
+
+    /// The file that says what was executed.
+    pub fn ledger_file(&self) -> PathBuf {
+        ledger_file(self.ledger.path())
+    }
+
+    /// The sum of a metric over the nodes that run.
+    pub async fn metric(&self, line: &str) -> f64 {
+        let mut sum = 0.0;
+        for node in self.nodes.iter().filter(|node| node.server.is_running()) {
+            sum += node.server.metric(line).await;
+        }
+        sum
+    }
+}
+
+fn ledger_file(directory: &Path) -> PathBuf {
+    directory.join("ledger.jsonl")
+}
+
+impl Index<usize> for Cluster {
+    type Output = Node;
+
+    fn index(&self, node: usize) -> &Node {
+        &self.nodes[node]
+    }
+}
+
+impl IndexMut<usize> for Cluster {
+    fn index_mut(&mut self, node: usize) -> &mut Node {
+        &mut self.nodes[node]
+    }
+}
+
+impl Node {
+    async fn start(setup: server::Setup, link: Option<FaultProxy>) -> Self {
+        Self {
+            server: setup.start().await,
+            link,
+            incarnation: 1,
+        }
+    }
+
+    /// Where it listens, past nginx.
+    pub fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// The URL of a path, past nginx.
+    pub fn url(&self, path: &str) -> String {
+        self.server.url(path)
+    }
+
+    /// Ends it as a crash would (SIGKILL).
+    pub async fn kill_hard(&mut self) {
+        self.server.crash().await;
+    }
+
+    /// Stops it in the middle of whatever it does (SIGSTOP).
+    pub async fn pause(&self) {
+        signals::send("STOP", self.server.pid()).await;
+    }
+
+    /// Lets it go on (SIGCONT).
+    pub async fn wake(&self) {
+        signals::send("CONT", self.server.pid()).await;
+    }
+
+    /// Asks it to stop (SIGTERM) and waits for its end.
+    pub async fn term(&mut self) {
+        let ended = self.server.stop().await;
+        assert!(ended.success(), "{ended}");
+    }
+
+    /// Starts it again where it was, and waits until it takes traffic.
+    pub async fn restart(&mut self) {
+        if self.server.is_running() {
+            self.kill_hard().await;
+        }
+        self.server.start_again().await;
+        self.incarnation += 1;
+        let server = &self.server;
+        eventually("it takes traffic again", || async {
+            let ready = super::get(server.url("/ready")).await.ok()?;
+            ready.status().is_success().then_some(())
+        })
+        .await;
+    }
+
+    /// The value of a metric line, given as it starts.
+    pub async fn metric(&self, line: &str) -> f64 {
+        self.server.metric(line).await
+    }
+}
