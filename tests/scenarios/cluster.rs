@@ -1,10 +1,17 @@
 //! Many nodes over one store: what clients see when sessions outlive their nodes.
 //!
-//! [`links`] and [`stores`] hold what the rig breaks things with, [`history`], [`ledger`] and
-//! [`checker`] what it judges them by.
+//! The rig is told in parts: [`links`] and [`stores`] hold what it breaks things with, [`history`],
+//! [`ledger`] and [`checker`] what it judges them by, [`clients`] whom it asks, and [`rig`] that all
+//! of it works on one node. Then come the stories.
 
 mod checker;
+mod clients;
 mod history;
+mod http;
 mod ledger;
 mod links;
+mod requests;
+mod rig;
 mod stores;
+mod takeover;
+mod together;
