@@ -321,7 +321,7 @@ fn test_names() -> BTreeSet<String> {
     for (source, all) in scenarios.chain(others) {
         for (at, _) in source.code.match_indices("fn ") {
             let line = line_of(&source.code, at);
-            if all || source.is_test(line) || source.name.ends_with("tests.rs") {
+            if all || source.is_test(line) {
                 names.insert(word(&source.code[at + 3..]).to_owned());
             }
         }
@@ -361,7 +361,7 @@ impl Source {
     }
 
     fn is_test(&self, line: usize) -> bool {
-        line >= self.tests_from || self.name.ends_with("tests.rs")
+        line >= self.tests_from || self.name.ends_with("tests.rs") || self.name.contains("/tests/")
     }
 
     fn lines_with<'a>(&'a self, what: &'a str) -> impl Iterator<Item = usize> + 'a {

@@ -44,7 +44,7 @@ use calls::{Claimed, Name, Standing};
 use record::End;
 
 use crate::identity::Principal;
-use crate::protocol::meta::MetaHead;
+use crate::protocol::meta;
 use crate::protocol::method::Method;
 use crate::protocol::notification::ServerNotification;
 use crate::protocol::param_headers::HeaderParams;
@@ -158,7 +158,7 @@ impl Service for OnceService {
         if call.method != Method::ToolsCall {
             return self.inner.call(call);
         }
-        match MetaHead::of(&call.params).and_then(|meta| meta.idempotency_key()) {
+        match meta::idempotency_key(&call.params) {
             Ok(None) => self.inner.call(call),
             Ok(Some(key)) => {
                 let key = key.into_owned();

@@ -41,7 +41,6 @@ pub struct MetaHead<'a> {
     client_info: Option<&'a str>,
     log_level: Option<&'a str>,
     progress_token: Option<&'a str>,
-    idempotency_key: Option<&'a str>,
 }
 
 /// What a stateless request declares of its client.
@@ -81,7 +80,6 @@ impl<'a> MetaHead<'a> {
                 client_info: params.part(Part::ClientInfo),
                 log_level: params.part(Part::LogLevel),
                 progress_token: params.part(Part::ProgressToken),
-                idempotency_key: params.part(Part::IdempotencyKey),
             }),
         }
     }
@@ -102,20 +100,6 @@ impl<'a> MetaHead<'a> {
     /// [`MetaError::Malformed`] when it is neither a string nor an integer.
     pub fn progress_token(&self) -> Result<Option<ProgressToken>, MetaError> {
         decoded(self.progress_token, "progressToken")
-    }
-
-    /// The key of a call that is made once.
-    ///
-    /// # Errors
-    /// [`MetaError::Malformed`] when it is no string of 1 to 256 bytes.
-    pub fn idempotency_key(&self) -> Result<Option<Cow<'a, str>>, MetaError> {
-        let fits = |key: &Cow<'_, str>| (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len());
-        self.idempotency_key
-            .map(|raw| {
-                let key = raw::string(raw).filter(fits);
-                key.ok_or(MetaError::Malformed(IDEMPOTENCY_KEY))
-            })
-            .transpose()
     }
 
     /// The log level a stateless request asks for.
@@ -147,6 +131,20 @@ impl<'a> MetaHead<'a> {
             .transpose()?;
         Ok(DeclaredClient { capabilities, info })
     }
+}
+
+/// The key of a call that is made once.
+///
+/// # Errors
+/// [`MetaError::Malformed`] when it is no string of 1 to 256 bytes.
+pub fn idempotency_key(params: &Params) -> Result<Option<Cow<'_, str>>, MetaError> {
+    let Some(given) = params.part(Part::IdempotencyKey) else {
+        return Ok(None);
+    };
+    raw::string(given)
+        .filter(|key| (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len()))
+        .map(Some)
+        .ok_or(MetaError::Malformed(IDEMPOTENCY_KEY))
 }
 
 fn decoded<T: DeserializeOwned>(
