@@ -56,6 +56,7 @@ mod resumption;
 mod rmcp_client;
 mod rounds;
 mod sessions;
+mod several_nodes;
 mod slow_clients;
 mod stateless;
 mod stdio;

@@ -20,9 +20,14 @@ pub struct HttpSse {
 impl HttpSse {
     /// Opens the stream and reads where to post.
     pub async fn connect(server: &Switchboard) -> Self {
+        Self::connect_at(&server.url("")).await
+    }
+
+    /// The same, at a server that is found at this origin.
+    pub async fn connect_at(origin: &str) -> Self {
         let http = crate::world::http_client();
         let get = http
-            .get(server.url("/sse"))
+            .get(format!("{origin}/sse"))
             .header("accept", "text/event-stream");
         let response = within("the stream opens", get.send())
             .await
@@ -35,7 +40,7 @@ impl HttpSse {
         assert!(path.starts_with('/'), "of the same origin: {path}");
         Self {
             http,
-            url: server.url(&path),
+            url: format!("{origin}{path}"),
             stream,
             next: AtomicI64::new(1),
         }

@@ -1,0 +1,119 @@
+//! Nodes that share a Redis: whichever one a client reaches, it is answered.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::{Value, json};
+use switchboard::server::{NoArguments, Resource, Server, ServerBuilder, Tool};
+use switchboard::{Host, Hosted};
+
+use crate::world::redis::Redis;
+use crate::world::{HttpSse, Stateless, eventually, within};
+
+const URI: &str = "news://today";
+
+/// A server that counts how often its tool ran, at whichever node.
+fn counting(runs: &Arc<AtomicU32>) -> ServerBuilder {
+    let runs = runs.clone();
+    let tool = Tool::new("count", move |_, NoArguments {}| {
+        let run = runs.fetch_add(1, Ordering::SeqCst) + 1;
+        async move { Ok(format!("run {run}")) }
+    });
+    let news = Resource::fixed(URI, "today", "Nothing happened.");
+    Server::builder("counts", "1").tool(tool).resource(news)
+}
+
+async fn node(redis: &Redis, server: ServerBuilder) -> Hosted {
+    let keys = "0123456789abcdef".repeat(4);
+    let toml = format!(
+        "server.listen = '127.0.0.1:0'\nstore.url = '{}'\ncluster.keys = ['{keys}']",
+        redis.url()
+    );
+    let started = within("the node starts", Host::new(server).config(toml).start()).await;
+    started.expect("the node can start")
+}
+
+fn origin(node: &Hosted) -> String {
+    format!("http://{}", node.address())
+}
+
+fn message(id: u64, method: &str, params: Value) -> Value {
+    json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
+}
+
+/// basic/transports (2024-11-05), HTTP with SSE: the stream stays where it is, messages come anywhere.
+#[tokio::test]
+async fn messages_of_http_sse_are_taken_at_any_node() {
+    let (redis, runs) = (Redis::start(), Arc::default());
+    let here = node(&redis, counting(&runs)).await;
+    let there = node(&redis, counting(&runs)).await;
+    let mut client = HttpSse::connect_at(&origin(&here)).await;
+    let at_home = client.url.clone();
+    let away = at_home.replace(&origin(&here), &origin(&there));
+
+    client.url.clone_from(&away);
+    let params = json!({"protocolVersion": "2025-06-18", "capabilities": {},
+        "clientInfo": {"name": "scenario", "version": "1"}});
+    client.accepted(&message(1, "initialize", params)).await;
+    assert_eq!(client.stream.message().await["id"], 1);
+    for id in 2..12 {
+        let url = if id % 2 == 0 { &at_home } else { &away };
+        client.url.clone_from(url);
+        let call = message(id, "tools/call", json!({"name": "count", "arguments": {}}));
+        client.accepted(&call).await;
+        assert_eq!(client.stream.message().await["id"], id);
+    }
+    assert_eq!(runs.load(Ordering::SeqCst), 10);
+
+    client.url = away.replace("sessionId=", "sessionId=A");
+    let forged = client
+        .post(message(12, "ping", json!({})).to_string())
+        .await;
+    assert_eq!(forged.status, 404);
+    here.stop().await.unwrap();
+    client.url = away;
+    // Until it renews its lease the other node does not know who stopped.
+    eventually("the stream is gone", async || {
+        let ping = message(13, "ping", json!({})).to_string();
+        (client.post(ping).await.status == 404).then_some(())
+    })
+    .await;
+}
+
+/// Ours: one run, whichever node is asked.
+#[tokio::test]
+async fn a_key_is_known_at_every_node() {
+    let (redis, runs) = (Redis::start(), Arc::default());
+    let nodes = [
+        node(&redis, counting(&runs)).await,
+        node(&redis, counting(&runs)).await,
+    ];
+    for _ in 0..3 {
+        for node in &nodes {
+            let params = json!({"name": "count", "arguments": {},
+                "_meta": {"switchboard/idempotencyKey": "key"}});
+            let answer = Stateless::new(&node.url()).call("tools/call", params).await;
+            assert_eq!(answer.tool_text(), "run 1");
+        }
+    }
+    assert_eq!(runs.load(Ordering::SeqCst), 1);
+}
+
+/// 2026-07-28 basic/patterns/subscriptions: an update at one node, a listener at another.
+#[tokio::test]
+async fn an_update_is_told_on_the_streams_of_every_node() {
+    let (redis, runs) = (Redis::start(), Arc::default());
+    let here = node(&redis, counting(&runs)).await;
+    let there = node(&redis, counting(&runs)).await;
+    let client = Stateless::new(&there.url());
+    let filter = json!({"notifications": {"resourceSubscriptions": [URI]}});
+    let (_, mut stream) = client.stream("subscriptions/listen", filter).await;
+    let first = stream.message().await;
+    assert_eq!(first["method"], "notifications/subscriptions/acknowledged");
+
+    let server = here.server("main").expect("it is served");
+    server.handle().resource_updated(URI);
+    let update = stream.message().await;
+    assert_eq!(update["method"], "notifications/resources/updated");
+    assert_eq!(update["params"]["uri"], URI);
+}
