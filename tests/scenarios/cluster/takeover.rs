@@ -31,7 +31,6 @@ fn tally(history: &[Record]) -> [usize; 4] {
 
 /// Ours: a node dies among others, with streams open and calls running.
 #[tokio::test]
-#[ignore = "needs the store that nodes share"]
 async fn a_thousand_sessions_outlive_a_node() {
     let mut cluster = Cluster::with(3).ledger().start().await;
     let mut crowd = Crowd::gather(cluster.nginx.address(), 1_000).await;
@@ -81,7 +80,6 @@ async fn a_thousand_sessions_outlive_a_node() {
 
 /// Ours: what left with an id had been stored before, however far away the store is.
 #[tokio::test]
-#[ignore = "needs the store that nodes share"]
 async fn what_a_dead_node_said_is_told_again_though_its_store_was_far_away() {
     let mut cluster = Cluster::with(2).proxied().ledger().start().await;
     let mut crowd = Crowd::gather(cluster[0].address(), 50).await;
@@ -109,7 +107,6 @@ async fn what_a_dead_node_said_is_told_again_though_its_store_was_far_away() {
 
 /// Ours: a node that dies leaves everything to one that never saw any of it.
 #[tokio::test]
-#[ignore = "needs the store that nodes share"]
 async fn ten_thousand_sessions_and_their_streams_move_to_another_node() {
     const SESSIONS: usize = 10_000;
     let redis = Redis::start().await;

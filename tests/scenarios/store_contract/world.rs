@@ -16,8 +16,8 @@ use switchboard::store::{
 };
 use tempfile::TempDir;
 
-use crate::world::PATIENCE;
 use super::redis_server::Redis;
+use crate::world::PATIENCE;
 
 pub const HOUR: Duration = Duration::from_secs(3_600);
 /// Short enough to be waited for where time cannot be moved, long enough for what must happen within.
