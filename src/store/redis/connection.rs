@@ -42,7 +42,7 @@ pub(super) struct Servers {
 
 enum Kind {
     One(Pool),
-    Watched(tokio::sync::Mutex<SentinelClient>),
+    Watched(Box<tokio::sync::Mutex<SentinelClient>>),
     Cluster(Box<ClusterClient>),
 }
 
@@ -110,7 +110,7 @@ impl Servers {
                         .set_client_to_redis_certificates(certificates.clone())
                         .set_client_to_sentinel_certificates(certificates);
                 }
-                Kind::Watched(tokio::sync::Mutex::new(client.build()?))
+                Kind::Watched(Box::new(tokio::sync::Mutex::new(client.build()?)))
             }
             Topology::Cluster { nodes } => {
                 let infos = nodes

@@ -170,14 +170,12 @@ async fn serve(shared: Arc<Shared>, queue: Arc<Queue<Asked>>) {
     let mut connection = None;
     loop {
         let batch = match shared.probe_due() {
-            None => queue.take().await,
-            Some(due) => match tokio::time::timeout_at(due, queue.take()).await {
-                Ok(batch) => batch,
-                Err(_) => {
-                    shared.probe(&mut connection).await;
-                    continue;
-                }
-            },
+            None => Ok(queue.take().await),
+            Some(due) => tokio::time::timeout_at(due, queue.take()).await,
+        };
+        let Ok(batch) = batch else {
+            shared.probe(&mut connection).await;
+            continue;
         };
         let Some(batch) = batch else { return };
         if shared.breaker().admit(Instant::now().into_std()) == Admission::Refuse {
@@ -257,12 +255,11 @@ impl Shared {
         let mut write = redis::cmd("SET");
         write.arg(keys::PROBE).arg(1).arg("PX").arg(PROBE_LIFE_MS);
         let writing = async { write.exec_async(self.connected(kept).await?).await };
-        match tokio::time::timeout(self.timeout, writing).await {
-            Ok(Ok(())) => self.succeeded(),
-            Ok(Err(_)) | Err(_) => {
-                self.lose(kept);
-                self.failed();
-            }
+        if let Ok(Ok(())) = tokio::time::timeout(self.timeout, writing).await {
+            self.succeeded();
+        } else {
+            self.lose(kept);
+            self.failed();
         }
     }
 

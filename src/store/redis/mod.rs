@@ -77,8 +77,8 @@ const TOUCHED_AT_ONCE: usize = 64;
 #[derive(Debug, thiserror::Error)]
 #[error("cannot use {target}: {problem}")]
 pub struct OpenError {
-    /// Which.
-    pub target: Target,
+    /// Which, as it describes itself.
+    pub target: String,
     /// What is wrong.
     pub problem: String,
 }
@@ -113,7 +113,7 @@ impl RedisStore {
         tasks: &Tasks,
     ) -> Result<Self, OpenError> {
         let servers = Servers::new(config).map_err(|error| OpenError {
-            target: config.target.clone(),
+            target: config.target.to_string(),
             problem: error.to_string(),
         })?;
         Ok(Self {
