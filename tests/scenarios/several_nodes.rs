@@ -44,7 +44,7 @@ fn message(id: u64, method: &str, params: Value) -> Value {
 /// basic/transports (2024-11-05), HTTP with SSE: the stream stays where it is, messages come anywhere.
 #[tokio::test]
 async fn messages_of_http_sse_are_taken_at_any_node() {
-    let (redis, runs) = (Redis::start(), Arc::default());
+    let (redis, runs) = (Redis::start().await, Arc::default());
     let here = node(&redis, counting(&runs)).await;
     let there = node(&redis, counting(&runs)).await;
     let mut client = HttpSse::connect_at(&origin(&here)).await;
@@ -83,7 +83,7 @@ async fn messages_of_http_sse_are_taken_at_any_node() {
 /// Ours: one run, whichever node is asked.
 #[tokio::test]
 async fn a_key_is_known_at_every_node() {
-    let (redis, runs) = (Redis::start(), Arc::default());
+    let (redis, runs) = (Redis::start().await, Arc::default());
     let nodes = [
         node(&redis, counting(&runs)).await,
         node(&redis, counting(&runs)).await,
@@ -102,7 +102,7 @@ async fn a_key_is_known_at_every_node() {
 /// 2026-07-28 basic/patterns/subscriptions: an update at one node, a listener at another.
 #[tokio::test]
 async fn an_update_is_told_on_the_streams_of_every_node() {
-    let (redis, runs) = (Redis::start(), Arc::default());
+    let (redis, runs) = (Redis::start().await, Arc::default());
     let here = node(&redis, counting(&runs)).await;
     let there = node(&redis, counting(&runs)).await;
     let client = Stateless::new(&there.url());
