@@ -26,6 +26,7 @@ mod options;
 mod pace;
 mod page;
 mod plot;
+mod redis;
 mod scenarios;
 mod server_process;
 mod tally;

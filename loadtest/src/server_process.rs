@@ -15,6 +15,7 @@ use crate::failure::Failure;
 use crate::floor;
 use crate::http_client::{Broken, Connection};
 use crate::memory::{self, Memory};
+use crate::redis::Redis;
 
 /// How long a server may take to say where it serves.
 const START: Duration = Duration::from_secs(20);
@@ -31,7 +32,12 @@ pub(crate) enum Store {
     Memory,
     /// In a temporary directory.
     Embedded,
+    /// In a Redis of its own, whose CPU is not counted.
+    Redis,
 }
+
+/// A key of 32 bytes, in hex: nodes that share a store need one.
+const CLUSTER_KEY: &str = "6c6f6164746573746c6f6164746573746c6f6164746573746c6f616474657374";
 
 /// A running server. Killed when dropped: scenarios keep nothing.
 #[derive(Debug)]
@@ -39,6 +45,7 @@ pub(crate) struct ServerProcess {
     name: &'static str,
     process: Child,
     address: SocketAddr,
+    _store: Option<Redis>,
     _directory: Option<TempDir>,
 }
 
@@ -56,15 +63,23 @@ impl ServerProcess {
             return Err(Failure::NoBinary(binary.to_owned()));
         }
         let directory = TempDir::new().map_err(Failure::own("making a directory"))?;
-        let store = match store {
-            Store::Memory => "memory:".to_owned(),
-            Store::Embedded => format!("embedded:{}", directory.path().join("data").display()),
+        let redis = match store {
+            Store::Memory | Store::Embedded => None,
+            Store::Redis => Some(Redis::start(directory.path()).await?),
+        };
+        let store = match (store, &redis) {
+            (_, Some(redis)) => redis.url(),
+            (Store::Embedded, None) => {
+                format!("embedded:{}", directory.path().join("data").display())
+            }
+            (Store::Memory | Store::Redis, None) => "memory:".to_owned(),
         };
         let mut command = Command::new(binary);
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--builtin", "demo"])
             .args(["--store", &store])
             .env("SWITCHBOARD_SERVER_WORKERS", workers.to_string())
+            .env("SWITCHBOARD_CLUSTER_KEY", CLUSTER_KEY)
             .envs(
                 settings
                     .iter()
@@ -72,7 +87,11 @@ impl ServerProcess {
             )
             // Where no configuration file lies about.
             .current_dir(directory.path());
-        Self::start(NAME, command, WELCOME, Some(directory)).await
+        let server = Self::start(NAME, command, WELCOME, Some(directory)).await?;
+        Ok(Self {
+            _store: redis,
+            ..server
+        })
     }
 
     /// Starts this program as the floor.
@@ -112,6 +131,7 @@ impl ServerProcess {
             name,
             process,
             address,
+            _store: None,
             _directory: directory,
         })
     }

@@ -1,7 +1,7 @@
 //! `sessions`: what many sessions cost, being born, being idle, and being called.
 //!
-//! - Birth: `initialize` in a closed loop, in memory and beside it in the embedded store; the floor
-//!   answers a request of that size with an answer of that size.
+//! - Birth: `initialize` in a closed loop, in memory and beside it in the embedded store and in Redis;
+//!   the floor answers a request of that size with an answer of that size.
 //! - Idleness: so many sessions, each with its standing stream open, and what the server occupies
 //!   with them; the floor holds as many streams that say nothing.
 //! - Calls: each session calls at its own rate over far fewer connections, in an open loop. Send
@@ -45,6 +45,8 @@ const OPENING_CONNECTIONS: usize = 16;
 const FLOOR: &str = "floor";
 const MEMORY: &str = "memory";
 const EMBEDDED: &str = "embedded";
+const REDIS: &str = "Redis";
+const BORN: [&str; 4] = [FLOOR, MEMORY, EMBEDDED, REDIS];
 
 /// What `sessions` takes.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -102,7 +104,7 @@ pub(crate) async fn measure(common: &Common, args: &Args) -> Result<Findings, Fa
     let mut failures = Failures::default();
     let mut born = Vec::new();
     for round in 1..=common.rounds() {
-        for subject in [FLOOR, MEMORY, EMBEDDED] {
+        for subject in BORN {
             born.push(birth(common, subject, births, round).await?);
         }
     }
@@ -125,7 +127,7 @@ pub(crate) async fn measure(common: &Common, args: &Args) -> Result<Findings, Fa
     for run in &born {
         failures.add(run.failures(), run.first_failure());
     }
-    let births_of = comparison::summaries(&[FLOOR, MEMORY, EMBEDDED], FLOOR, &born);
+    let births_of = comparison::summaries(&BORN, FLOOR, &born);
     let calls_of = comparison::summaries(&CALLED, CALLED[0], &called);
     let (memory_table, memory_chart) = show_memory(&held);
     Ok(Findings {
@@ -184,6 +186,7 @@ async fn birth(
             ServerProcess::floor(bytes, common.workers()).await?
         }
         EMBEDDED => switchboard(common, Store::Embedded).await?,
+        REDIS => switchboard(common, Store::Redis).await?,
         _ => switchboard(common, Store::Memory).await?,
     };
     let warm_up = Rc::new(Tally::new());
