@@ -108,6 +108,58 @@ async fn a_node_that_wakes_after_a_takeover_says_nothing_more() {
     assert_eq!(again, taken_over, "the end is the end");
 }
 
+/// basic/transports (2025-11-25), resumability: the rest of a running call is told anywhere.
+#[tokio::test]
+async fn a_running_call_is_followed_at_another_node() {
+    let cluster = Cluster::of(2).await;
+    let here = cluster[0].server.session(VERSION).await;
+    let there = here.elsewhere(&cluster[1].url("/mcp"));
+    let arguments = json!({"from": 40, "interval_ms": 50});
+    let (id, mut stream) = here.stream_tool("countdown", arguments).await;
+    let priming = stream.priming().await;
+    stream.until_step(3).await;
+    drop(stream);
+
+    let told = there.listen(Some(priming.id())).await.rest().await;
+
+    assert_eq!(told.steps(), (1..=40).collect::<Vec<_>>());
+    let answers = told.answers();
+    assert_eq!(answers.len(), 1, "{answers:?}");
+    assert_eq!(answers[0]["id"], id);
+    assert!(answers[0]["error"].is_null(), "{answers:?}");
+}
+
+/// Ours: who changes a session while another node ends it does not bring it back.
+#[tokio::test]
+async fn a_session_that_ends_while_it_changes_stays_ended() {
+    let cluster = Cluster::with(2).proxied().start().await;
+    let here = cluster[0].server.session(VERSION).await;
+    let there = here.elsewhere(&cluster[1].url("/mcp"));
+    let ping = json!({"jsonrpc": "2.0", "id": "p", "method": "ping"});
+    assert_eq!(there.send(&ping).await.result(), json!({}));
+    // The change is on its way to the store for longer than the end takes.
+    let link = cluster[0].link.as_ref().expect("there is a link");
+    link.delay(Duration::from_millis(300));
+    let change = json!({
+        "jsonrpc": "2.0", "id": "c", "method": "logging/setLevel", "params": {"level": "error"},
+    });
+
+    let (changed, ended) = tokio::join!(here.send(&change), async {
+        cluster[0].server.metric("mcp_running_calls").await;
+        there.delete().await
+    });
+
+    assert_eq!(ended.status, 204);
+    assert!(changed.message()["result"].is_null(), "nothing was changed");
+    for node in [&there, &here] {
+        eventually("it does not exist any more", || async {
+            (node.send(&ping).await.status == 404).then_some(())
+        })
+        .await;
+    }
+    assert_eq!(there.send(&ping).await.status, 404, "nothing is resurrected");
+}
+
 /// basic/transports (2025-11-25), session management: a session that is ended is ended.
 #[tokio::test]
 async fn a_session_deleted_at_one_node_ends_at_all() {
