@@ -31,6 +31,7 @@ class Host:
         # Where the server is; a child is nowhere, and has no page of metrics.
         self.url = options.url
         self.interrupted = options.interrupted
+        self.without = options.without
 
     async def connect(self):
         """Connects and returns the negotiated version and the server's name (or nothing)."""
@@ -210,6 +211,7 @@ def parse_arguments(modes):
     """Reads `--url URL | --stdio CMD ARGS...` and how to go about it."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--mode", choices=modes, default="legacy")
+    parser.add_argument("--without", type=lambda names: names.split(","), default=[], metavar="STEP,...")
     parser.add_argument("--interrupted", action="store_true")
     server = parser.add_mutually_exclusive_group(required=True)
     server.add_argument("--url")
@@ -227,7 +229,8 @@ async def every_step(host):
     await steps.run("connect", connected(host))
     if not steps.failed:
         for name, step in (INTERRUPTED if host.interrupted else STEPS).items():
-            await steps.run(name, step(host))
+            if name not in host.without:
+                await steps.run(name, step(host))
         await steps.run("close", host.close())
     return int(steps.failed)
 

@@ -10,7 +10,7 @@ const { StdioClientTransport } = load('@modelcontextprotocol/sdk/client/stdio.js
 const { StreamableHTTPClientTransport } = load('@modelcontextprotocol/sdk/client/streamableHttp.js');
 const { CreateMessageRequestSchema, ElicitRequestSchema } = load('@modelcontextprotocol/sdk/types.js');
 
-const { mode, url, command, args, interrupted } = parseArguments(['legacy', 'sse']);
+const { mode, url, command, args, interrupted, without } = parseArguments(['legacy', 'sse']);
 
 const client = new Client(clientInfo, { capabilities });
 client.setRequestHandler(ElicitRequestSchema, async () => elicitAnswer);
@@ -34,6 +34,7 @@ transport.setProtocolVersion = (version) => {
 await run({
   url,
   interrupted,
+  without,
   client,
   connect: () => client.connect(transport),
   negotiatedVersion: () => negotiated,

@@ -10,7 +10,7 @@ import { capabilities, clientInfo, elicitAnswer, load, parseArguments, run, samp
 const { Client, SSEClientTransport, StreamableHTTPClientTransport } = load('@modelcontextprotocol/client');
 const { StdioClientTransport } = load('@modelcontextprotocol/client/stdio');
 
-const { mode, url, command, args, interrupted } = parseArguments(['legacy', 'modern', 'auto', 'sse']);
+const { mode, url, command, args, interrupted, without } = parseArguments(['legacy', 'modern', 'auto', 'sse']);
 
 const negotiation = { legacy: 'legacy', sse: 'legacy', auto: 'auto', modern: { pin: '2026-07-28' } };
 const client = new Client(clientInfo, { capabilities, versionNegotiation: { mode: negotiation[mode] } });
@@ -27,6 +27,7 @@ const transport = command
 await run({
   url,
   interrupted,
+  without,
   client,
   connect: () => client.connect(transport),
   negotiatedVersion: () => client.getNegotiatedProtocolVersion(),

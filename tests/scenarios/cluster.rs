@@ -12,6 +12,8 @@ mod ledger;
 mod links;
 mod requests;
 mod rig;
+mod splitting;
+mod stock;
 mod stores;
 mod takeover;
 mod together;

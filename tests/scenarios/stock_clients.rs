@@ -49,26 +49,32 @@ pub fn command(client: &Client, driver: Driver, way: Way) -> Command {
     command
 }
 
-/// Takes the steps, all of which must succeed. Nothing is left outside of a temporary directory.
-async fn takes_its_steps(client: &Client, way: Way, mut driver: Command) {
-    let directory = TempDir::new().expect("a temporary directory can be made");
-    driver.current_dir(&directory).env("HOME", directory.path());
-
-    let ran = run(driver).await;
+/// Takes the steps, all of which must succeed.
+pub async fn takes_its_steps(client: &Client, way: Way, driver: Command) {
+    let lines = steps_of(driver).await;
 
     let who = format!("{} {} by {way:?}", client.name, client.version);
+    let failed: Vec<_> = lines.iter().filter(|line| line["ok"] != true).collect();
+    assert!(failed.is_empty(), "{who}: {failed:#?}");
+    let steps: Vec<_> = lines.iter().map(|line| &line["step"]).collect();
+    assert_eq!(steps, client.steps(), "{who}");
+    let version = &lines[0]["detail"]["protocol_version"];
+    assert_eq!(version, way.revision(), "{who}");
+}
+
+/// What a driver says of each step. Nothing is left outside of a temporary directory.
+pub async fn steps_of(mut driver: Command) -> Vec<Value> {
+    let directory = TempDir::new().expect("a temporary directory can be made");
+    driver.current_dir(&directory).env("HOME", directory.path());
+    let ran = run(driver).await;
     let lines: Vec<Value> = ran
         .stdout
         .lines()
         .map(|line| serde_json::from_str(line).expect("the driver says JSON"))
         .collect();
-    let failed: Vec<_> = lines.iter().filter(|line| line["ok"] != true).collect();
-    assert!(failed.is_empty(), "{who}: {failed:#?}");
-    let steps: Vec<_> = lines.iter().map(|line| &line["step"]).collect();
-    assert_eq!(steps, client.steps(), "{who}");
-    assert!(ran.status.success(), "{who}: {}", ran.status);
-    let version = &lines[0]["detail"]["protocol_version"];
-    assert_eq!(version, way.revision(), "{who}");
+    let well = lines.iter().all(|line| line["ok"] == true);
+    assert_eq!(ran.status.success(), well, "{}", ran.status);
+    lines
 }
 
 /// Over HTTP, where nothing may be left once the client is gone.
