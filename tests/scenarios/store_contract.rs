@@ -11,18 +11,17 @@ mod leases;
 mod logs;
 mod process;
 mod records;
-mod redis_server;
 mod refusals;
 mod restart;
 mod things;
-mod world;
+pub mod world;
 
 /// Runs each story over one implementation.
 macro_rules! stories_over {
     ($world:ident: $($story:ident),*) => {
         $(#[tokio::test]
         async fn $story() {
-            super::$story($crate::store_contract::world::World::$world).await;
+            super::$story($crate::store_contract::world::$world()).await;
         })*
     };
 }
@@ -39,6 +38,18 @@ macro_rules! contract {
         }
         mod redis {
             $crate::store_contract::stories_over!(redis: $($story),*);
+        }
+        mod redis_cluster {
+            /// A cluster takes longer to begin than most stories: they share one, emptied for each.
+            #[tokio::test]
+            async fn each_story_over_three_nodes() {
+                let cluster = $crate::world::redis::RedisCluster::of(3).await;
+                $(
+                    println!(stringify!($story));
+                    let open = $crate::store_contract::world::redis_cluster(&cluster).await;
+                    super::$story(open).await;
+                )*
+            }
         }
     };
 }

@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const NOW: Duration = Duration::ZERO;
 
 async fn messages_are_taken_in_order_until_the_cursor_passes_them(open: Open) {
-    let world = open(Bounds::default());
+    let world = open(Bounds::default()).await;
     let store = &world.store;
     for message in ["a", "b"] {
         store.post(HERE, text(message)).await.unwrap();
@@ -44,7 +44,7 @@ async fn messages_are_taken_in_order_until_the_cursor_passes_them(open: Open) {
 }
 
 async fn an_empty_inbox_answers_when_the_wait_is_over(open: Open) {
-    let world = open(Bounds::default());
+    let world = open(Bounds::default()).await;
     let page = world.store.receive(HERE, 0, NOW).await.unwrap();
     assert_eq!((page.messages.len(), page.lost), (0, false));
     world.store.post(HERE, text("a")).await.unwrap();
@@ -53,7 +53,7 @@ async fn an_empty_inbox_answers_when_the_wait_is_over(open: Open) {
 }
 
 async fn a_message_wakes_the_reader_that_waits_for_it(open: Open) {
-    let world = open(Bounds::default());
+    let world = open(Bounds::default()).await;
     let mut waiting = world.store.receive(HERE, 0, PATIENCE);
     assert!(waiting.as_mut().now_or_never().is_none(), "it waits");
     let (page, posted) = tokio::join!(waiting, world.store.post(HERE, text("a")));
@@ -65,7 +65,8 @@ async fn a_full_inbox_loses_its_oldest_and_says_so_once(open: Open) {
     let world = open(Bounds {
         inbox_messages: 3,
         ..Bounds::default()
-    });
+    })
+    .await;
     let store = &world.store;
     store.post(HERE, text("0")).await.unwrap();
     let first = store.receive(HERE, 0, PATIENCE).await.unwrap();
@@ -80,7 +81,7 @@ async fn a_full_inbox_loses_its_oldest_and_says_so_once(open: Open) {
 }
 
 async fn a_message_too_large_is_refused(open: Open) {
-    let world = open(Bounds::default());
+    let world = open(Bounds::default()).await;
     let message = Bytes::from(vec![0; INBOX_MESSAGE_BYTES_MAX + 1]);
     let refused = world.store.post(HERE, message.clone()).await;
     assert!(matches!(refused, Err(StoreError::Full(_))));
@@ -89,7 +90,7 @@ async fn a_message_too_large_is_refused(open: Open) {
 }
 
 async fn a_cursor_from_a_forgotten_inbox_is_told_that_messages_were_lost(open: Open) {
-    let world = open(Bounds::default());
+    let world = open(Bounds::default()).await;
     let store = &world.store;
     store.post(HERE, text("a")).await.unwrap();
     let page = store.receive(HERE, 0, PATIENCE).await.unwrap();

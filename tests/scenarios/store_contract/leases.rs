@@ -18,7 +18,7 @@ const LEASE: Duration = Duration::from_secs(2);
 const LONG: Duration = Duration::from_secs(3_600);
 
 async fn who_renews_is_among_the_living(open: Open) {
-    let world = open(Bounds::default());
+    let world = open(Bounds::default()).await;
     let first = world.store.renew(THERE, LONG).await.unwrap();
     assert_eq!((first.living, first.lost), (vec![THERE], false));
     let second = world.store.renew(HERE, LONG).await.unwrap();
@@ -28,7 +28,7 @@ async fn who_renews_is_among_the_living(open: Open) {
 }
 
 async fn a_lease_that_is_not_renewed_lapses(open: Open) {
-    let world = open(Bounds::default());
+    let world = open(Bounds::default()).await;
     world.store.renew(THERE, LEASE).await.unwrap();
     world.store.renew(HERE, LEASE).await.unwrap();
     world.pass(LEASE / 2).await;
@@ -41,7 +41,7 @@ async fn a_lease_that_is_not_renewed_lapses(open: Open) {
 }
 
 async fn who_retires_is_gone_at_once(open: Open) {
-    let world = open(Bounds::default());
+    let world = open(Bounds::default()).await;
     world.store.renew(THERE, LONG).await.unwrap();
     world.store.retire(THERE).await.unwrap();
     world.store.retire(THERE).await.unwrap();

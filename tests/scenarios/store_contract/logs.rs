@@ -26,7 +26,7 @@ contract_of_one_node!(
 );
 
 async fn a_log_is_read_in_order_and_page_by_page(open: Open) {
-    let world = open(Bounds::default());
+    let world = open(Bounds::default()).await;
     let session = world.session("s").await;
     let (call, epoch) = world.stream(&session, "call").await;
     assert_eq!(world.seqs(&session, &call, 0).await, Ok(vec![]));
@@ -51,7 +51,7 @@ async fn a_log_is_read_in_order_and_page_by_page(open: Open) {
 }
 
 async fn a_log_nobody_began_is_missing(open: Open) {
-    let world = open(Bounds::default());
+    let world = open(Bounds::default()).await;
     let session = world.session("s").await;
     for scope in [session, scope("no such scope")] {
         let page = world
@@ -62,7 +62,7 @@ async fn a_log_nobody_began_is_missing(open: Open) {
 }
 
 async fn an_ended_log_says_so_on_its_last_page_and_takes_no_more(open: Open) {
-    let world = open(Bounds::default());
+    let world = open(Bounds::default()).await;
     let session = world.session("s").await;
     let (call, epoch) = world.stream(&session, "call").await;
     let last = world
@@ -81,7 +81,7 @@ async fn an_ended_log_says_so_on_its_last_page_and_takes_no_more(open: Open) {
 }
 
 async fn a_number_that_does_not_follow_is_refused_and_changes_nothing(open: Open) {
-    let world = open(Bounds::default());
+    let world = open(Bounds::default()).await;
     let session = world.session("s").await;
     let (call, epoch) = world.stream(&session, "call").await;
     world
@@ -98,7 +98,7 @@ async fn a_number_that_does_not_follow_is_refused_and_changes_nothing(open: Open
 }
 
 async fn a_reader_ahead_of_the_log_is_told_so(open: Open) {
-    let world = open(Bounds::default());
+    let world = open(Bounds::default()).await;
     let session = world.session("s").await;
     let (call, epoch) = world.stream(&session, "call").await;
     world
@@ -115,7 +115,8 @@ async fn beyond_its_count_a_log_drops_its_oldest(open: Open) {
     let world = open(Bounds {
         log_entries: 3,
         ..Bounds::default()
-    });
+    })
+    .await;
     let session = world.session("s").await;
     let (call, epoch) = world.stream(&session, "call").await;
     world
@@ -133,7 +134,8 @@ async fn beyond_its_bytes_a_log_drops_its_oldest(open: Open) {
     let world = open(Bounds {
         log_bytes: 10 * KIB,
         ..Bounds::default()
-    });
+    })
+    .await;
     let session = world.session("s").await;
     let (call, epoch) = world.stream(&session, "call").await;
     let log = (&session, &call, epoch);
@@ -151,7 +153,8 @@ async fn a_scope_beyond_its_bytes_drops_ended_logs_before_running_ones(open: Ope
     let world = open(Bounds {
         scope_bytes: 100 * KIB,
         ..Bounds::default()
-    });
+    })
+    .await;
     let session = world.session("s").await;
     let (old, old_epoch) = world.stream(&session, "old").await;
     let (new, new_epoch) = world.stream(&session, "new").await;
@@ -182,7 +185,8 @@ async fn a_store_beyond_its_bytes_drops_the_oldest_ended_logs_of_all_scopes(open
     let world = open(Bounds {
         total_bytes: 100 * KIB,
         ..Bounds::default()
-    });
+    })
+    .await;
     let mut ended = Vec::new();
     for name in ["a", "b", "c"] {
         let session = world.session(name).await;
@@ -209,7 +213,8 @@ async fn a_store_full_of_running_logs_makes_the_growing_one_pay(open: Open) {
     let world = open(Bounds {
         total_bytes: 100 * KIB,
         ..Bounds::default()
-    });
+    })
+    .await;
     let quiet = world.session("quiet").await;
     let (quiet_call, quiet_epoch) = world.stream(&quiet, "call").await;
     let log = (&quiet, &quiet_call, quiet_epoch);
@@ -230,7 +235,8 @@ async fn an_ended_log_is_kept_for_its_age(open: Open) {
     let world = open(Bounds {
         ended_log_age: SHORT,
         ..Bounds::default()
-    });
+    })
+    .await;
     let session = world.session("s").await;
     let (call, epoch) = world.stream(&session, "call").await;
     let (other, other_epoch) = world.stream(&session, "other").await;
@@ -250,7 +256,7 @@ async fn an_ended_log_is_kept_for_its_age(open: Open) {
 }
 
 async fn appends_in_flight_keep_the_order_in_which_they_were_called(open: Open) {
-    let world = open(Bounds::default());
+    let world = open(Bounds::default()).await;
     let session = world.session("s").await;
     let (call, epoch) = world.stream(&session, "call").await;
     let called: Vec<_> = (1..=64)
@@ -270,7 +276,7 @@ async fn appends_in_flight_keep_the_order_in_which_they_were_called(open: Open) 
 }
 
 async fn an_append_names_those_who_follow_but_not_the_owner(open: Open) {
-    let world = open(Bounds::default());
+    let world = open(Bounds::default()).await;
     let session = world.session("s").await;
     let (call, epoch) = world.stream(&session, "call").await;
     for follower in [HERE, THERE, THERE] {
@@ -293,7 +299,8 @@ async fn a_removed_scope_gives_its_bytes_back(open: Open) {
     let world = open(Bounds {
         total_bytes: 100 * KIB,
         ..Bounds::default()
-    });
+    })
+    .await;
     for round in 0..10 {
         let session = world.session(&round.to_string()).await;
         let (call, epoch) = world.stream(&session, "call").await;

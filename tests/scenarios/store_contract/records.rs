@@ -22,7 +22,7 @@ contract!(
 contract_of_one_node!(a_sweep_names_exactly_the_scopes_that_expired);
 
 async fn a_record_is_read_as_it_was_created(open: Open) {
-    let world = open(Bounds::default());
+    let world = open(Bounds::default()).await;
     let expires = world.in_an_hour();
     let session = world.session("s").await;
     let record = world.store.read(&session).await.unwrap().unwrap();
@@ -32,7 +32,7 @@ async fn a_record_is_read_as_it_was_created(open: Open) {
 }
 
 async fn a_record_is_created_only_once(open: Open) {
-    let world = open(Bounds::default());
+    let world = open(Bounds::default()).await;
     let session = world.session("s").await;
     let again = world.store.create(&session, text("2"), world.in_an_hour());
     assert_eq!(again.await, Ok(false));
@@ -41,7 +41,7 @@ async fn a_record_is_created_only_once(open: Open) {
 }
 
 async fn a_record_expires_and_its_name_is_free_again(open: Open) {
-    let world = open(Bounds::default());
+    let world = open(Bounds::default()).await;
     let session = world.session_for("s", SHORT).await;
     world.pass_almost(SHORT).await;
     assert!(world.store.read(&session).await.unwrap().is_some());
@@ -53,7 +53,7 @@ async fn a_record_expires_and_its_name_is_free_again(open: Open) {
 }
 
 async fn compare_and_set_wins_on_the_version_it_saw(open: Open) {
-    let world = open(Bounds::default());
+    let world = open(Bounds::default()).await;
     let expires = world.in_an_hour();
     let session = world.session("s").await;
     world.pass_a_moment().await;
@@ -73,7 +73,7 @@ async fn compare_and_set_wins_on_the_version_it_saw(open: Open) {
 }
 
 async fn compare_and_set_loses_to_an_earlier_writer_and_learns_what_stands(open: Open) {
-    let world = open(Bounds::default());
+    let world = open(Bounds::default()).await;
     let session = world.session("s").await;
     let store = &world.store;
     let winner = store.compare_and_set(&session, Version(1), text("winner"));
@@ -94,7 +94,7 @@ async fn compare_and_set_loses_to_an_earlier_writer_and_learns_what_stands(open:
 async fn of_many_writers_exactly_one_wins_each_version(open: Open) {
     const WRITERS: u64 = 8;
     const ROUNDS: u64 = 25;
-    let world = open(Bounds::default());
+    let world = open(Bounds::default()).await;
     let session = world.session("s").await;
     let mut writers = tokio::task::JoinSet::new();
     for writer in 0..WRITERS {
@@ -128,7 +128,7 @@ async fn of_many_writers_exactly_one_wins_each_version(open: Open) {
 }
 
 async fn nothing_that_was_removed_comes_back(open: Open) {
-    let world = open(Bounds::default());
+    let world = open(Bounds::default()).await;
     let session = world.session("s").await;
     let (stream, epoch) = world.stream(&session, "stream").await;
     let sent = world.append((&session, &stream, epoch), 1..=3, 8).await;
@@ -141,7 +141,7 @@ async fn nothing_that_was_removed_comes_back(open: Open) {
 }
 
 async fn nothing_that_expired_comes_back(open: Open) {
-    let world = open(Bounds::default());
+    let world = open(Bounds::default()).await;
     let session = world.session_for("s", SHORT).await;
     let (stream, epoch) = world.stream(&session, "stream").await;
     let sent = world.append((&session, &stream, epoch), 1..=3, 8).await;
@@ -175,7 +175,7 @@ async fn assert_all_gone(world: &super::world::World) {
 }
 
 async fn a_new_scope_of_an_old_name_inherits_nothing(open: Open) {
-    let world = open(Bounds::default());
+    let world = open(Bounds::default()).await;
     let session = world.session("s").await;
     let (stream, epoch) = world.stream(&session, "stream").await;
     let sent = world.append((&session, &stream, epoch), 1..=3, 8).await;
@@ -192,7 +192,7 @@ async fn a_new_scope_of_an_old_name_inherits_nothing(open: Open) {
 }
 
 async fn a_touch_moves_many_expiries_on_and_none_back(open: Open) {
-    let world = open(Bounds::default());
+    let world = open(Bounds::default()).await;
     let now = world.clock.now();
     let names: Vec<String> = (0..100).map(|number| format!("s{number}")).collect();
     for name in &names {
@@ -213,7 +213,7 @@ async fn a_touch_moves_many_expiries_on_and_none_back(open: Open) {
 }
 
 async fn a_touched_scope_lives_on_with_all_that_is_in_it(open: Open) {
-    let world = open(Bounds::default());
+    let world = open(Bounds::default()).await;
     let session = world.session_for("s", SHORT).await;
     let (stream, epoch) = world.stream(&session, "stream").await;
     let (ended, ended_epoch) = world.stream(&session, "ended").await;
@@ -241,7 +241,7 @@ async fn a_touched_scope_lives_on_with_all_that_is_in_it(open: Open) {
 }
 
 async fn a_sweep_names_exactly_the_scopes_that_expired(open: Open) {
-    let world = open(Bounds::default());
+    let world = open(Bounds::default()).await;
     let short = world.session("short").await;
     let touched = world.session("touched").await;
     world.session("removed").await;

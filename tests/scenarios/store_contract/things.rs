@@ -15,7 +15,7 @@ contract!(
 );
 
 async fn a_thing_nobody_claimed_has_no_owner(open: Open) {
-    let world = open(Bounds::default());
+    let world = open(Bounds::default()).await;
     let session = world.session("s").await;
     let call = thing("call");
     assert_eq!(world.store.ownership(&session, &call).await, Ok(None));
@@ -24,7 +24,7 @@ async fn a_thing_nobody_claimed_has_no_owner(open: Open) {
 }
 
 async fn a_claim_raises_the_epoch_and_keeps_the_first_note(open: Open) {
-    let world = open(Bounds::default());
+    let world = open(Bounds::default()).await;
     let session = world.session("s").await;
     let (call, store) = (thing("call"), &world.store);
     let claim = store.claim(&session, &call, HERE, None, text("first"));
@@ -56,7 +56,7 @@ async fn a_claim_raises_the_epoch_and_keeps_the_first_note(open: Open) {
 }
 
 async fn a_takeover_wins_only_while_the_epoch_it_ends_still_stands(open: Open) {
-    let world = open(Bounds::default());
+    let world = open(Bounds::default()).await;
     let session = world.session("s").await;
     let (call, store) = (thing("call"), &world.store);
     let unborn = store.claim(&session, &call, THERE, Some(Epoch(1)), text("note"));
@@ -73,7 +73,7 @@ async fn a_takeover_wins_only_while_the_epoch_it_ends_still_stands(open: Open) {
 }
 
 async fn of_many_takeovers_exactly_one_wins(open: Open) {
-    let world = open(Bounds::default());
+    let world = open(Bounds::default()).await;
     let session = world.session("s").await;
     let (call, epoch) = world.stream(&session, "call").await;
     let mut rivals = tokio::task::JoinSet::new();
@@ -95,7 +95,7 @@ async fn of_many_takeovers_exactly_one_wins(open: Open) {
 }
 
 async fn an_owner_under_a_stale_epoch_can_write_nothing(open: Open) {
-    let world = open(Bounds::default());
+    let world = open(Bounds::default()).await;
     let session = world.session("s").await;
     let (call, epoch) = world.stream(&session, "call").await;
     world
@@ -118,7 +118,8 @@ async fn a_thing_that_ended_keeps_its_owner_until_its_log_ages_out(open: Open) {
     let world = open(Bounds {
         ended_log_age: SHORT,
         ..Bounds::default()
-    });
+    })
+    .await;
     let session = world.session("s").await;
     let (call, epoch) = world.stream(&session, "call").await;
     let append = world

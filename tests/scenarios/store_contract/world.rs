@@ -1,10 +1,13 @@
 //! A store, time that passes when told, and the few acts every story needs.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, ready};
 use switchboard::runtime::clock::{Clock, Timestamp};
 use switchboard::runtime::tasks::Tasks;
 use switchboard::store::embedded::EmbeddedStore;
@@ -16,8 +19,8 @@ use switchboard::store::{
 };
 use tempfile::TempDir;
 
-use super::redis_server::Redis;
-use crate::world::PATIENCE;
+use crate::world::redis::{Connection, Redis, RedisCluster, Reply};
+use crate::world::{PATIENCE, within};
 
 pub const HOUR: Duration = Duration::from_secs(3_600);
 /// Short enough to be waited for where time cannot be moved, long enough for what must happen within.
@@ -25,14 +28,51 @@ pub const SHORT: Duration = Duration::from_secs(2);
 pub const KIB: usize = 1_024;
 
 /// How a story opens its world.
-pub type Open = fn(Bounds) -> World;
+pub type Open = Box<dyn Fn(Bounds) -> BoxFuture<'static, World>>;
+
+pub fn memory() -> Open {
+    Box::new(|bounds| ready(World::memory(bounds)).boxed())
+}
+
+pub fn embedded() -> Open {
+    Box::new(|bounds| ready(World::embedded(bounds)).boxed())
+}
+
+pub fn redis() -> Open {
+    Box::new(|bounds| World::redis(bounds).boxed())
+}
+
+/// Emptied first.
+pub async fn redis_cluster(cluster: &RedisCluster) -> Open {
+    for node in &cluster.0 {
+        node.flushall().await;
+    }
+    let url = format!("redis+cluster://{}", cluster.0[0].address());
+    let servers: Vec<_> = cluster.0.iter().map(Redis::address).collect();
+    Box::new(move |bounds| {
+        let mut world = World::redis_as(&redis_config(&url), bounds);
+        world.place = Place::Redis(servers.clone());
+        ready(world).boxed()
+    })
+}
+
+/// With the patience of a story, which is not in a hurry.
+pub fn redis_config(url: &str) -> redis::Config {
+    redis::Config {
+        target: redis::Target::parse(url).expect("the URL is right"),
+        ca: None,
+        replicas: 0,
+        timeout: PATIENCE,
+    }
+}
 
 pub struct World {
     pub store: Arc<dyn Store>,
     pub clock: Clock,
     time: Time,
+    place: Place,
     /// After the store, so that it is closed before what it lies in goes.
-    place: Option<Place>,
+    _held: Option<Held>,
 }
 
 /// How time passes in a world.
@@ -46,7 +86,14 @@ enum Time {
 
 /// Where a store lies.
 enum Place {
-    Dir(#[expect(dead_code, reason = "held, so that it stays")] TempDir),
+    Here,
+    Redis(Vec<SocketAddr>),
+}
+
+/// What goes with a world.
+#[expect(dead_code, reason = "held, so that it stays")]
+enum Held {
+    Dir(TempDir),
     Redis(Redis),
 }
 
@@ -57,14 +104,15 @@ impl World {
             store: Arc::new(MemoryStore::new(clock.clone(), bounds)),
             clock,
             time: Time::Told,
-            place: None,
+            place: Place::Here,
+            _held: None,
         }
     }
 
     pub fn embedded(bounds: Bounds) -> Self {
         let dir = TempDir::new().expect("a place for files");
         let mut world = Self::embedded_in(dir.path(), clock(), bounds);
-        world.place = Some(Place::Dir(dir));
+        world._held = Some(Held::Dir(dir));
         world
     }
 
@@ -75,33 +123,30 @@ impl World {
             store: Arc::new(store),
             clock,
             time: Time::Told,
-            place: None,
+            place: Place::Here,
+            _held: None,
         }
     }
 
-    pub fn redis(bounds: Bounds) -> Self {
-        let redis = Redis::start();
-        let mut world = Self::redis_at(&redis.url(), bounds);
-        world.place = Some(Place::Redis(redis));
+    pub async fn redis(bounds: Bounds) -> Self {
+        let redis = Redis::start().await;
+        let mut world = Self::redis_as(&redis_config(&redis.url()), bounds);
+        world.place = Place::Redis(vec![redis.address()]);
+        world._held = Some(Held::Redis(redis));
         world
     }
 
     /// In a Redis that outlives this world.
-    pub fn redis_at(url: &str, bounds: Bounds) -> Self {
-        let config = redis::Config {
-            target: redis::Target::parse(url).expect("the URL is right"),
-            ca: None,
-            replicas: 0,
-            timeout: PATIENCE,
-        };
+    pub fn redis_as(config: &redis::Config, bounds: Bounds) -> Self {
         let clock = Clock::system();
         let tasks = Tasks::on(tokio::runtime::Handle::current());
-        let store = RedisStore::open(&config, clock.clone(), bounds, &tasks);
+        let store = RedisStore::open(config, clock.clone(), bounds, &tasks);
         Self {
             store: Arc::new(store.expect("the configuration is right")),
             clock,
             time: Time::Real,
-            place: None,
+            place: Place::Redis(vec![]),
+            _held: None,
         }
     }
 
@@ -138,13 +183,13 @@ impl World {
     /// Lets every inbox be forgotten, as if nobody had read it for long.
     pub async fn forget_inboxes(&self) {
         match &self.place {
-            Some(Place::Redis(redis)) => {
-                let inboxes = redis.cli(&["KEYS", "sb:1:{n*"]);
-                for inbox in inboxes.lines() {
-                    redis.cli(&["DEL", inbox]);
+            Place::Redis(servers) => {
+                for server in servers {
+                    let forgotten = forget_inboxes_of(*server);
+                    within("the inboxes go", forgotten).await.unwrap();
                 }
             }
-            Some(Place::Dir(_)) | None => {
+            Place::Here => {
                 self.clock.advance(HOUR);
                 self.store.sweep().await.expect("the store works");
             }
@@ -221,6 +266,16 @@ impl World {
     pub fn in_an_hour(&self) -> Timestamp {
         self.clock.now().after(HOUR)
     }
+}
+
+async fn forget_inboxes_of(server: SocketAddr) -> std::io::Result<()> {
+    let mut connection = Connection::open(server).await?;
+    let inboxes = connection.command(&["KEYS", "sb:1:{n*}:i"]).await?;
+    for inbox in inboxes.list() {
+        let gone = connection.command(&["DEL", &inbox.text()]).await?;
+        assert_eq!(gone, Reply::Number(1));
+    }
+    Ok(())
 }
 
 /// Two runs of nodes.
