@@ -233,6 +233,11 @@ impl Assembled {
         for caution in &settings.cautions {
             Cautioned { caution }.emit(&metrics);
         }
+        #[cfg(all(feature = "sabotage", not(test)))]
+        if let Some(bug) = settings.sabotage {
+            tracing::error!(bug = bug.name(), "this process has a deliberate bug");
+            crate::runtime::sabotage::choose(bug);
+        }
         let opened = OpenedStore::open(settings, &clock, &tasks)?;
         to_close.is(&opened);
         let keys = match &settings.cluster.keys {

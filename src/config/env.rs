@@ -5,6 +5,8 @@
 //! `[cluster] keys`. In the path of an endpoint its name stands in capitals, with `_` for `-`. A
 //! variable that is set to nothing counts as not set. Lists are separated by commas.
 //!
+//! A build with the feature `sabotage` reads one more; no build that is shipped has it.
+//!
 //! Other variables are read only where the configuration refers to them (`env:NAME`). Variables
 //! with our prefix that are none of ours are no complaint: platforms make up such names from the
 //! name of a service.
@@ -14,11 +16,17 @@ use std::ffi::OsString;
 use std::fmt;
 
 use super::keys::{self, Kind};
+#[cfg(feature = "sabotage")]
+use crate::runtime::sabotage::Bug;
 
 /// What every variable begins with.
 pub const PREFIX: &str = "SWITCHBOARD_";
 /// The cluster key, in place of all of `[cluster] keys`.
 pub const CLUSTER_KEY: &str = "SWITCHBOARD_CLUSTER_KEY";
+
+/// The name of the deliberate bug that a build with the feature `sabotage` is to have.
+#[cfg(feature = "sabotage")]
+pub const SABOTAGE: &str = "SWITCHBOARD_SABOTAGE";
 
 /// The environment as it was when asked for. Never shown: it holds other programs' secrets.
 #[derive(Clone, Default)]
@@ -77,6 +85,21 @@ impl Environment {
             Some(value) if value.is_empty() => Ok(None),
             Some(value) => value.to_str().map(Some).ok_or(NotText),
         }
+    }
+
+    /// The deliberate bug this process is to have, if any.
+    ///
+    /// # Errors
+    /// What is wrong with the variable.
+    #[cfg(feature = "sabotage")]
+    pub(super) fn sabotage(&self) -> Result<Option<Bug>, String> {
+        let Some(name) = self.get(SABOTAGE).map_err(|error| error.to_string())? else {
+            return Ok(None);
+        };
+        Bug::named(name).map(Some).ok_or_else(|| {
+            let names = Bug::ALL.map(Bug::name).join(", ");
+            format!("there is no bug {name:?}; there are: {names}")
+        })
     }
 
     /// The variables that are set and set a key. `endpoints` are the names that are known already.

@@ -17,7 +17,11 @@ use super::settings::{
     Settings, StoreSettings, StreamSettings, TaskSettings, TimeoutSettings,
 };
 use super::values::Period;
+#[cfg(feature = "sabotage")]
+use super::{Complaint, Place, env};
 use super::{Overrides, defaults, endpoints, secrets, store};
+#[cfg(feature = "sabotage")]
+use crate::runtime::sabotage::Bug;
 use crate::store::Bounds;
 use crate::task;
 use crate::telemetry::tracing::{Filter, LogFormat};
@@ -70,7 +74,24 @@ pub(super) fn resolve(
         admin_listen,
         log: log(&raw.log, ground),
         cautions: callers.cautions,
+        #[cfg(feature = "sabotage")]
+        sabotage: sabotage(environment, ground),
     }
+}
+
+#[cfg(feature = "sabotage")]
+fn sabotage(environment: &Environment, ground: &mut Ground) -> Option<Bug> {
+    environment.sabotage().unwrap_or_else(|problem| {
+        let place = Place::Variable(env::SABOTAGE.to_owned());
+        let key = String::new();
+        let complaint = Complaint {
+            place,
+            key,
+            problem,
+        };
+        ground.complaints.push(complaint);
+        None
+    })
 }
 
 /// An address to listen on. `localhost` is taken for its IPv4 address.

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::policy::origin::{HostPolicy, OriginPolicy};
+#[cfg(feature = "sabotage")]
+use crate::runtime::sabotage::Bug;
 use crate::runtime::seal::ClusterKeys;
 use crate::store::{Bounds, redis};
 use crate::task;
@@ -37,6 +39,9 @@ pub struct Settings {
     pub log: LogSettings,
     /// What is allowed but should be said loudly at start.
     pub cautions: Vec<String>,
+    /// The deliberate bug this process is to have.
+    #[cfg(feature = "sabotage")]
+    pub sabotage: Option<Bug>,
 }
 
 /// See [`Settings::server`].

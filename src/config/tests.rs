@@ -746,3 +746,17 @@ fn set_mode(path: &Path, mode: u32) {
     use std::os::unix::fs::PermissionsExt as _;
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
+
+#[cfg(feature = "sabotage")]
+#[test]
+fn a_deliberate_bug_is_chosen_by_its_name_or_refused() {
+    use crate::runtime::sabotage::Bug;
+
+    let load = |name| load_text("", &[(env::SABOTAGE, name)], &Overrides::default());
+    assert_eq!(load("").unwrap().sabotage, None);
+    let bug = load("epoch_ignored").unwrap().sabotage;
+    assert_eq!(bug, Some(Bug::EpochIgnored));
+    let complaint = load("epoch").unwrap_err();
+    let expected = format!("{}: there is no bug \"epoch\"; there are: ", env::SABOTAGE);
+    assert!(complaint.starts_with(&expected), "{complaint}");
+}

@@ -25,6 +25,7 @@ use super::record::Changing;
 use super::sessions::FindError;
 use super::standing_stream::StandingStream;
 use super::state::{Attempt, Effect, QuestionNumber, State, Ticket};
+use crate::runtime::sabotage::{self, Bug};
 use crate::runtime::seal;
 use crate::runtime::tasks::TaskKind;
 use crate::service::event::EventSender;
@@ -266,7 +267,13 @@ impl Session {
         let expected = self.version;
         let tasks = shared.tasks.clone();
         tasks.spawn(TaskKind::Store, async move {
-            let outcome = shared.store.compare_and_set(&scope, expected, value).await;
+            let store = &shared.store;
+            let mut outcome = store.compare_and_set(&scope, expected, value.clone()).await;
+            if sabotage::is(Bug::ResurrectionAfterDelete) && outcome == Ok(CasOutcome::Gone) {
+                let expires = shared.clock.now().after(shared.config.idle_ttl);
+                let created = store.create(&scope, value, expires).await;
+                outcome = created.map(|_| CasOutcome::Written(Version(1)));
+            }
             let _closed = me.send(Written { outcome }).await;
         });
     }

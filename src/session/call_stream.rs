@@ -20,6 +20,7 @@ use tokio::sync::{Notify, Semaphore};
 use super::event_log::{OwnedLog, StreamName};
 use super::gate::{Answer, Gate, Phase, Way};
 use super::readers::Readers;
+use crate::runtime::sabotage::{self, Bug};
 use crate::service::event::{Event, EventSender};
 use crate::store::{AppendOutcome, Incarnation, StoreFuture};
 
@@ -126,6 +127,9 @@ impl CallStream {
     pub(super) async fn run(&self, wake: impl Fn(Incarnation)) -> Ran {
         loop {
             let said = self.said.notified();
+            if sabotage::is(Bug::NoOutputGate) {
+                self.deliver_settled().await;
+            }
             let next = self.lock().answers.pop_front();
             let Some(asked) = next else {
                 self.wake_unaware(&wake);

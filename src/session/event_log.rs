@@ -15,6 +15,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use bytestring::ByteString;
 
+use crate::runtime::sabotage::{self, Bug};
 use crate::runtime::seal;
 use crate::store::{
     AppendOutcome, ClaimOutcome, Epoch, Incarnation, LogEntry, Scope, Store, StoreError,
@@ -161,9 +162,10 @@ impl OwnedLog {
             .append(&self.scope, &self.thing, self.epoch, entries, ends)
     }
 
-    /// Leaves the stream to whoever reads it.
-    pub fn let_go(&self) -> StoreFuture<ClaimOutcome> {
-        let ending = Some(self.epoch);
+    /// Takes the stream from its owner, if this epoch still stands, and leaves it to whoever reads
+    /// it.
+    pub fn disown(&self) -> StoreFuture<ClaimOutcome> {
+        let ending = (!sabotage::is(Bug::LastWriteWinsLease)).then_some(self.epoch);
         self.store
             .claim(&self.scope, &self.thing, NOBODY, ending, Bytes::new())
     }

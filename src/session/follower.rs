@@ -8,10 +8,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::event_log::{Append, NOBODY, OwnedLog, StreamName};
+use super::event_log::{Append, OwnedLog, StreamName};
 use super::handle::SessionHandle;
 use super::letters::News;
 use super::readers::Readers;
@@ -184,10 +183,7 @@ impl Follower {
     }
 
     async fn claim(&self, ending: Epoch) -> Result<Heard, StoreError> {
-        let store = &self.session.inner().shared.store;
-        let (scope, thing) = (self.session.id().scope(), self.stream.thing());
-        let claiming = store.claim(&scope, &thing, NOBODY, Some(ending), Bytes::new());
-        Ok(match claiming.await? {
+        Ok(match self.log(ending).disown().await? {
             ClaimOutcome::Claimed(claimed) => Heard::Claimed {
                 epoch: claimed.ownership.epoch,
                 last_seq: claimed.last_seq,
@@ -200,25 +196,30 @@ impl Follower {
     /// Writes what nobody knows better, for every request at once, and lets all who read know.
     async fn end(&self, epoch: Epoch, after: u64) -> Result<Heard, StoreError> {
         let shared = &self.session.inner().shared;
-        let scope = self.session.id().scope();
-        let log = OwnedLog::under(shared.store.clone(), scope, &self.stream, epoch);
         let entry = |(seq, request)| LogEntry {
             seq,
             payload: (self.honest_end)(request).into_bytes(),
         };
         let entries = (after + 1..).zip(&self.requests).map(entry).collect();
         let ends = true;
-        Ok(match log.append(Append { entries, ends }).await? {
-            AppendOutcome::Stored { followers } => {
-                for follower in followers {
-                    let name = self.stream.as_str().to_owned();
-                    shared.tell(follower, self.session.id(), News::Stored(name));
+        Ok(
+            match self.log(epoch).append(Append { entries, ends }).await? {
+                AppendOutcome::Stored { followers } => {
+                    for follower in followers {
+                        let name = self.stream.as_str().to_owned();
+                        shared.tell(follower, self.session.id(), News::Stored(name));
+                    }
+                    self.readers.wake();
+                    Heard::Written
                 }
-                self.readers.wake();
-                Heard::Written
-            }
-            AppendOutcome::Stale => Heard::TooLate,
-            AppendOutcome::Gone => Heard::Nothing,
-        })
+                AppendOutcome::Stale => Heard::TooLate,
+                AppendOutcome::Gone => Heard::Nothing,
+            },
+        )
+    }
+
+    fn log(&self, epoch: Epoch) -> OwnedLog {
+        let store = self.session.inner().shared.store.clone();
+        OwnedLog::under(store, self.session.id().scope(), &self.stream, epoch)
     }
 }

@@ -18,6 +18,7 @@ use super::state::QuestionNumber;
 use crate::node::{Heard, Topic};
 use crate::protocol::jsonrpc::{RequestId, ResponseError};
 use crate::protocol::raw::RawJson;
+use crate::runtime::sabotage::{self, Bug};
 use crate::runtime::tasks::TaskKind;
 use crate::store::{Epoch, Incarnation};
 use crate::telemetry::labels::CloseReason;
@@ -51,14 +52,26 @@ pub(super) enum News {
     Stored(String),
 }
 
+impl News {
+    fn is_lost(&self) -> bool {
+        sabotage::is(Bug::LostAnnouncement) && matches!(self, Self::Ended | Self::Superseded(_))
+    }
+}
+
 impl Shared {
     /// Tells one other node.
     pub(super) fn tell(&self, to: Incarnation, session: &SessionId, news: News) {
+        if news.is_lost() {
+            return;
+        }
         self.node.tell(to, Topic::Sessions, bytes(session, news));
     }
 
     /// Tells every other node.
     pub(super) fn announce(&self, session: &SessionId, news: News) {
+        if news.is_lost() {
+            return;
+        }
         self.node.announce(Topic::Sessions, &bytes(session, news));
     }
 

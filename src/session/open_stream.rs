@@ -143,7 +143,7 @@ impl Drop for OpenStream {
 /// Tries until the store answers. When the process stops first, its lease ends, which says the same.
 async fn let_go(shared: &Shared, log: &OwnedLog) {
     while shared.shutdown.phase() < Phase::Stopping {
-        match log.let_go().await {
+        match log.disown().await {
             // Also when it is somebody else's by now, or gone.
             Ok(_) => return,
             Err(error) => tracing::warn!(%error, "a stream could not be left to its readers"),
