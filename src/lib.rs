@@ -59,7 +59,8 @@
 //! and is woken by a letter when there is more; the node that runs the call lets its own connection
 //! go. If that node is gone, whoever reads the stream ends it with "outcome unknown", under a new
 //! epoch; should the node wake up, its next append is refused, and it cancels the call. Both sides
-//! are state machines without a runtime: [`session`]'s `gate` writes, its `tail` reads.
+//! are state machines without a runtime: [`session`]'s `gate` writes, its `tail` reads; a simulation
+//! lives through thousands of stories with them, each with its own faults.
 //!
 //! # When something dies
 //!

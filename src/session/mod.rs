@@ -20,6 +20,7 @@
 //! Many nodes may serve one session: it is at home on one of them and a guest on the others
 //! ([`letters`] says what they tell each other). A call that became a stream runs on one node
 //! ([`call_stream`], decided by [`gate`]) and is read on any ([`follower`], decided by [`tail`]).
+//! A simulation lives through thousands of seeds with these two (`simulation`, in tests).
 //!
 //! Invariants:
 //! - What was negotiated ([`record::Negotiated`]) never changes; it is in the store before the
@@ -54,6 +55,8 @@ pub mod record;
 pub mod registry;
 pub mod replay;
 mod sessions;
+#[cfg(test)]
+mod simulation;
 mod standing_stream;
 pub mod state;
 mod tail;
