@@ -2,7 +2,7 @@
 //!
 //! The rig is told in parts: [`links`] and [`stores`] hold what it breaks things with, [`history`],
 //! [`ledger`] and [`checker`] what it judges them by, [`clients`] whom it asks, and [`rig`] that all
-//! of it works on one node. Then come the stories.
+//! of it works on one node. Then come the stories, and [`sabotage`]: that each can end badly.
 
 mod checker;
 mod clients;
@@ -12,6 +12,7 @@ mod ledger;
 mod links;
 mod requests;
 mod rig;
+mod sabotage;
 mod splitting;
 mod stock;
 mod stores;

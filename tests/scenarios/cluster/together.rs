@@ -141,7 +141,8 @@ async fn a_session_that_ends_while_it_changes_stays_ended() {
     let link = cluster[0].link.as_ref().expect("there is a link");
     link.delay(Duration::from_millis(300));
     let change = json!({
-        "jsonrpc": "2.0", "id": "c", "method": "logging/setLevel", "params": {"level": "error"},
+        "jsonrpc": "2.0", "id": "c", "method": "resources/subscribe",
+        "params": {"uri": "clock://now"},
     });
 
     let (changed, ended) = tokio::join!(here.send(&change), async {
@@ -150,14 +151,20 @@ async fn a_session_that_ends_while_it_changes_stays_ended() {
     });
 
     assert_eq!(ended.status, 204);
-    assert!(changed.message()["result"].is_null(), "nothing was changed");
+    let told = &changed.text;
+    assert!(!told.contains("result"), "nothing was changed: {told}");
+    assert!(!told.contains("-32601"), "there is such a change: {told}");
     for node in [&there, &here] {
         eventually("it does not exist any more", || async {
             (node.send(&ping).await.status == 404).then_some(())
         })
         .await;
     }
-    assert_eq!(there.send(&ping).await.status, 404, "nothing is resurrected");
+    assert_eq!(
+        there.send(&ping).await.status,
+        404,
+        "nothing is resurrected"
+    );
 }
 
 /// basic/transports (2025-11-25), session management: a session that is ended is ended.

@@ -19,6 +19,16 @@ const HOSTS: &str = "nodes,127.0.0.1";
 /// Idle connections that nginx keeps to the nodes, as many deployments have it.
 const KEEPALIVE: u32 = 32;
 
+/// Which fault the nodes of every cluster have: a variable of this test program, for stories that are
+/// to end badly.
+pub const SABOTAGE: &str = "TEST_SABOTAGE";
+
+/// A program that can have a fault.
+pub fn sabotaged(name: &str) -> PathBuf {
+    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-tools");
+    tools.join("sabotaged").join(name)
+}
+
 /// How a cluster is to be started.
 #[derive(Debug)]
 pub struct Setup {
@@ -120,6 +130,12 @@ impl Setup {
                 setup = setup
                     .program(example("ledger"))
                     .variable("LEDGER", &file.display().to_string());
+            }
+            if let Ok(fault) = std::env::var(SABOTAGE) {
+                let program = if self.ledger { "ledger" } else { "switchboard" };
+                setup = setup
+                    .program(sabotaged(program))
+                    .variable("SWITCHBOARD_SABOTAGE", &fault);
             }
             nodes.push(Node::start(setup, link).await);
         }
