@@ -54,6 +54,14 @@ impl Answer {
         self.number().map(Some)
     }
 
+    /// A list.
+    pub(super) fn list(&mut self) -> StoreResult<Vec<Value>> {
+        match self.0.next() {
+            Some(Value::Array(items)) => Ok(items),
+            _ => unexpected(),
+        }
+    }
+
     fn bytes(&mut self) -> StoreResult<Vec<u8>> {
         match self.0.next() {
             Some(Value::BulkString(bytes)) => Ok(bytes),

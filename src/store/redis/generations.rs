@@ -61,6 +61,11 @@ impl Generations {
         }
     }
 
+    /// Whether data was lost since [`Self::take_lost`] was last asked.
+    pub(super) fn has_lost(&self) -> bool {
+        self.lost.load(Ordering::Acquire)
+    }
+
     /// Whether data was lost since this was last asked.
     pub(super) fn take_lost(&self) -> bool {
         self.lost.swap(false, Ordering::AcqRel)

@@ -23,7 +23,7 @@ const PAGE_MESSAGES_MAX: usize = 512;
 pub(super) const UNREAD_MAX: Duration = Duration::from_secs(600);
 
 /// The longest the server is asked to wait: a connection that died silently is noticed then.
-const BLOCK_MAX: Duration = Duration::from_secs(5);
+pub(super) const BLOCK_MAX: Duration = Duration::from_secs(5);
 
 /// The reading end of inboxes, from the side of one process.
 #[derive(Debug, Default)]
@@ -47,8 +47,11 @@ impl Reader {
             if !page.messages.is_empty() || page.lost || left.is_zero() {
                 return Ok(page);
             }
-            self.wait(shared, inbox, cursor, left.min(BLOCK_MAX))
-                .await?;
+            let time = left.min(BLOCK_MAX);
+            let arrived = self.wait(shared, inbox, cursor, time).await?;
+            if !arrived && time == left {
+                return Ok(page);
+            }
         }
     }
 
@@ -79,14 +82,14 @@ impl Reader {
         })
     }
 
-    /// Waits for a message after `cursor`, or until that time is over.
+    /// Waits for a message after `cursor`, or until that time is over. Whether there is one.
     async fn wait(
         &self,
         shared: &Shared,
         inbox: Incarnation,
         cursor: u64,
         time: Duration,
-    ) -> StoreResult<()> {
+    ) -> StoreResult<bool> {
         // Zero would be for ever.
         let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1);
         let mut read = redis::cmd("XREAD");
@@ -97,6 +100,6 @@ impl Reader {
         commands.add_command(read);
         let patience = time + shared.timeout;
         let run = self.connection.run(shared, &commands, patience);
-        run.await.map(drop)
+        Ok(run.await?.pop().is_some_and(|found| found != Value::Nil))
     }
 }

@@ -8,18 +8,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use deadpool_redis::redis::{Pipeline, Value};
+use deadpool_redis::redis::{self, Cmd, Pipeline, Value};
 
 use super::answers::Answer;
 use super::apart::Apart;
-use super::keys::{self, PARTITIONS, Partition};
+use super::keys::{self, Partition};
 use super::lanes::Shared;
 use super::scripts;
 use crate::runtime::clock::Timestamp;
 use crate::store::{Incarnation, Renewed, StoreError, StoreResult};
 
-/// Partitions of a cluster that one renewal looks at; all are seen in two.
-const LOOKED_AT: usize = PARTITIONS as usize / 2;
+/// Partitions of a cluster that one renewal looks at. A server that lost its data lost many of them:
+/// a few renewals find one.
+const LOOKED_AT: usize = 2;
 
 /// The leases, from the side of one process.
 #[derive(Debug, Default)]
@@ -27,7 +28,7 @@ pub(super) struct Leases {
     connection: Apart,
     /// Whose lease was renewed last from here, and when it would lapse.
     renewed: Mutex<Option<(Incarnation, u64)>>,
-    /// Which partition of a cluster to look at next.
+    /// Which of a cluster's partitions to look at next.
     next: AtomicUsize,
 }
 
@@ -39,40 +40,26 @@ impl Leases {
         node: Incarnation,
         lease: Duration,
     ) -> StoreResult<Renewed> {
-        let mut commands = Pipeline::new();
-        let mut renew = scripts::RENEW.run([keys::LEASES].iter());
-        renew.arg(node.0).arg(millis(lease));
-        commands.add_command(renew);
         let cluster = shared.servers.is_cluster();
+        let mut keys = vec![keys::LEASES.to_owned()];
         if !cluster {
-            let generations: Vec<_> = Partition::all().map(Partition::generation).collect();
-            commands.cmd("MGET").arg(&generations);
+            keys.extend(Partition::all().map(Partition::generation));
         }
-        let run = async |commands: Pipeline| {
-            let run = self.connection.run(shared, &commands, shared.timeout);
-            run.await
-        };
+        let mut renew = scripts::RENEW.run(keys.iter());
+        renew.arg(node.0).arg(millis(lease));
         // Seen before the store is asked, so that a partition first used meanwhile is not taken for
         // one that lost its generation.
-        let known = self.to_look_at(shared, cluster);
-        let mut answers = run(commands).await?.into_iter();
-        let mut answer = Answer::new(answers.next().unwrap_or(Value::Nil))?;
+        let in_use = in_use(shared);
+        let mut answer = Answer::new(self.ask(shared, renew).await?)?;
         let now = Timestamp(answer.number()?);
         let lapses = answer.number()?;
         let before = answer.number_or_nothing()?;
+        let found = answer.list()?;
         let living = answer.numbers()?;
         if cluster {
-            for partition in known {
-                let mut look = Pipeline::new();
-                look.cmd("GET").arg(partition.generation());
-                let found = run(look).await?.into_iter().next();
-                shared.generations.found(partition, text(found.as_ref())?);
-            }
+            self.look_around(shared, &in_use).await?;
         } else {
-            let Some(Value::Array(found)) = answers.next() else {
-                return Err(StoreError::Damaged("an answer that is none of ours".into()));
-            };
-            for partition in known {
+            for partition in in_use {
                 let found = found.get(partition.index());
                 shared.generations.found(partition, text(found)?);
             }
@@ -89,23 +76,41 @@ impl Leases {
 
     /// See [`crate::store::Store::retire`].
     pub(super) async fn retire(&self, shared: &Shared, node: Incarnation) -> StoreResult<()> {
-        let mut commands = Pipeline::new();
-        commands.cmd("ZREM").arg(keys::LEASES).arg(node.0);
-        let run = self.connection.run(shared, &commands, shared.timeout);
-        run.await?;
+        let mut retire = redis::cmd("ZREM");
+        retire.arg(keys::LEASES).arg(node.0);
+        self.ask(shared, retire).await?;
         *self.renewed.lock().unwrap_or_else(PoisonError::into_inner) = None;
         Ok(())
     }
 
-    /// The partitions to look at now: those in use, of a cluster some of them in turn.
-    fn to_look_at(&self, shared: &Shared, cluster: bool) -> Vec<Partition> {
-        let in_use = |partition: &Partition| shared.generations.expected(*partition).is_some();
-        if !cluster {
-            return Partition::all().filter(in_use).collect();
+    /// Looks at some partitions of a cluster in turn; at all of them once one lost its data.
+    async fn look_around(&self, shared: &Shared, in_use: &[Partition]) -> StoreResult<()> {
+        let from = self.next.fetch_add(LOOKED_AT, Ordering::Relaxed);
+        let turn = in_use.iter().cycle().skip(from % in_use.len().max(1));
+        for partition in turn.take(LOOKED_AT.min(in_use.len())) {
+            self.look(shared, *partition).await?;
         }
-        let from = self.next.fetch_add(LOOKED_AT, Ordering::Relaxed) % usize::from(PARTITIONS);
-        let turn = Partition::all().cycle().skip(from).take(LOOKED_AT);
-        turn.filter(in_use).collect()
+        if shared.generations.has_lost() {
+            for partition in in_use {
+                self.look(shared, *partition).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn look(&self, shared: &Shared, partition: Partition) -> StoreResult<()> {
+        let mut look = redis::cmd("GET");
+        look.arg(partition.generation());
+        let found = self.ask(shared, look).await?;
+        shared.generations.found(partition, text(Some(&found))?);
+        Ok(())
+    }
+
+    async fn ask(&self, shared: &Shared, command: Cmd) -> StoreResult<Value> {
+        let mut commands = Pipeline::with_capacity(1);
+        commands.add_command(command);
+        let run = self.connection.run(shared, &commands, shared.timeout);
+        Ok(run.await?.pop().unwrap_or(Value::Nil))
     }
 
     /// Whether the lease stands as if this node had not renewed it last.
@@ -115,6 +120,12 @@ impl Leases {
         // Nothing: it is a new one, lapsed long ago, or was lost. Who cannot tell looks again.
         last.is_some_and(|(of, last)| of == node && before.is_none_or(|before| before < last))
     }
+}
+
+/// The partitions that this process used.
+fn in_use(shared: &Shared) -> Vec<Partition> {
+    let in_use = |partition: &Partition| shared.generations.expected(*partition).is_some();
+    Partition::all().filter(in_use).collect()
 }
 
 fn text(value: Option<&Value>) -> StoreResult<Option<&str>> {

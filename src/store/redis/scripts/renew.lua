@@ -1,5 +1,6 @@
--- KEYS: leases. ARGV: node, life in ms. Answers the time, when this lease lapses, when it would have
--- lapsed (nothing if it has, or is new), and the nodes that live.
+-- KEYS: leases, generations (of a cluster none). ARGV: node, life in ms. Answers the time, when this
+-- lease lapses, when it would have lapsed (nothing if it has, or is new), the generations, and the
+-- nodes that live.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local before = redis.call('ZSCORE', KEYS[1], ARGV[1])
@@ -8,6 +9,8 @@ redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
 redis.call('ZADD', KEYS[1], lapses, ARGV[1])
 local latest = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')[2]
 redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', tonumber(latest)))
-local reply = {now, lapses, before}
+local generations = {}
+if #KEYS > 1 then generations = redis.call('MGET', unpack(KEYS, 2)) end
+local reply = {now, lapses, before, generations}
 for _, node in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do reply[#reply + 1] = node end
 return reply
