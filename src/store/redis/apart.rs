@@ -44,8 +44,12 @@ impl Apart {
                 }
                 // It may just be old: closed by the server, to a primary that is none any more, or
                 // unknown to a server that began anew.
-                Err(error) if !error.is_timeout() => shared.one_broke(),
-                Err(error) => return Err(said(&error, patience)),
+                Err(error) => {
+                    shared.one_broke();
+                    if error.is_timeout() {
+                        return Err(said(&error, patience));
+                    }
+                }
             }
         }
         let fresh = async {

@@ -19,15 +19,20 @@ use deadpool_redis::redis::{
     Pipeline, RedisConnectionInfo, RedisError, RedisFuture, RedisResult, TlsCertificates, Value,
 };
 use deadpool_redis::{Manager, Pool, PoolError, Runtime};
+use futures_util::FutureExt;
+use futures_util::future::select_ok;
 use tokio::time::Instant;
 
 use super::url::{Address, Config, Topology};
-use super::{failure, scripts};
+use super::{failure, inbox, scripts};
 
 /// Connections made at once before they are spaced out: one for each lane, and one over.
 const CONNECTS_AT_ONCE: u32 = 5;
 /// Then one in such a time. Together at most ten in any second.
 const CONNECT_INTERVAL: Duration = Duration::from_millis(200);
+
+/// How long one sentinel is waited for before the next is asked as well: many times what one needs.
+const SENTINEL_PATIENCE: Duration = Duration::from_millis(100);
 
 /// How often the cluster's client follows a slot that moved before it gives up.
 const CLUSTER_RETRIES: u32 = 3;
@@ -40,9 +45,12 @@ pub(super) struct Servers {
     due: Mutex<Option<Instant>>,
 }
 
+/// One sentinel, and whom it watches for us.
+type Sentinel = tokio::sync::Mutex<SentinelClient>;
+
 enum Kind {
     One(Pool),
-    Watched(Box<tokio::sync::Mutex<SentinelClient>>),
+    Watched(Vec<Sentinel>),
     Cluster(Box<ClusterClient>),
 }
 
@@ -94,23 +102,8 @@ impl Servers {
                 })?)
             }
             Topology::Sentinel { sentinels, primary } => {
-                let addresses = sentinels.iter().map(|address| addr(config, address));
-                let kind = SentinelServerType::Master;
-                let mut client = SentinelClientBuilder::new(addresses, primary, kind)?;
-                if let Some(user) = &config.target.user {
-                    client = client.set_client_to_redis_username(user);
-                }
-                if let Some(password) = &config.target.password {
-                    client = client.set_client_to_redis_password(&password.0);
-                }
-                if target.tls {
-                    client = client
-                        .set_client_to_redis_tls_mode(redis::TlsMode::Secure)
-                        .set_client_to_sentinel_tls_mode(redis::TlsMode::Secure)
-                        .set_client_to_redis_certificates(certificates.clone())
-                        .set_client_to_sentinel_certificates(certificates);
-                }
-                Kind::Watched(Box::new(tokio::sync::Mutex::new(client.build()?)))
+                let ask = |sentinel| watched(config, sentinel, primary, &certificates);
+                Kind::Watched(sentinels.iter().map(ask).collect::<RedisResult<_>>()?)
             }
             Topology::Cluster { nodes } => {
                 let infos = nodes
@@ -119,7 +112,9 @@ impl Servers {
                     .collect::<RedisResult<Vec<_>>>()?;
                 let mut client = ClusterClientBuilder::new(infos)
                     .connection_timeout(config.timeout)
-                    .response_timeout(config.timeout)
+                    // No shorter than the longest answer anybody waits for; who waits for another
+                    // one says so when asking.
+                    .response_timeout(inbox::BLOCK_MAX + config.timeout)
                     .retries(CLUSTER_RETRIES);
                 if let Some(user) = &config.target.user {
                     client = client.username(user);
@@ -156,11 +151,11 @@ impl Servers {
                     let pooled = pool.get().await.map_err(unpooled)?;
                     Connection::One(deadpool_redis::Connection::take(pooled))
                 }
-                Kind::Watched(client) => {
+                Kind::Watched(sentinels) => {
                     let config = connection_config(self.timeout);
-                    let mut client = client.lock().await;
-                    let connection = client.get_async_connection_with_config(&config).await?;
-                    Connection::One(connection)
+                    let primary = find_primary(sentinels).await?;
+                    let connecting = primary.get_multiplexed_async_connection_with_config(&config);
+                    Connection::One(connecting.await?)
                 }
                 Kind::Cluster(client) => Connection::Cluster(client.get_async_connection().await?),
             };
@@ -238,6 +233,44 @@ impl ConnectionLike for Connection {
     }
 }
 
+/// A sentinel's view of the primary.
+fn watched(
+    config: &Config,
+    sentinel: &Address,
+    primary: &str,
+    certificates: &TlsCertificates,
+) -> RedisResult<Sentinel> {
+    let kind = SentinelServerType::Master;
+    let mut client = SentinelClientBuilder::new([addr(config, sentinel)], primary, kind)?;
+    if let Some(user) = &config.target.user {
+        client = client.set_client_to_redis_username(user);
+    }
+    if let Some(password) = &config.target.password {
+        client = client.set_client_to_redis_password(&password.0);
+    }
+    if config.target.tls {
+        client = client
+            .set_client_to_redis_tls_mode(redis::TlsMode::Secure)
+            .set_client_to_sentinel_tls_mode(redis::TlsMode::Secure)
+            .set_client_to_redis_certificates(certificates.clone())
+            .set_client_to_sentinel_certificates(certificates.clone());
+    }
+    Ok(tokio::sync::Mutex::new(client.build()?))
+}
+
+/// Who the first sentinel to answer says is the primary, and says so itself. One that is silent, as it
+/// is when its machine froze together with the primary, only delays this by its turn.
+async fn find_primary(sentinels: &[Sentinel]) -> RedisResult<Client> {
+    let asking = (0..).zip(sentinels).map(|(turn, sentinel)| {
+        let ask = async move {
+            tokio::time::sleep(SENTINEL_PATIENCE * turn).await;
+            sentinel.lock().await.async_get_client().await
+        };
+        ask.boxed()
+    });
+    select_ok(asking).await.map(|(primary, _)| primary)
+}
+
 fn addr(config: &Config, address: &Address) -> ConnectionAddr {
     let (host, port) = (address.host.clone(), address.port);
     if config.target.tls {
@@ -257,7 +290,8 @@ fn info(config: &Config, address: &Address) -> RedisResult<ConnectionInfo> {
 }
 
 fn identity(config: &Config) -> RedisConnectionInfo {
-    let mut settings = RedisConnectionInfo::default();
+    // Nobody needs to know the client's name, and an ACL user would need to be allowed to tell it.
+    let mut settings = RedisConnectionInfo::default().set_skip_set_lib_name();
     if let Some(user) = &config.target.user {
         settings = settings.set_username(user);
     }

@@ -44,7 +44,11 @@ pub(super) fn judge(error: &RedisError) -> Verdict {
 pub(super) fn store_error(error: &RedisError) -> StoreError {
     let said = error.to_string();
     match judge(error) {
-        Verdict::Damaged => StoreError::Damaged(error.detail().map_or(said, str::to_owned)),
+        // The server adds which script said so, and where.
+        Verdict::Damaged => StoreError::Damaged(error.detail().map_or(said, |detail| {
+            let (what, _) = detail.split_once(" script: ").unwrap_or((detail, ""));
+            what.to_owned()
+        })),
         Verdict::Unloaded | Verdict::Unable | Verdict::Away | Verdict::Refused => {
             StoreError::Unavailable(said)
         }
