@@ -68,6 +68,7 @@ async fn ready(admin: Data<Admin>) -> HttpResponse {
 }
 
 async fn metrics(admin: Data<Admin>) -> HttpResponse {
+    admin.metrics.store_up(admin.store.health() == Health::Well);
     not_cached(
         HttpResponse::Ok()
             .content_type("text/plain; version=0.0.4; charset=utf-8")

@@ -97,6 +97,8 @@ catalogue! {
         "What was shed, rejected or denied before it began.";
     STORE_ERRORS = Counter "mcp_store_errors_total" in Count by [StoreOperation]:
         "Store operations that failed.";
+    STORE_UP = Gauge "mcp_store_up" in Count by []:
+        "1 while the store answers, 0 while it is away.";
     READY = Gauge "mcp_ready" in Count by []:
         "1 while the node takes traffic, 0 while it does not.";
 }
@@ -128,6 +130,7 @@ struct Tables {
     connections: Gauge,
     refused: Cells<Counter>,
     store_errors: Cells<Counter>,
+    store_up: Gauge,
     ready: Gauge,
 }
 
@@ -193,6 +196,7 @@ impl Metrics {
             connections: gauge(&recorder, &CONNECTIONS, vec![]),
             refused: cells(Refusal::COUNT),
             store_errors: cells(StoreOperation::COUNT),
+            store_up: gauge(&recorder, &STORE_UP, vec![]),
             ready: gauge(&recorder, &READY, vec![]),
             recorder,
         }))
@@ -304,6 +308,11 @@ impl Metrics {
         tables.store_errors[operation.index()]
             .get_or_init(|| counter(&tables.recorder, &STORE_ERRORS, vec![label(&operation)]))
             .increment(1);
+    }
+
+    /// Whether the store answers; to be said before a rendering.
+    pub fn store_up(&self, up: bool) {
+        self.0.store_up.set(if up { 1.0 } else { 0.0 });
     }
 
     pub(super) fn ready(&self, ready: bool) {

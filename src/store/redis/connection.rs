@@ -7,6 +7,7 @@
 //! It does not decide when to make one; [`super::lanes`] and [`super::apart`] do.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use futures_util::future::select_ok;
 use tokio::time::Instant;
 
 use super::url::{Address, Config, Topology};
-use super::{failure, inbox, scripts};
+use super::{caution, failure, inbox, scripts};
 
 /// Connections made at once before they are spaced out: one for each lane, and one over.
 const CONNECTS_AT_ONCE: u32 = 5;
@@ -43,6 +44,8 @@ pub(super) struct Servers {
     timeout: Duration,
     /// When the next connection would be due if all came evenly.
     due: Mutex<Option<Instant>>,
+    /// Whether a connection was made, and what the servers keep was looked at.
+    looked: AtomicBool,
 }
 
 /// One sentinel, and whom it watches for us.
@@ -132,6 +135,7 @@ impl Servers {
             kind,
             timeout: config.timeout,
             due: Mutex::new(None),
+            looked: AtomicBool::new(false),
         })
     }
 
@@ -160,6 +164,9 @@ impl Servers {
                 Kind::Cluster(client) => Connection::Cluster(client.get_async_connection().await?),
             };
             connection.load_scripts().await?;
+            if !self.looked.swap(true, Ordering::AcqRel) {
+                caution::look(&mut connection).await;
+            }
             Ok(connection)
         };
         match tokio::time::timeout(self.timeout, connecting).await {
