@@ -51,6 +51,7 @@ mod once_only;
 mod operation;
 mod questions;
 mod readme;
+mod redis_store;
 mod refusals;
 mod resumption;
 mod rmcp_client;
