@@ -1,5 +1,6 @@
 //! A store, time that passes when told, and the few acts every story needs.
 
+use std::any::Any;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -72,7 +73,7 @@ pub struct World {
     time: Time,
     place: Place,
     /// After the store, so that it is closed before what it lies in goes.
-    _held: Option<Held>,
+    _held: Option<Box<dyn Any + Send + Sync>>,
 }
 
 /// How time passes in a world.
@@ -90,13 +91,6 @@ enum Place {
     Redis(Vec<SocketAddr>),
 }
 
-/// What goes with a world.
-#[expect(dead_code, reason = "held, so that it stays")]
-enum Held {
-    Dir(TempDir),
-    Redis(Redis),
-}
-
 impl World {
     pub fn memory(bounds: Bounds) -> Self {
         let clock = clock();
@@ -112,7 +106,7 @@ impl World {
     pub fn embedded(bounds: Bounds) -> Self {
         let dir = TempDir::new().expect("a place for files");
         let mut world = Self::embedded_in(dir.path(), clock(), bounds);
-        world._held = Some(Held::Dir(dir));
+        world._held = Some(Box::new(dir));
         world
     }
 
@@ -132,7 +126,7 @@ impl World {
         let redis = Redis::start().await;
         let mut world = Self::redis_as(&redis_config(&redis.url()), bounds);
         world.place = Place::Redis(vec![redis.address()]);
-        world._held = Some(Held::Redis(redis));
+        world._held = Some(Box::new(redis));
         world
     }
 
