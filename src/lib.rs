@@ -41,7 +41,8 @@
 //!
 //! A call that becomes a stream is *durable*: each event is in the session's event log before it
 //! leaves, so a client that lost its connection resumes after the last event it saw, also after a
-//! crash of this process. A call that was running then ends with an honest "outcome unknown", once.
+//! crash of this process. A call that was running then ends with an honest "outcome unknown", once;
+//! one of a tool that its server trusts to be idempotent is made again instead, once.
 //!
 //! # Many nodes
 //!

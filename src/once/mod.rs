@@ -179,6 +179,10 @@ impl Service for OnceService {
         self.inner.task_use(principal, tool)
     }
 
+    fn is_idempotent(&self, principal: &Principal, tool: &str) -> bool {
+        self.inner.is_idempotent(principal, tool)
+    }
+
     fn catalog_digest(&self, principal: &Principal) -> CatalogDigest {
         self.inner.catalog_digest(principal)
     }

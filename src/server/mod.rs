@@ -246,6 +246,12 @@ impl Service for Server {
         Some(catalog.tools.get(tool, principal)?.task_use())
     }
 
+    fn is_idempotent(&self, principal: &Principal, tool: &str) -> bool {
+        let catalog = self.0.offer().catalog;
+        let tool = catalog.tools.get(tool, principal);
+        tool.is_some_and(|tool| tool.is_idempotent())
+    }
+
     fn catalog_digest(&self, principal: &Principal) -> CatalogDigest {
         self.0.offer().catalog.digest(principal)
     }

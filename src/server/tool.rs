@@ -80,6 +80,7 @@ pub struct Tool {
     definition: ToolDefinition,
     needs: Vec<ClientCapability>,
     task: Option<TaskUse>,
+    idempotent: bool,
     audience: Audience,
     handler: Handler,
 }
@@ -164,6 +165,7 @@ impl Tool {
             },
             needs: Vec::new(),
             task: None,
+            idempotent: false,
             audience: Audience::default(),
             handler,
         }
@@ -182,6 +184,16 @@ impl Tool {
             idempotent_hint: Some(true),
             ..ToolAnnotations::default()
         })
+    }
+
+    /// Calling it again with the same arguments does no further harm, and that is relied on: when
+    /// the node that runs a call is gone, the node where its client comes back makes it again, once,
+    /// unless it has asked its client something. Without this such a call ends as *outcome unknown*.
+    pub fn idempotent(mut self) -> Self {
+        self.idempotent = true;
+        let annotations = &mut self.definition.annotations;
+        annotations.get_or_insert_default().idempotent_hint = Some(true);
+        self
     }
 
     /// The schema of its structured result, where the function's type does not say it.
@@ -231,6 +243,7 @@ impl Tool {
             definition,
             needs,
             task,
+            idempotent,
             audience,
             handler,
         } = self;
@@ -287,6 +300,7 @@ impl Tool {
             name: tool,
             entries,
             task,
+            idempotent,
             input,
             output,
             wraps,
@@ -316,6 +330,7 @@ pub(super) struct RegisteredTool {
     name: String,
     entries: Entries,
     task: TaskUse,
+    idempotent: bool,
     input: Schema,
     output: Option<Schema>,
     wraps: bool,
@@ -348,6 +363,10 @@ impl RegisteredTool {
 
     pub(super) const fn task_use(&self) -> TaskUse {
         self.task
+    }
+
+    pub(super) const fn is_idempotent(&self) -> bool {
+        self.idempotent
     }
 
     pub(super) const fn header_params(&self) -> Option<&Arc<HeaderParams>> {

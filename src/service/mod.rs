@@ -63,6 +63,12 @@ pub trait Service: Send + Sync + 'static {
     /// How calls of `tool` may go on as tasks; `None` when there is no such tool.
     fn task_use(&self, principal: &Principal, tool: &str) -> Option<TaskUse>;
 
+    /// Whether calling `tool` again with the same arguments is trusted to do no harm. What its
+    /// definition says to clients is no ground for that.
+    fn is_idempotent(&self, _principal: &Principal, _tool: &str) -> bool {
+        false
+    }
+
     /// A digest of each list as this principal sees it.
     fn catalog_digest(&self, principal: &Principal) -> CatalogDigest;
 

@@ -86,6 +86,27 @@ impl CallStream {
         }
     }
 
+    /// A stream that goes on with `log` after number `last`; whoever wants it reads the log.
+    pub(super) fn going_on(
+        log: OwnedLog,
+        last: u64,
+        readers: Arc<Readers>,
+        unacknowledged: usize,
+    ) -> Self {
+        Self {
+            state: Mutex::new(State {
+                gate: Gate::going_on(last),
+                answers: VecDeque::new(),
+                connection: None,
+            }),
+            log: Some(log),
+            readers,
+            said: Notify::new(),
+            unacknowledged: Semaphore::new(unacknowledged),
+            let_go: Notify::new(),
+        }
+    }
+
     /// Its name within the session.
     #[must_use]
     pub fn name(&self) -> &StreamName {

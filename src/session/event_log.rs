@@ -162,6 +162,13 @@ impl OwnedLog {
             .append(&self.scope, &self.thing, self.epoch, entries, ends)
     }
 
+    /// Makes `owner` the owner of the stream, if this epoch still stands.
+    pub fn take_over(&self, owner: Incarnation) -> StoreFuture<ClaimOutcome> {
+        let ending = Some(self.epoch);
+        self.store
+            .claim(&self.scope, &self.thing, owner, ending, Bytes::new())
+    }
+
     /// Takes the stream from its owner, if this epoch still stands, and leaves it to whoever reads
     /// it.
     pub fn disown(&self) -> StoreFuture<ClaimOutcome> {

@@ -11,12 +11,15 @@ use std::time::Duration;
 use bytestring::ByteString;
 
 use super::event_log::{Append, OwnedLog, StreamName};
-use super::handle::SessionHandle;
+use super::handle::{Entered, SessionHandle};
 use super::letters::News;
+use super::open_stream::leave_to_readers;
 use super::readers::Readers;
 use super::replay::PAGE;
+use super::stand_in::{self, Again, Note, StandIn};
 use super::tail::{Heard, Step, Tail};
-use crate::protocol::jsonrpc::RequestId;
+use crate::protocol::jsonrpc::{Params, Request};
+use crate::protocol::method::Method;
 use crate::service::event::{Event, EventSender};
 use crate::store::{
     AppendOutcome, ClaimOutcome, Epoch, Incarnation, LogEntry, LogPage, StoreError,
@@ -34,10 +37,12 @@ pub(super) struct Follower {
     /// Which of the readers this is.
     reader: u64,
     /// What the stream answers; known once it was asked who owns it.
-    requests: Vec<RequestId>,
+    note: Note,
+    /// A call whose stream was taken over, to be made again. Dropped, it is left to its readers.
+    again: Option<Again>,
     /// Whether this node was found to own it.
     owned_here: bool,
-    honest_end: fn(&RequestId) -> ByteString,
+    stand_in: Arc<dyn StandIn>,
     client: EventSender,
 }
 
@@ -47,7 +52,7 @@ impl Follower {
     pub(super) fn of(
         session: &SessionHandle,
         stream: StreamName,
-        honest_end: fn(&RequestId) -> ByteString,
+        stand_in: Arc<dyn StandIn>,
         client: EventSender,
     ) -> Self {
         let readers = session.inner().now_and_then.readers(&stream);
@@ -60,9 +65,10 @@ impl Follower {
             stream,
             readers,
             reader,
-            requests: Vec::new(),
+            note: Note::default(),
+            again: None,
             owned_here: false,
-            honest_end,
+            stand_in,
             client,
         }
     }
@@ -161,7 +167,7 @@ impl Follower {
         let Some(ownership) = shared.store.ownership(&scope, &thing).await? else {
             return Ok(Heard::Nothing);
         };
-        self.requests = serde_json::from_slice(&ownership.note)
+        self.note = serde_json::from_slice(&ownership.note)
             .map_err(|_| StoreError::Damaged("nobody can tell what a stream answers".into()))?;
         self.owned_here = ownership.owner == shared.node.incarnation();
         Ok(Heard::Owner {
@@ -182,25 +188,105 @@ impl Follower {
         Ok(if lives { Heard::Lives } else { Heard::Gone })
     }
 
-    async fn claim(&self, ending: Epoch) -> Result<Heard, StoreError> {
-        Ok(match self.log(ending).disown().await? {
-            ClaimOutcome::Claimed(claimed) => Heard::Claimed {
-                epoch: claimed.ownership.epoch,
-                last_seq: claimed.last_seq,
-            },
-            ClaimOutcome::Lost => Heard::TooLate,
-            ClaimOutcome::Gone => Heard::Nothing,
-        })
+    async fn claim(&mut self, ending: Epoch) -> Result<Heard, StoreError> {
+        let again = self.may_run_again(ending);
+        let log = self.log(ending);
+        let outcome = if again.is_some() {
+            let me = self.session.inner().shared.node.incarnation();
+            let outcome = log.take_over(me).await;
+            if outcome.is_err() {
+                // It may be ours all the same, and then nobody else would dare to end it.
+                let ours = Epoch(ending.0 + 1);
+                leave_to_readers(&self.session, self.log(ours));
+            }
+            outcome?
+        } else {
+            log.disown().await?
+        };
+        let claimed = match outcome {
+            ClaimOutcome::Claimed(claimed) => claimed,
+            ClaimOutcome::Lost => return Ok(Heard::TooLate),
+            ClaimOutcome::Gone => return Ok(Heard::Nothing),
+        };
+        let (epoch, last_seq) = (claimed.ownership.epoch, claimed.last_seq);
+        self.again = again.map(|(request, entered)| Again {
+            session: self.session.clone(),
+            stream: self.session.go_on(
+                (self.log(epoch), last_seq),
+                self.readers.clone(),
+                request.id.clone(),
+            ),
+            request,
+            entered,
+        });
+        Ok(Heard::Claimed { epoch, last_seq })
     }
 
-    /// Writes what nobody knows better, for every request at once, and lets all who read know.
-    async fn end(&self, epoch: Epoch, after: u64) -> Result<Heard, StoreError> {
+    /// The call, if it may be made again as far as is known before its stream is taken over; see
+    /// [`super::stand_in`].
+    fn may_run_again(&self, ending: Epoch) -> Option<(Request, Entered)> {
+        let ([id], Some(call)) = (self.note.requests.as_slice(), &self.note.call) else {
+            return None;
+        };
+        let params = Params::new(call.clone());
+        let trusted = self.session.trusts(&params);
+        let holds_lease = self.session.inner().shared.node.holds_lease();
+        if ending != stand_in::FIRST || !trusted || !holds_lease {
+            return None;
+        }
+        // Refused: another request has that id by now, or as many run as may.
+        let entered = self.session.enter(id).ok()?;
+        let request = Request {
+            id: id.clone(),
+            method: Method::ToolsCall,
+            params,
+        };
+        Some((request, entered))
+    }
+
+    /// Whether the whole log is there and nothing in it asks the client.
+    async fn never_asked(&self) -> Result<bool, StoreError> {
+        let store = &self.session.inner().shared.store;
+        let (scope, thing) = (self.session.id().scope(), self.stream.thing());
+        let mut after = 0;
+        // Ends with the log, whose entries are bounded, and to which nobody adds any more.
+        loop {
+            let page = store.read_log(&scope, &thing, after, PAGE, None).await?;
+            let LogPage::Entries { entries, .. } = page else {
+                return Ok(false);
+            };
+            if entries
+                .iter()
+                .any(|entry| stand_in::is_question(&entry.payload))
+            {
+                return Ok(false);
+            }
+            match entries.last() {
+                Some(last) => after = last.seq,
+                None => return Ok(true),
+            }
+        }
+    }
+
+    /// Makes the call again, or writes what nobody knows better, for every request at once, and
+    /// lets all who read know.
+    async fn end(&mut self, epoch: Epoch, after: u64) -> Result<Heard, StoreError> {
+        if let Some(again) = self.again.take() {
+            if self.never_asked().await? {
+                self.stand_in.run_again(again);
+                return Ok(Heard::RunsAgain);
+            }
+            let unknown = self.stand_in.unknown(&again.request.id);
+            again.stream.last(vec![unknown]);
+            again.stream.pump().await;
+            return Ok(Heard::Written);
+        }
         let shared = &self.session.inner().shared;
         let entry = |(seq, request)| LogEntry {
             seq,
-            payload: (self.honest_end)(request).into_bytes(),
+            payload: self.stand_in.unknown(request).into_bytes(),
         };
-        let entries = (after + 1..).zip(&self.requests).map(entry).collect();
+        let entries = (after + 1..).zip(&self.note.requests).map(entry).collect();
         let ends = true;
         Ok(
             match self.log(epoch).append(Append { entries, ends }).await? {

@@ -126,12 +126,23 @@ impl From<StoreResult<AppendOutcome>> for Answer {
 impl Gate {
     /// A gate before a connection, and before a new log if there is one.
     pub(super) const fn new(logged: bool) -> Self {
+        Self::before(if logged {
+            Log::Open { last: 0 }
+        } else {
+            Log::None
+        })
+    }
+
+    /// A gate before a log that goes on after this number, and before no connection.
+    pub(super) const fn going_on(last: u64) -> Self {
+        let mut gate = Self::before(Log::Open { last });
+        gate.connected = false;
+        gate
+    }
+
+    const fn before(log: Log) -> Self {
         Self {
-            log: if logged {
-                Log::Open { last: 0 }
-            } else {
-                Log::None
-            },
+            log,
             phase: Phase::Speaking,
             said_all: false,
             said: VecDeque::new(),

@@ -20,6 +20,7 @@
 //! Many nodes may serve one session: it is at home on one of them and a guest on the others
 //! ([`letters`] says what they tell each other). A call that became a stream runs on one node
 //! ([`call_stream`], decided by [`gate`]) and is read on any ([`follower`], decided by [`tail`]).
+//! A call whose node is gone ends as *outcome unknown*, or is made again ([`stand_in`]).
 //! A simulation lives through thousands of seeds with these two (`simulation`, in tests).
 //!
 //! Invariants:
@@ -57,6 +58,7 @@ pub mod replay;
 mod sessions;
 #[cfg(test)]
 mod simulation;
+pub mod stand_in;
 mod standing_stream;
 pub mod state;
 mod tail;

@@ -14,7 +14,8 @@ use super::handle::SessionHandle;
 use super::letters::News;
 use super::readers::Readers;
 use super::sessions::Shared;
-use crate::protocol::jsonrpc::RequestId;
+use super::stand_in::Note;
+use crate::protocol::jsonrpc::{Params, RequestId};
 use crate::runtime::shutdown::Phase;
 use crate::runtime::tasks::TaskKind;
 use crate::service::event::{self, Event, EventReceiver};
@@ -45,13 +46,17 @@ impl std::ops::Deref for OpenStream {
 
 impl SessionHandle {
     /// Turns the answer to `requests` into a stream: durable if the store takes it, otherwise one
-    /// that cannot be resumed and has no ids.
-    pub async fn begin_stream(&self, requests: &[RequestId]) -> (OpenStream, EventReceiver) {
+    /// that cannot be resumed and has no ids. `call` are the params if it is one `tools/call`.
+    pub async fn begin_stream(
+        &self,
+        requests: &[RequestId],
+        call: Option<&Params>,
+    ) -> (OpenStream, EventReceiver) {
         let shared = &self.inner().shared;
         let name = StreamName::random();
         let readers = self.inner().now_and_then.readers(&name);
         let (connection, reader) = event::connection();
-        let log = self.begin_log(&name, requests).await;
+        let log = self.begin_log(&name, Note::of(self, requests, call)).await;
         let stream = Arc::new(CallStream::new(
             log,
             readers.clone(),
@@ -72,6 +77,25 @@ impl SessionHandle {
         (open, reader)
     }
 
+    /// The stream of a call that is made again: it goes on with `log` after number `last`.
+    pub(super) fn go_on(
+        &self,
+        (log, last): (OwnedLog, u64),
+        readers: Arc<Readers>,
+        request: RequestId,
+    ) -> OpenStream {
+        let unacknowledged = self.inner().shared.config.unacknowledged;
+        let stream = CallStream::going_on(log, last, readers.clone(), unacknowledged);
+        let stream = Arc::new(stream);
+        self.inner().now_and_then.add_stream(stream.clone());
+        OpenStream {
+            session: self.clone(),
+            stream,
+            readers,
+            requests: vec![request],
+        }
+    }
+
     /// The stream of a call that runs here, by name.
     #[must_use]
     pub fn stream(&self, name: &StreamName) -> Option<Arc<CallStream>> {
@@ -80,12 +104,12 @@ impl SessionHandle {
 
     /// Begins a log, if this node may begin anything that must exist once: whoever finds its lease
     /// lapsed would end the stream while the call runs.
-    async fn begin_log(&self, name: &StreamName, requests: &[RequestId]) -> Option<OwnedLog> {
+    async fn begin_log(&self, name: &StreamName, note: Note) -> Option<OwnedLog> {
         let shared = &self.inner().shared;
         if !shared.node.holds_lease() {
             return None;
         }
-        let note = serde_json::to_vec(requests).unwrap_or_default().into();
+        let note = serde_json::to_vec(&note).unwrap_or_default().into();
         let owner = shared.node.incarnation();
         let begun = OwnedLog::begin(shared.store.clone(), self.id().scope(), name, owner, note);
         match begun.await {
@@ -131,13 +155,18 @@ impl Drop for OpenStream {
             .now_and_then
             .remove_stream(self.stream.name());
         if let Some(log) = self.stream.log_left_open() {
-            let shared = self.session.inner().shared.clone();
-            let tasks = shared.tasks.clone();
-            tasks.spawn(TaskKind::Store, async move { let_go(&shared, &log).await });
+            leave_to_readers(&self.session, log);
         }
         // Those here who read a log that will not be ended by its call look who does.
         self.readers.wake();
     }
+}
+
+/// Takes a stream from this node, whatever its call does.
+pub(super) fn leave_to_readers(session: &SessionHandle, log: OwnedLog) {
+    let shared = session.inner().shared.clone();
+    let tasks = shared.tasks.clone();
+    tasks.spawn(TaskKind::Store, async move { let_go(&shared, &log).await });
 }
 
 /// Tries until the store answers. When the process stops first, its lease ends, which says the same.

@@ -6,12 +6,14 @@
 //!
 //! Spec: 2025-11-25 basic/transports, resumability and redelivery.
 
+use std::sync::Arc;
+
 use bytestring::ByteString;
 
 use super::event_log::EventId;
 use super::follower::Follower;
 use super::handle::SessionHandle;
-use crate::protocol::jsonrpc::RequestId;
+use super::stand_in::StandIn;
 use crate::runtime::queue::Closed;
 use crate::runtime::tasks::TaskKind;
 use crate::service::event::{self, Event, EventReceiver, EventSender};
@@ -106,14 +108,14 @@ impl Reading<'_> {
 
 /// Comes back to the stream of a call, wherever it runs.
 ///
-/// `honest_end` makes the message for a request whose outcome nobody knows any more.
+/// `stand_in` is for a call whose node is gone.
 ///
 /// # Errors
 /// When the store cannot be read.
 pub async fn resume(
     handle: &SessionHandle,
     from: EventId,
-    honest_end: fn(&RequestId) -> ByteString,
+    stand_in: Arc<dyn StandIn>,
 ) -> Result<Resumed, StoreError> {
     let shared = handle.inner().shared.clone();
     let reading = shared.store.read_log(
@@ -134,7 +136,7 @@ pub async fn resume(
         return Ok(Resumed::Unknown);
     };
     let (client, events) = event::connection();
-    let follower = Follower::of(handle, from.stream, honest_end, client);
+    let follower = Follower::of(handle, from.stream, stand_in, client);
     let session = handle.clone();
     shared.tasks.spawn(TaskKind::Stream, async move {
         follower.follow(from.seq).await;

@@ -57,11 +57,11 @@ pub(super) enum Step {
     AskLife(Incarnation),
     /// Wait for news of the stream, or until who lives was asked once more.
     Wait,
-    /// Claim the stream for [`NOBODY`], if this epoch still stands.
+    /// Claim the stream, if this epoch still stands: for [`NOBODY`], or for a call to be made again.
     Claim {
         ending: Epoch,
     },
-    /// Write the end after this number.
+    /// Write the end after this number, or make the call again.
     End {
         epoch: Epoch,
         after: u64,
@@ -97,6 +97,8 @@ pub(super) enum Heard {
     /// The epoch does not stand any more.
     TooLate,
     Written,
+    /// No end was written: this node makes the call again.
+    RunsAgain,
     /// There is no such stream (any more), part of what was asked for is gone, the store cannot
     /// say, or the client has left.
     Nothing,
@@ -168,7 +170,9 @@ impl Tail {
                     after: last_seq,
                 }
             }
-            (Phase::Ending, Heard::Written) | (Phase::Waiting, Heard::News) => self.read(),
+            (Phase::Ending, Heard::Written | Heard::RunsAgain) | (Phase::Waiting, Heard::News) => {
+                self.read()
+            }
             (Phase::Waiting, Heard::Renewed) => {
                 self.ask = true;
                 self.read()

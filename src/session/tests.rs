@@ -67,6 +67,10 @@ impl Service for Plain {
         None
     }
 
+    fn is_idempotent(&self, _: &Principal, tool: &str) -> bool {
+        tool == "trusted"
+    }
+
     fn catalog_digest(&self, _: &Principal) -> CatalogDigest {
         CatalogDigest::default()
     }

@@ -1,7 +1,7 @@
 //! Several nodes, each with its sessions, over one store: streams that are read where their calls
 //! do not run.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actix::System;
@@ -9,6 +9,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
+use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -16,10 +17,12 @@ use super::event_log::{EventId, StreamName};
 use super::handle::Entered;
 use super::open_stream::OpenStream;
 use super::replay::{self, Resumed};
+use super::stand_in::{Again, StandIn};
 use super::tests::{PATIENCE, World};
 use super::{Config, SessionHandle};
 use crate::node::{self, Node};
-use crate::protocol::jsonrpc::RequestId;
+use crate::protocol::jsonrpc::{Params, RequestId};
+use crate::protocol::raw::RawJson;
 use crate::runtime::clock::{Clock, Timestamp};
 use crate::runtime::seal::ClusterKeys;
 use crate::runtime::tasks::TaskKind;
@@ -168,6 +171,21 @@ struct Member {
     world: World,
     node: Node,
     link: Arc<Link>,
+    stand_in: Arc<Successor>,
+}
+
+/// Keeps the calls it is to make again.
+#[derive(Default)]
+struct Successor(Mutex<Vec<Again>>);
+
+impl StandIn for Successor {
+    fn unknown(&self, _: &RequestId) -> ByteString {
+        "unknown".into()
+    }
+
+    fn run_again(&self, call: Again) {
+        self.0.lock().unwrap().push(call);
+    }
 }
 
 /// A call that runs and has become a stream.
@@ -209,7 +227,12 @@ impl Member {
             Config::default(),
         );
         node.start().await.unwrap();
-        Self { world, node, link }
+        Self {
+            world,
+            node,
+            link,
+            stand_in: Arc::default(),
+        }
     }
 
     fn reaches(&self, reach: Reach) {
@@ -224,7 +247,7 @@ impl Member {
             stream: stream.clone(),
             seq,
         };
-        let resuming = replay::resume(&session, from, |_| "unknown".into());
+        let resuming = replay::resume(&session, from, self.stand_in.clone());
         resuming.await.unwrap()
     }
 
@@ -240,6 +263,19 @@ impl Member {
         }
     }
 
+    /// Makes a call again as soon as it is to.
+    async fn runs_again(&self) -> Again {
+        within(async {
+            loop {
+                if let Some(call) = self.stand_in.0.lock().unwrap().pop() {
+                    return call;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await
+    }
+
     async fn until_lease_is_lost(&self) {
         within(async {
             while self.node.holds_lease() {
@@ -252,8 +288,13 @@ impl Member {
 
 impl Running {
     async fn of(session: &SessionHandle) -> Self {
+        Self::of_tool(session, "plain").await
+    }
+
+    async fn of_tool(session: &SessionHandle, tool: &str) -> Self {
         let entered = session.enter(&CALL).unwrap();
-        let (open, events) = session.begin_stream(&[CALL]).await;
+        let params = Params::new(RawJson::of(&json!({"name": tool})));
+        let (open, events) = session.begin_stream(&[CALL], Some(&params)).await;
         let open = Arc::new(open);
         let running = open.clone();
         let tasks = &session.inner().shared.tasks;
@@ -264,6 +305,14 @@ impl Running {
             entered,
             pump,
         }
+    }
+
+    /// A call that may be made again and has said something.
+    async fn trusted(session: &SessionHandle, said: &'static str) -> Self {
+        let mut call = Self::of_tool(session, "trusted").await;
+        call.say(said).await;
+        assert_eq!(told(&mut call.events, 1).await, numbered(1, [said]));
+        call
     }
 
     async fn say(&self, data: &'static str) {
@@ -469,7 +518,7 @@ fn without_a_lease_a_stream_begins_without_a_log() {
         members[0].reaches(Reach::Down);
         members[0].until_lease_is_lost().await;
 
-        let (open, mut events) = session.begin_stream(&[CALL]).await;
+        let (open, mut events) = session.begin_stream(&[CALL], None).await;
 
         assert!(!open.is_durable());
         open.last(vec!["a".into()]);
@@ -500,5 +549,83 @@ fn a_log_that_broke_is_ended_for_whoever_comes_back() {
         members[0].reaches(Reach::Up);
 
         assert_eq!(rest(there).await, numbered(2, ["unknown"]));
+    });
+}
+
+/// What a call says that asks its client nothing, and what asks.
+const NOTICE: &str = r#"{"method":"notice"}"#;
+const QUESTION: &str = r#"{"id":1,"method":"ask"}"#;
+
+#[test]
+fn a_trusted_call_whose_node_is_gone_is_made_again_once_however_many_read_it() {
+    System::new().block_on(async {
+        let (members, session) = cluster(3).await;
+        let call = Running::trusted(&session, NOTICE).await;
+        members[0].reaches(Reach::Paused);
+        let name = call.open.name();
+        let readers = join_all(members[1..].iter().map(|m| m.follow(&session, name, 0))).await;
+
+        let again = within(async {
+            tokio::select! {
+                again = members[1].runs_again() => again,
+                again = members[2].runs_again() => again,
+            }
+        })
+        .await;
+        assert_eq!(again.request.id, CALL);
+        again.stream.send("again".into()).await;
+        again.stream.last(vec!["result".into()]);
+        again.stream.pump().await;
+
+        for told in join_all(readers.into_iter().map(rest)).await {
+            assert_eq!(told, numbered(1, [NOTICE, "again", "result"]));
+        }
+        for member in &members {
+            assert!(member.stand_in.0.lock().unwrap().is_empty());
+        }
+    });
+}
+
+#[test]
+fn a_call_that_was_made_again_and_lost_its_node_again_ends_unknown() {
+    System::new().block_on(async {
+        let (members, session) = cluster(3).await;
+        let call = Running::trusted(&session, NOTICE).await;
+        members[0].reaches(Reach::Paused);
+        let name = call.open.name();
+        let _reader = members[1].follow(&session, name, 1).await;
+        let again = members[1].runs_again().await;
+        members[1].reaches(Reach::Paused);
+
+        let there = members[2].follow(&session, name, 1).await;
+
+        assert_eq!(rest(there).await, numbered(2, ["unknown"]));
+        drop(again);
+    });
+}
+
+#[test]
+fn a_call_that_is_made_again_and_dropped_ends_unknown() {
+    System::new().block_on(async {
+        let (members, session) = cluster(2).await;
+        let call = Running::trusted(&session, NOTICE).await;
+        members[0].reaches(Reach::Paused);
+        let there = members[1].follow(&session, call.open.name(), 1).await;
+
+        drop(members[1].runs_again().await);
+
+        assert_eq!(rest(there).await, numbered(2, ["unknown"]));
+    });
+}
+
+#[test]
+fn a_call_that_asked_its_client_something_is_not_made_again() {
+    System::new().block_on(async {
+        let (members, session) = cluster(2).await;
+        let call = Running::trusted(&session, QUESTION).await;
+        members[0].reaches(Reach::Paused);
+        let there = members[1].follow(&session, call.open.name(), 1).await;
+        assert_eq!(rest(there).await, numbered(2, ["unknown"]));
+        assert!(members[1].stand_in.0.lock().unwrap().is_empty());
     });
 }

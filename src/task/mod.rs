@@ -314,6 +314,10 @@ impl Service for TaskService {
         self.0.inner.task_use(principal, tool)
     }
 
+    fn is_idempotent(&self, principal: &Principal, tool: &str) -> bool {
+        self.0.inner.is_idempotent(principal, tool)
+    }
+
     fn catalog_digest(&self, principal: &Principal) -> CatalogDigest {
         self.0.inner.catalog_digest(principal)
     }

@@ -17,6 +17,7 @@ pub mod http_sse;
 pub mod middleware;
 pub mod pipe;
 pub mod reply;
+mod run_again;
 pub mod session_call;
 pub mod session_line;
 pub mod sse;

@@ -36,7 +36,8 @@ pub fn start(
         .map(|meta| meta.progress_token())
         .transpose()
         .map_err(|error| Refused::Params(error.to_string()))?
-        .flatten();
+        .flatten()
+        .filter(|_| line.may_tell_progress());
     let negotiated = session.negotiated();
     let deadline = Deadline::after(config.deadline_of(&request.method));
     let envelope = Envelope {

@@ -14,7 +14,7 @@ use tokio::sync::{Notify, oneshot};
 use super::exchange::{Line, Opened};
 use crate::protocol::client_request::ClientRequest;
 use crate::protocol::encode;
-use crate::protocol::jsonrpc::RequestId;
+use crate::protocol::jsonrpc::{Params, RequestId};
 use crate::protocol::logging::LogLevel;
 use crate::protocol::notification::ServerNotification;
 use crate::protocol::raw::RawJson;
@@ -31,6 +31,10 @@ pub struct SessionLine {
     session: SessionHandle,
     /// The requests that share this line: one, or those of a batch.
     requests: Vec<RequestId>,
+    /// The params, if it is one `tools/call`.
+    call: Option<Params>,
+    /// Whether its call is made for the second time.
+    again: bool,
     way: Way,
     /// Questions sent and not yet answered.
     questions: Mutex<Vec<RequestId>>,
@@ -49,11 +53,13 @@ enum Way {
 }
 
 impl SessionLine {
-    /// A line that may become a stream of its own; the receiver hears when it does.
+    /// A line that may become a stream of its own; the receiver hears when it does. `call` are the
+    /// params if it is for one `tools/call`.
     #[must_use]
     pub fn over_http(
         session: SessionHandle,
         requests: Vec<RequestId>,
+        call: Option<Params>,
         tasks: Tasks,
     ) -> (Arc<Self>, oneshot::Receiver<Opened>) {
         let (handover, opened) = oneshot::channel();
@@ -64,20 +70,54 @@ impl SessionLine {
             ready: Notify::new(),
             handover: Mutex::new(Some(handover)),
         };
-        (Self::new(session, requests, way), opened)
+        (Self::new(session, requests, call, way), opened)
     }
 
     /// A line through the session's one pipe.
     #[must_use]
     pub fn through_pipe(session: SessionHandle, pipe: EventSender) -> Arc<Self> {
-        Self::new(session, Vec::new(), Way::Pipe(pipe))
+        Self::new(session, Vec::new(), None, Way::Pipe(pipe))
     }
 
-    fn new(session: SessionHandle, requests: Vec<RequestId>, way: Way) -> Arc<Self> {
+    /// A line that is a stream already: its call is made again.
+    #[must_use]
+    pub fn going_on(session: SessionHandle, stream: OpenStream, tasks: Tasks) -> Arc<Self> {
+        let way = Way::Http {
+            tasks,
+            begun: AtomicBool::new(true),
+            stream: OnceLock::from(stream),
+            ready: Notify::new(),
+            handover: Mutex::new(None),
+        };
+        Arc::new_cyclic(|me| Self {
+            me: me.clone(),
+            session,
+            requests: Vec::new(),
+            call: None,
+            again: true,
+            way,
+            questions: Mutex::new(Vec::new()),
+        })
+    }
+
+    /// Whether progress may be told. A call that is made again has told its client of progress that
+    /// must not go back (basic/utilities/progress).
+    pub(super) const fn may_tell_progress(&self) -> bool {
+        !self.again
+    }
+
+    fn new(
+        session: SessionHandle,
+        requests: Vec<RequestId>,
+        call: Option<Params>,
+        way: Way,
+    ) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
             session,
             requests,
+            call,
+            again: false,
             way,
             questions: Mutex::new(Vec::new()),
         })
@@ -234,7 +274,10 @@ impl SessionLine {
         else {
             return;
         };
-        let (open, events) = self.session.begin_stream(&self.requests).await;
+        let (open, events) = self
+            .session
+            .begin_stream(&self.requests, self.call.as_ref())
+            .await;
         let name = open.is_durable().then(|| open.name().clone());
         // Set once only: `begun` lets one task in here.
         let _first = stream.set(open);

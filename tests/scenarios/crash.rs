@@ -317,6 +317,35 @@ async fn a_question_asked_before_a_crash_is_answered_in_vain() {
     assert_eq!(resumed.answers()[0]["error"]["data"]["outcome"], "unknown");
 }
 
+/// Ours: what does no harm twice is made again, once, on the stream it had; progress does not go
+/// back (basic/utilities/progress).
+#[tokio::test]
+async fn a_call_of_an_idempotent_tool_is_made_again_after_a_crash() {
+    let mut server = durable().await;
+    let session = server.session(VERSION).await;
+    let arguments = json!({"count": 40, "interval_us": 50_000});
+    let (id, mut stream) = session.stream_tool("stream", arguments).await;
+    let mut seen = stream.until_step(3).await;
+    server.crash().await;
+    seen.extend(stream.rest().await);
+    assert_eq!(seen.answers(), NOTHING, "the call was cut");
+    server.start_again().await;
+
+    let last = seen.last().expect("it has begun").id();
+    let again = session.elsewhere(&server.url("/mcp"));
+    let resumed = again.listen(Some(last)).await.rest().await;
+
+    let answers = resumed.answers();
+    assert_eq!(answers.len(), 1);
+    assert_eq!(answers[0]["id"], id);
+    assert_eq!(answers[0]["result"]["content"][0]["text"], "done");
+    let steps = [seen.steps(), resumed.steps()].concat();
+    let expected = (1..=steps.len() as u64).collect::<Vec<_>>();
+    assert_eq!(steps, expected, "each step once, in order");
+    let ran = r#"mcp_requests_total{method="tools/call",era="session",outcome="ok"}"#;
+    assert_eq!(server.metric(ran).await, 1.0);
+}
+
 /// basic (2025-03-26), batching; basic/transports, resumability and redelivery.
 #[tokio::test]
 async fn every_request_of_a_batch_cut_by_a_crash_gets_one_honest_error() {

@@ -157,4 +157,5 @@ pub(super) fn stream(clock: &Clock) -> Tool {
          message. For measuring; needs a progress token.",
     )
     .read_only()
+    .idempotent()
 }

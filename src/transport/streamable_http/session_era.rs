@@ -29,6 +29,7 @@ use crate::session::{FindError, NewSession, SessionHandle, dispatch};
 use crate::telemetry::labels::{CloseReason, StreamKind};
 use crate::transport::exchange::{self, Answered, Opened};
 use crate::transport::reply::{self, Refused, WireStatus};
+use crate::transport::run_again::Successor;
 use crate::transport::session_call::{self, Answering};
 use crate::transport::session_line::SessionLine;
 use crate::transport::sse::{self, EventStream, Heartbeat};
@@ -245,7 +246,9 @@ fn call(
     let context = arrived.context;
     let id = request.id.clone();
     let ids = vec![id.clone()];
-    let (line, opened) = SessionLine::over_http(session.clone(), ids, context.tasks.clone());
+    let call = matches!(request.method, Method::ToolsCall).then(|| request.params.clone());
+    let tasks = context.tasks.clone();
+    let (line, opened) = SessionLine::over_http(session.clone(), ids, call, tasks);
     let answer = session_call::start(context, &session, request, entered, &line)
         .map_err(|refused| refused.of(&id))?;
     Ok(RunningCall {
@@ -297,7 +300,8 @@ async fn answer_batch(
         .iter()
         .map(|(_, request)| request.id.clone())
         .collect::<Vec<_>>();
-    let (line, opened) = SessionLine::over_http(session.clone(), ids, context.tasks.clone());
+    let tasks = context.tasks.clone();
+    let (line, opened) = SessionLine::over_http(session.clone(), ids, None, tasks);
     let mut running = Vec::with_capacity(calls.len());
     for (call, request) in calls {
         let id = request.id.clone();
@@ -376,7 +380,7 @@ pub(super) async fn get(arrived: Arrived<'_>) -> Result<HttpResponse, RefusedReq
     let (events, name, kind) = match after {
         Some(from) if !from.stream.is_standing() => {
             let name = from.stream.clone();
-            match replay::resume(&session, from, reply::outcome_unknown).await {
+            match replay::resume(&session, from, Arc::new(Successor(context.clone()))).await {
                 Ok(Resumed::Following(events)) => (events, name, StreamKind::Replay),
                 // Nothing will ever follow: a client that is told to stop does not come again.
                 Ok(Resumed::NothingLeft) => return Ok(HttpResponse::NoContent().finish()),
