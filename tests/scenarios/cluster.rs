@@ -6,6 +6,7 @@
 
 mod checker;
 mod clients;
+mod faults;
 mod history;
 mod http;
 mod ledger;

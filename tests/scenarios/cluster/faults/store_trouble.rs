@@ -1,0 +1,284 @@
+//! A store that is slow, silent, cut, full, read-only, locked or loading: what needs no store does
+//! not notice, what needs it says so soon and says when to come back, and it is over when it is over.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::task::JoinHandle;
+
+use super::super::clients::Crowd;
+use super::super::history::{Op, Outcome};
+use super::super::http::{Connection, Head};
+use super::super::requests::{self, Tool};
+use super::steady::Steady;
+use crate::world::redis::{Connection as RedisConnection, Reply};
+use crate::world::{Cluster, Redis, Session, eventually, get, within};
+
+/// How long the trouble lasts after it was noticed.
+const TROUBLE: Duration = Duration::from_secs(4);
+/// Connections that a node may make at once: one for each that it keeps, and one over.
+const AT_ONCE: usize = 7;
+/// And then in a second.
+const A_SECOND: usize = 10;
+
+/// Between two rounds of requests that need the store.
+const ROUND: Duration = Duration::from_millis(250);
+/// What only reads.
+const UNKNOWN: &str = "a session unknown here";
+
+/// What is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trouble {
+    /// A second each way.
+    Slow,
+    /// Connected and silent.
+    Stalled,
+    /// Every connection breaks, again and again.
+    Reset,
+    /// No memory for what is new.
+    Full,
+    /// A replica of nobody.
+    ReadOnly,
+    /// A password that the nodes do not know.
+    Locked,
+    /// Reads its file.
+    Loading,
+}
+
+/// Trouble that lasts until it is mended.
+struct Lasting {
+    trouble: Trouble,
+    /// Let in before the door was locked.
+    rig: RedisConnection,
+    working: Option<JoinHandle<()>>,
+}
+
+impl Lasting {
+    async fn begin(trouble: Trouble, cluster: &Cluster) -> Self {
+        let link = cluster[0].link.as_ref().expect("there is a link");
+        let redis = &cluster.redis;
+        let mut rig = redis.connection().await.expect("Redis answers");
+        let mut working = None;
+        match trouble {
+            Trouble::Slow => link.delay(Duration::from_secs(1)),
+            Trouble::Stalled => link.stall(),
+            Trouble::Reset => {
+                let reset = link.resetting();
+                working = Some(tokio::spawn(async move {
+                    loop {
+                        reset();
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                    }
+                }));
+            }
+            Trouble::Full => said(&mut rig, &["CONFIG", "SET", "maxmemory", "1"]).await,
+            // Nobody listens there.
+            Trouble::ReadOnly => said(&mut rig, &["REPLICAOF", "127.0.0.1", "1"]).await,
+            Trouble::Locked => {
+                said(&mut rig, &["CONFIG", "SET", "requirepass", "x"]).await;
+                let kill = rig.command(&["CLIENT", "KILL", "TYPE", "normal"]).await;
+                kill.expect("it answers");
+            }
+            Trouble::Loading => {
+                said(&mut rig, &["CONFIG", "SET", "key-load-delay", "50000"]).await;
+                let mut other = redis.connection().await.expect("Redis answers");
+                working = Some(tokio::spawn(async move {
+                    let reloaded = other.command(&["DEBUG", "RELOAD"]).await;
+                    reloaded.expect("it reloads");
+                }));
+            }
+        }
+        Self {
+            trouble,
+            rig,
+            working,
+        }
+    }
+
+    async fn end(mut self, cluster: &mut Cluster) {
+        match self.trouble {
+            Trouble::Slow | Trouble::Stalled | Trouble::Reset => {
+                if let Some(resetting) = self.working {
+                    resetting.abort();
+                }
+                cluster[0]
+                    .link
+                    .as_mut()
+                    .expect("there is a link")
+                    .heal()
+                    .await;
+            }
+            Trouble::Full => said(&mut self.rig, &["CONFIG", "SET", "maxmemory", "0"]).await,
+            Trouble::ReadOnly => said(&mut self.rig, &["REPLICAOF", "NO", "ONE"]).await,
+            Trouble::Locked => said(&mut self.rig, &["CONFIG", "SET", "requirepass", ""]).await,
+            Trouble::Loading => {
+                let loading = self.working.expect("it loads");
+                within("it has loaded", loading).await.expect("it loads");
+            }
+        }
+    }
+}
+
+async fn said(rig: &mut RedisConnection, command: &[&str]) {
+    let reply = rig.command(command).await.expect("Redis answers");
+    assert!(!matches!(reply, Reply::Error(_)), "{command:?}: {reply:?}");
+}
+
+/// One request and the time it took, which is bounded by the patience of any client.
+async fn ask(cluster: &Cluster, request: &[u8]) -> (Head, Duration) {
+    let began = Instant::now();
+    let asking = async {
+        let mut connection = Connection::open(cluster[0].address()).await?;
+        connection.send(request).await
+    };
+    let head = within("an answer", asking).await.expect("it answers");
+    (head, began.elapsed())
+}
+
+/// Tells the story of one trouble at the first of two nodes.
+async fn is_survived(trouble: Trouble) {
+    let redis = Redis::with().config("loading-process-events-interval-bytes 1024");
+    let redis = redis.start().await;
+    let mut cluster = (Cluster::with(2).redis(redis).proxied().ledger().start()).await;
+    let crowd = Crowd::gather(cluster[0].address(), 10).await;
+    crowd.call_each(Tool::Echo).await;
+    // Two sessions that the first node has never met: one to be called, one to be attached.
+    let mut unmet = Vec::new();
+    for _ in 0..2 {
+        unmet.push(cluster[1].server.session("2025-11-25").await);
+    }
+    let steady = Steady::at(cluster[0].address());
+    tokio::time::sleep(TROUBLE / 2).await;
+    steady.end("before").await;
+
+    let lasting = Lasting::begin(trouble, &cluster).await;
+    let steady = Steady::at(cluster[0].address());
+    let link = cluster[0].link.as_ref().expect("there is a link");
+    let (began, connected) = (Instant::now(), link.accepted());
+    while began.elapsed() < TROUBLE {
+        state_waits(&cluster, &unmet, trouble).await;
+        crowd.call_each(Tool::Echo).await;
+        tokio::time::sleep(ROUND).await;
+    }
+    if !matches!(trouble, Trouble::Slow | Trouble::Reset | Trouble::Loading) {
+        eventually("it says that it is not ready", || async {
+            let ready = get(cluster[0].url("/ready")).await.ok()?;
+            let status = ready.status().as_u16();
+            let text = ready.text().await.ok()?;
+            (status == 503 && text.contains("store unavailable")).then_some(())
+        })
+        .await;
+    }
+    let (made, time) = (link.accepted() - connected, began.elapsed());
+    println!("{trouble:?}: {made} connections to the store in {time:?}");
+    let bound = AT_ONCE + A_SECOND * usize::try_from(time.as_secs() + 1).expect("it is short");
+    assert!(made <= bound, "a spin: {made} connections in {time:?}");
+    steady.end("meanwhile").await;
+
+    lasting.end(&mut cluster).await;
+    let mended = Instant::now();
+    eventually("it is ready again", || async {
+        let ready = get(cluster[0].url("/ready")).await.ok()?;
+        ready.status().is_success().then_some(())
+    })
+    .await;
+    println!("ready again {:?} after it was mended", mended.elapsed());
+    works_again(&cluster, &crowd, &unmet).await;
+}
+
+/// What needs the store does not hang, and says when to come back.
+async fn state_waits(cluster: &Cluster, unmet: &[Session], trouble: Trouble) {
+    let [called, attached] = unmet else {
+        panic!("there are two");
+    };
+    for (what, request) in [
+        ("opening", requests::initialize()),
+        (UNKNOWN, requests::call(&called.id, 1, "c", "m", Tool::Echo)),
+        ("a stream", requests::listen(&attached.id, None)),
+    ] {
+        let (head, time) = ask(cluster, &request).await;
+        println!("{trouble:?}: {what}: {} after {time:?}", head.status);
+        // What is there now and then may also work, and so may reading what cannot be written.
+        let may_work = match trouble {
+            Trouble::Slow | Trouble::Reset | Trouble::Loading => true,
+            Trouble::Full | Trouble::ReadOnly => what == UNKNOWN,
+            Trouble::Stalled | Trouble::Locked => false,
+        };
+        assert!(
+            head.status == 503 || (may_work && head.status == 200),
+            "{trouble:?}: {what}: {}",
+            head.status
+        );
+        if head.status == 503 {
+            assert!(head.retry_after.is_some(), "{trouble:?}: {what}: no time");
+        }
+    }
+}
+
+/// Everything that waited, and everything that went on.
+async fn works_again(cluster: &Cluster, crowd: &Crowd, unmet: &[Session]) {
+    eventually("a session is opened", || async {
+        (ask(cluster, &requests::initialize()).await.0.status == 200).then_some(())
+    })
+    .await;
+    for session in unmet {
+        let here = session.elsewhere(&cluster[0].url("/mcp"));
+        let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
+        eventually("a session is found", || async {
+            (here.send(&ping).await.status == 200).then_some(())
+        })
+        .await;
+        eventually("a stream is attached", || async {
+            (here.get(None).await.status() == 200).then_some(())
+        })
+        .await;
+    }
+    crowd.call_each(Tool::Echo).await;
+    let history = crowd.history().records();
+    for answer in history.iter().filter(|record| record.op == Op::Answer) {
+        assert_eq!(answer.outcome, Outcome::Ok, "{answer:?}");
+        assert_eq!(answer.mark.as_deref(), Some(answer.session.as_str()));
+    }
+}
+
+/// Ours: a second each way.
+#[tokio::test]
+async fn a_slow_store_delays_what_needs_it_and_nothing_else() {
+    is_survived(Trouble::Slow).await;
+}
+
+/// Ours: half-open connections.
+#[tokio::test]
+async fn a_silent_store_delays_nothing_that_does_not_need_it() {
+    is_survived(Trouble::Stalled).await;
+}
+
+/// Ours: RST, fifty times a second.
+#[tokio::test]
+async fn a_store_whose_connections_break_is_not_stormed() {
+    is_survived(Trouble::Reset).await;
+}
+
+/// Ours: `maxmemory` with `noeviction`.
+#[tokio::test]
+async fn a_full_store_refuses_what_is_new() {
+    is_survived(Trouble::Full).await;
+}
+
+/// Ours: a primary that became a replica.
+#[tokio::test]
+async fn a_store_that_cannot_be_written_refuses_what_is_new() {
+    is_survived(Trouble::ReadOnly).await;
+}
+
+/// Ours: the password was changed.
+#[tokio::test]
+async fn a_store_that_lets_nobody_in_is_waited_for() {
+    is_survived(Trouble::Locked).await;
+}
+
+/// Ours: a server that has just been started.
+#[tokio::test]
+async fn a_store_that_is_loading_is_waited_for() {
+    is_survived(Trouble::Loading).await;
+}
