@@ -13,6 +13,7 @@ mod ledger;
 mod links;
 mod requests;
 mod rig;
+mod rolling;
 mod sabotage;
 mod splitting;
 mod stock;

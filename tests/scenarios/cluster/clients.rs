@@ -9,6 +9,7 @@ mod calling;
 mod dumping;
 mod listening;
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -52,9 +53,20 @@ pub struct Member {
 #[derive(Debug)]
 struct Shared {
     history: History,
-    address: Mutex<SocketAddr>,
+    /// Where they go, in turn.
+    addresses: Mutex<VecDeque<SocketAddr>>,
     pool: Mutex<Vec<Connection>>,
     listening: AtomicUsize,
+    refusals: Refusals,
+}
+
+/// Requests to come back that were refused for load.
+#[derive(Debug, Default)]
+pub struct Refusals {
+    /// With 429 or 503.
+    pub all: AtomicUsize,
+    /// Those of them that said when to try again.
+    pub with_time: AtomicUsize,
 }
 
 impl Crowd {
@@ -62,9 +74,10 @@ impl Crowd {
     pub async fn gather(address: SocketAddr, count: usize) -> Self {
         let shared = Arc::new(Shared {
             history: History::begin(),
-            address: Mutex::new(address),
+            addresses: Mutex::new([address].into()),
             pool: Mutex::default(),
             listening: AtomicUsize::new(0),
+            refusals: Refusals::default(),
         });
         let members = stream::iter(0..count).map(|number| shared.open(number));
         let members = members.buffer_unordered(AT_ONCE).collect().await;
@@ -87,8 +100,18 @@ impl Crowd {
 
     /// From now on they go to this address.
     pub fn lead_to(&self, address: SocketAddr) {
-        *self.shared.address.lock().unwrap() = address;
+        self.lead_to_any(&[address]);
+    }
+
+    /// From now on they go to these addresses in turn.
+    pub fn lead_to_any(&self, addresses: &[SocketAddr]) {
+        *self.shared.addresses.lock().unwrap() = addresses.iter().copied().collect();
         self.shared.pool.lock().unwrap().clear();
+    }
+
+    /// How often coming back was refused for load.
+    pub fn refusals(&self) -> &Refusals {
+        &self.shared.refusals
     }
 
     /// Every session asks to hear of what changes.
@@ -143,7 +166,9 @@ impl Crowd {
 
 impl Shared {
     fn address(&self) -> SocketAddr {
-        *self.address.lock().unwrap()
+        let mut addresses = self.addresses.lock().unwrap();
+        addresses.rotate_left(1);
+        addresses[0]
     }
 
     async fn open(&self, number: usize) -> Arc<Member> {

@@ -43,6 +43,8 @@ pub struct Head {
     pub session: Option<String>,
     /// Whether events follow.
     pub is_stream: bool,
+    /// When to try again, in seconds.
+    pub retry_after: Option<u64>,
 }
 
 impl Connection {
@@ -87,6 +89,7 @@ impl Connection {
                 }
                 "transfer-encoding" => self.framing = Framing::Chunked,
                 "content-type" => head.is_stream = value.starts_with("text/event-stream"),
+                "retry-after" => head.retry_after = value.parse().ok(),
                 "mcp-session-id" => head.session = Some(value.to_owned()),
                 "connection" if value.eq_ignore_ascii_case("close") => self.lasting = false,
                 _ => {}

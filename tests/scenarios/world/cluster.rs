@@ -32,12 +32,15 @@ pub fn sabotaged(name: &str) -> PathBuf {
 /// How a cluster is to be started.
 #[derive(Debug)]
 pub struct Setup {
-    nodes: usize,
     redis: Option<Redis>,
     proxied: bool,
     ledger: bool,
     apart: bool,
     config: String,
+    store_url: Option<String>,
+    keepalive: Option<u32>,
+    /// One list for each node.
+    variables: Vec<Vec<(String, String)>>,
 }
 
 /// Nodes, their store, and nginx before them. All are killed when it is dropped.
@@ -94,6 +97,27 @@ impl Setup {
         self
     }
 
+    /// Finds the store by this URL, as that of sentinels.
+    pub fn store_url(mut self, url: &str) -> Self {
+        self.store_url = Some(url.to_owned());
+        self
+    }
+
+    /// Puts nginx before the nodes as it comes, which connects anew for each request.
+    pub fn nginx_as_it_comes(mut self) -> Self {
+        self.keepalive = None;
+        self
+    }
+
+    /// Sets variables of one node's environment.
+    pub fn variables_of(mut self, node: usize, variables: &[(&str, &str)]) -> Self {
+        let own = variables
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        self.variables[node].extend(own);
+        self
+    }
+
     /// Starts everything and waits until it takes traffic.
     pub async fn start(self) -> Cluster {
         let redis = match self.redis {
@@ -102,16 +126,17 @@ impl Setup {
         };
         let ledger = tempfile::TempDir::new().expect("a temporary directory can be made");
         let mut nodes = Vec::new();
-        for _ in 0..self.nodes {
+        for own in &self.variables {
             let link = if self.proxied {
                 Some(FaultProxy::before(redis.address()).await)
             } else {
                 None
             };
-            let url = match &link {
+            let url = match (&self.store_url, &link) {
                 _ if self.apart => "memory:".to_owned(),
-                None => redis.url(),
-                Some(link) => {
+                (Some(url), _) => url.clone(),
+                (None, None) => redis.url(),
+                (None, Some(link)) => {
                     (redis.url()).replace(&redis.address().to_string(), &link.address().to_string())
                 }
             };
@@ -125,6 +150,9 @@ impl Setup {
                     &format!("{}s", LEASE.as_secs()),
                 )
                 .same_port();
+            for (name, value) in own {
+                setup = setup.variable(name, value);
+            }
             if self.ledger {
                 let file = ledger_file(ledger.path());
                 setup = setup
@@ -142,7 +170,10 @@ impl Setup {
         let addresses: Vec<&str> = (nodes.iter())
             .map(|node: &Node| node.server.authority())
             .collect();
-        let nginx = Nginx::before(&addresses).keepalive(KEEPALIVE);
+        let mut nginx = Nginx::before(&addresses);
+        if let Some(connections) = self.keepalive {
+            nginx = nginx.keepalive(connections);
+        }
         let nginx = nginx.start().await;
         Cluster {
             redis,
@@ -162,12 +193,14 @@ impl Cluster {
     /// So many nodes, to be set up first.
     pub fn with(nodes: usize) -> Setup {
         Setup {
-            nodes,
             redis: None,
             proxied: false,
             ledger: false,
             apart: false,
             config: String::new(),
+            store_url: None,
+            keepalive: Some(KEEPALIVE),
+            variables: vec![Vec::new(); nodes],
         }
     }
 

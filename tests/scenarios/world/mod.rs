@@ -84,5 +84,10 @@ pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     }
 }
 
+/// Whether the stories that take long are told at full length (`tests/run --long`).
+pub fn long() -> bool {
+    std::env::var_os("SWITCHBOARD_TEST_LONG").is_some()
+}
+
 /// Every revision with a handshake and a session, oldest first.
 pub const SESSION_ERA: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];

@@ -35,13 +35,38 @@ impl Calls {
 impl Crowd {
     /// Calls at a rate, session after session, until `time` is over. What is under way then goes on.
     pub async fn call_at_rate(&self, per_second: u32, time: Duration, tool: Tool) -> Calls {
+        self.call_until(per_second, time, tool, sleep(time)).await.0
+    }
+
+    /// The same for as long as something else happens.
+    pub async fn call_while<T>(
+        &self,
+        per_second: u32,
+        tool: Tool,
+        happens: impl Future<Output = T>,
+    ) -> (Calls, T) {
+        self.call_until(per_second, Duration::MAX, tool, happens)
+            .await
+    }
+
+    async fn call_until<T>(
+        &self,
+        per_second: u32,
+        longest: Duration,
+        tool: Tool,
+        happens: impl Future<Output = T>,
+    ) -> (Calls, T) {
         let mut calls = Calls::default();
         let mut beat = interval(Duration::from_secs(1) / BEATS);
         let mut members = self.members.iter().cycle();
         let (began, mut made) = (Instant::now(), 0);
+        let mut happens = std::pin::pin!(happens);
         loop {
-            let passed = (beat.tick().await - began).min(time);
-            let due = passed.as_millis() * u128::from(per_second) / 1_000;
+            let happened = tokio::select! {
+                value = &mut happens => Some(value),
+                _ = beat.tick() => None,
+            };
+            let due = began.elapsed().min(longest).as_millis() * u128::from(per_second) / 1_000;
             while made < due {
                 let member = members.next().expect("a crowd has members").clone();
                 let shared = self.shared.clone();
@@ -50,8 +75,8 @@ impl Crowd {
                     .spawn(async move { shared.call(&member, tool).await });
                 made += 1;
             }
-            if passed == time {
-                return calls;
+            if let Some(value) = happened {
+                return (calls, value);
             }
         }
     }

@@ -48,6 +48,12 @@ impl Shared {
                 self.history.add(attached.outcome(Outcome::Fail));
                 return Ok(Cut::Gone);
             }
+            429 | 503 => {
+                self.refusals.all.fetch_add(1, Ordering::Relaxed);
+                let told = usize::from(head.retry_after.is_some());
+                self.refusals.with_time.fetch_add(told, Ordering::Relaxed);
+                return Ok(Cut::Broken);
+            }
             _ => return Ok(Cut::Broken),
         }
         // Counted for as long as it is open, also when its client leaves.

@@ -102,6 +102,12 @@ impl FaultProxy {
         self.weather.send_modify(|weather| weather.resets += 1);
     }
 
+    /// [`FaultProxy::reset`] to be given again and again, from elsewhere.
+    pub fn resetting(&self) -> impl Fn() + Send + use<> {
+        let weather = self.weather.clone();
+        move || weather.send_modify(|weather| weather.resets += 1)
+    }
+
     /// Ends one direction of every open connection with FIN; the other goes on. What is still
     /// sent that way is lost.
     pub fn half_close(&self, towards: Towards) {
