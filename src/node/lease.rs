@@ -29,7 +29,9 @@ pub(super) async fn renew(node: &Inner, parts: &Parts) {
                 node.held_until
                     .store(asked.saturating_add(held), Ordering::Release);
                 if renewed.lost {
-                    tracing::error!("the store lost data; every session kept here is checked");
+                    tracing::error!(
+                        "the store lost data, began anew, or had this node for dead; every session kept here is checked"
+                    );
                     node.doubt();
                 }
                 if !had_it {

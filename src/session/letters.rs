@@ -4,6 +4,7 @@
 //! [`crate::node`]'s letters.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -20,7 +21,7 @@ use crate::protocol::jsonrpc::{RequestId, ResponseError};
 use crate::protocol::raw::RawJson;
 use crate::runtime::sabotage::{self, Bug};
 use crate::runtime::tasks::TaskKind;
-use crate::store::{Epoch, Incarnation};
+use crate::store::{Epoch, Incarnation, StoreError, StoreResult};
 use crate::telemetry::labels::CloseReason;
 
 /// Sessions checked at the same time when all of them are in doubt.
@@ -120,44 +121,71 @@ impl Shared {
                 }
             }
             News::Superseded(by) => handle.superseded(by).await,
-            News::Changed => self.check(handle).await,
+            // A store that is away: it is read again before anything is written over it.
+            News::Changed => drop(self.check(&handle).await),
             News::Stored(stream) => handle.inner().now_and_then.wake_readers(&stream),
             News::Ended => {}
         }
     }
 
-    /// Checks everything kept here against the store.
+    /// Checks everything kept here against the store: now, and what it could not say, again
+    /// whenever it has answered something else.
     async fn doubt(self: &Arc<Self>) {
+        let doubt = self.doubts.fetch_add(1, Ordering::AcqRel) + 1;
         let all = (self.index.iter())
             .map(|entry| entry.clone())
             .filter(|handle| !handle.is_piped())
             .collect::<Vec<_>>();
-        futures_util::stream::iter(all)
-            .for_each_concurrent(CHECKED_AT_ONCE, |handle| async move {
-                self.check(handle.clone()).await;
-                self.check_standing_stream(&handle).await;
+        let mut left = self.check_all(all).await;
+        if left.is_empty() {
+            return;
+        }
+        let shared = self.clone();
+        // For as long as the store is away: nothing that stopping should wait for.
+        self.tasks.spawn(TaskKind::Upkeep, async move {
+            // A later doubt checks these, too.
+            while !left.is_empty() && shared.doubts.load(Ordering::Acquire) == doubt {
+                shared.node.next_renewal().await;
+                left = shared.check_all(left).await;
+            }
+        });
+    }
+
+    /// Checks sessions, and gives back those of which the store did not say anything.
+    async fn check_all(self: &Arc<Self>, sessions: Vec<SessionHandle>) -> Vec<SessionHandle> {
+        futures_util::stream::iter(sessions)
+            .map(|handle| async move {
+                let known = self.check(&handle).await.is_ok()
+                    && self.check_standing_stream(&handle).await.is_ok();
+                (!known).then_some(handle)
             })
-            .await;
+            .buffer_unordered(CHECKED_AT_ONCE)
+            .filter_map(std::future::ready)
+            .collect()
+            .await
     }
 
     /// Takes over what the store says of a session, its end included.
-    async fn check(self: &Arc<Self>, handle: SessionHandle) {
-        match self.read(handle.id()).await {
-            Ok(Some(found)) => handle.reload(found.changing, found.version).await,
-            Ok(None) => self.end(handle.id().clone(), CloseReason::Lost).await,
-            // Checked again when the store is back, and with it whatever it lost.
-            Err(_) => {}
+    async fn check(self: &Arc<Self>, handle: &SessionHandle) -> StoreResult<()> {
+        match self.read(handle.id()).await? {
+            Some(found) => handle.reload(found.changing, found.version).await,
+            None => self.end(handle.id().clone(), CloseReason::Lost).await,
         }
+        Ok(())
     }
 
     /// Ends the standing stream that is open here if another node holds it by now.
-    async fn check_standing_stream(&self, handle: &SessionHandle) {
+    async fn check_standing_stream(&self, handle: &SessionHandle) -> StoreResult<()> {
         let thing = StreamName::standing().thing();
         let ownership = self.store.ownership(&handle.id().scope(), &thing).await;
-        if let Ok(Some(ownership)) = ownership
-            && ownership.owner != self.node.incarnation()
-        {
-            handle.superseded(ownership.epoch).await;
+        match ownership {
+            Ok(Some(ownership)) if ownership.owner != self.node.incarnation() => {
+                handle.superseded(ownership.epoch).await;
+                Ok(())
+            }
+            // What is damaged is found out by who writes it.
+            Ok(_) | Err(StoreError::Damaged(_)) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 

@@ -5,7 +5,7 @@
 //! by its MAC and then asked of the registry.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -90,6 +90,8 @@ pub(super) struct Shared {
     pub(super) clients: Clients,
     mint: IdMint,
     questions: Seal,
+    /// Counts the times that all sessions kept here were in doubt.
+    pub(super) doubts: AtomicU64,
     /// Sessions at home here.
     live: AtomicUsize,
     registry: Mutex<Option<Addr<Registry>>>,
@@ -185,6 +187,7 @@ impl Sessions {
             config: parts.config,
             metrics: parts.metrics,
             index: DashMap::new(),
+            doubts: AtomicU64::new(0),
             clients: Clients::default(),
             live: AtomicUsize::new(0),
             registry: Mutex::new(None),

@@ -2,7 +2,7 @@
 //!
 //! A lease is a place in a sorted set by when it lapses, by the server's time. A server that came
 //! back without its latest writes shows in the node's own lease, which then lapses earlier than the
-//! node knows; one that was emptied shows in the partitions' generations.
+//! node knows, and in its run id; one that was emptied shows in the partitions' generations.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -30,6 +30,8 @@ pub(super) struct Leases {
     renewed: Mutex<Option<(Incarnation, u64)>>,
     /// Which of a cluster's partitions to look at next.
     next: AtomicUsize,
+    /// Which run of the server answered last.
+    server: Mutex<Option<String>>,
 }
 
 impl Leases {
@@ -64,14 +66,31 @@ impl Leases {
                 shared.generations.found(partition, text(found)?);
             }
         }
+        let another_server = !cluster && self.is_another_server(shared).await;
         let mut living: Vec<_> = living.into_iter().map(Incarnation).collect();
         living.sort_unstable();
         let turned_back = self.turned_back(node, before, lapses);
         Ok(Renewed {
             living,
             now,
-            lost: shared.generations.take_lost() || turned_back,
+            lost: shared.generations.take_lost() || turned_back || another_server,
         })
+    }
+
+    /// Whether another run of a server answers than before: one that began anew, or a replica that
+    /// became the primary. Either may lack what was written last. Where asking is not allowed, the
+    /// lease alone must show it.
+    async fn is_another_server(&self, shared: &Shared) -> bool {
+        let mut info = redis::cmd("INFO");
+        info.arg("server");
+        let Ok(Value::BulkString(info)) = self.ask(shared, info).await else {
+            return false;
+        };
+        let info = String::from_utf8_lossy(&info);
+        let run = info.lines().find_map(|line| line.strip_prefix("run_id:"));
+        let mut server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *server, run.map(str::to_owned));
+        before.is_some() && before != *server
     }
 
     /// See [`crate::store::Store::retire`].
