@@ -17,12 +17,14 @@ if thing then
   thing.epoch, thing.owner = math.max(thing.epoch + 1, now), owner
   save(scope, name, thing)
 else
-  redis.call('UNLINK', log_of(scope, name))
   thing = {
     epoch = now, owner = owner, note = ARGV[5],
     last = 0, kept = 0, bytes = 0, ended = 0, followers = {},
   }
+  -- First of all writes: a server that is full refuses the first that needs memory, and none after one
+  -- that needs none.
   save(scope, name, thing)
+  redis.call('UNLINK', log_of(scope, name))
   charge(scope, cost(thing))
   fit(scope, tonumber(ARGV[6]))
 end
