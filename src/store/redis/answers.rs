@@ -1,5 +1,6 @@
 //! What the scripts answer, as outcomes of the store.
 
+use bytes::Bytes;
 use deadpool_redis::redis::Value;
 
 use super::codec;
@@ -86,6 +87,16 @@ impl Answer {
                 seq: self.number()?,
                 payload: codec::decode(self.bytes()?)?,
             });
+        }
+        Ok(entries)
+    }
+
+    /// The same, each with what is wrong with it: what one writer damaged must not keep the rest
+    /// from being read.
+    pub(super) fn numbered(mut self) -> StoreResult<Vec<(u64, StoreResult<Bytes>)>> {
+        let mut entries = Vec::with_capacity(self.0.len() / 2);
+        while !self.0.as_slice().is_empty() {
+            entries.push((self.number()?, codec::decode(self.bytes()?)));
         }
         Ok(entries)
     }

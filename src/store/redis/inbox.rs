@@ -1,8 +1,8 @@
 //! Taking messages from an inbox: a stream whose entries are numbered without gaps.
 //!
 //! The cursor is the number of the last message taken, which is also its id in the stream. A number
-//! that is missing between two is a message that was lost, and an inbox that was forgotten and made
-//! anew begins beyond all numbers of the old one.
+//! that is missing between two is a message that was lost, as is one that cannot be read; an inbox
+//! that was forgotten and made anew begins beyond all numbers of the old one.
 
 use std::time::Duration;
 
@@ -72,13 +72,16 @@ impl Reader {
         let run = self.connection.run(shared, &commands, shared.timeout);
         let mut answer = Answer::new(run.await?.pop().unwrap_or(Value::Nil))?;
         let (newest, origin) = (answer.number()?, answer.number()?);
-        let entries = answer.entries()?;
+        let entries = answer.numbered()?;
         let seen = if cursor == 0 { origin } else { cursor };
-        let next = entries.first().map_or(newest + 1, |entry| entry.seq);
+        let next = entries.first().map_or(newest + 1, |(number, _)| *number);
+        let cursor = entries.last().map_or(newest, |(number, _)| *number);
+        let among = entries.len();
+        let messages: Vec<_> = entries.into_iter().filter_map(|(_, it)| it.ok()).collect();
         Ok(InboxPage {
-            lost: next != seen + 1,
-            cursor: entries.last().map_or(newest, |entry| entry.seq),
-            messages: entries.into_iter().map(|entry| entry.payload).collect(),
+            lost: next != seen + 1 || messages.len() < among,
+            cursor,
+            messages,
         })
     }
 
