@@ -13,3 +13,4 @@ mod reconnecting;
 mod skewed;
 mod steady;
 mod store_trouble;
+mod trouble;
