@@ -44,6 +44,11 @@ pub use letter::Topic;
 /// How long a start waits for the first renewal. A store that is away then is found later.
 const FIRST_RENEWAL: Duration = Duration::from_secs(2);
 
+/// How long a node that does not renew may be asleep rather than dead, and how many of them are kept
+/// in mind. What one is told meanwhile waits in its inbox; a dead one's goes by its expiry.
+const ASLEEP_AT_MOST: Duration = Duration::from_secs(60);
+const ASLEEP_MAX: usize = 64;
+
 /// What a node needs.
 #[derive(Clone, Debug)]
 pub struct Parts {
@@ -98,6 +103,8 @@ struct Inner {
 #[derive(Clone, Debug, Default)]
 struct Living {
     nodes: Arc<[Incarnation]>,
+    /// Which did until lately, and since when they do not.
+    asleep: Vec<(Incarnation, Instant)>,
     /// Counts renewals.
     round: u64,
     /// Counts the nodes that lived and live no more.
@@ -290,10 +297,11 @@ impl Node {
         }
     }
 
-    /// Tells every other living node something.
+    /// Tells every other node something: those that live, and those that did until lately and may
+    /// only be asleep.
     pub fn announce(&self, topic: Topic, body: &Bytes) {
-        let nodes = self.0.living.borrow().nodes.clone();
-        for node in nodes.iter() {
+        let Living { nodes, asleep, .. } = self.0.living.borrow().clone();
+        for node in nodes.iter().chain(asleep.iter().map(|(node, _)| node)) {
             self.tell(*node, topic, body.clone());
         }
     }
@@ -319,11 +327,17 @@ impl Inner {
             self.outbox.doubt(new.copied());
         }
         let gone = before.nodes.iter().filter(|node| !nodes.contains(node));
-        let gone = gone.count() as u64;
+        let gone = gone.copied().collect::<Vec<_>>();
+        let now = Instant::now();
+        let mut asleep = before.asleep;
+        asleep.extend(gone.iter().map(|node| (*node, now)));
+        asleep.retain(|(node, since)| !nodes.contains(node) && now - *since < ASLEEP_AT_MOST);
+        asleep.drain(..asleep.len().saturating_sub(ASLEEP_MAX));
         self.living.send_replace(Living {
             nodes: nodes.into(),
+            asleep,
             round: before.round + 1,
-            gone: before.gone + gone,
+            gone: before.gone + gone.len() as u64,
         });
     }
 

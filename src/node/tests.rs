@@ -78,6 +78,24 @@ async fn an_announcement_goes_to_all_others_and_a_new_node_is_told_to_doubt() {
 }
 
 #[tokio::test]
+async fn who_sleeps_finds_what_was_announced_when_it_wakes() {
+    let store = store();
+    let (here, _) = node(&store, 1).await;
+    // Asleep from the start: it renewed once and reads nothing.
+    let sleeper = Incarnation(2);
+    store.renew(sleeper, LEASE).await.unwrap();
+    assert!(lives(&here, 2).await);
+    while lives(&here, 2).await {
+        here.next_renewal().await;
+    }
+
+    here.announce(Topic::Sessions, &Bytes::from_static(b"hello"));
+
+    let (_woken, mut heard) = node(&store, 2).await;
+    assert_eq!(letter(&mut heard).await.1, "hello");
+}
+
+#[tokio::test]
 async fn who_retires_is_not_waited_for() {
     let store = store();
     let (here, _) = node(&store, 1).await;
