@@ -74,7 +74,7 @@ fn sessions_are_born_held_and_called() {
     let medians = &found["medians"];
     assert_eq!(
         subjects(&medians["births"]),
-        ["floor", "memory", "embedded"]
+        ["floor", "memory", "embedded", "Redis"]
     );
     assert_eq!(subjects(&medians["memory"]), ["floor", "session era"]);
     assert_eq!(subjects(&medians["calls"]), ["floor", "session era"]);

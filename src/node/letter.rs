@@ -4,6 +4,7 @@
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 
+use crate::runtime::sabotage;
 use crate::store::Incarnation;
 
 const FORMAT: u8 = 1;
@@ -59,7 +60,7 @@ pub(super) enum LetterError {
 
 pub(super) fn write(topic: Topic, from: Incarnation, body: &[u8]) -> Bytes {
     let mut bytes = BytesMut::with_capacity(HEAD + body.len());
-    bytes.put_u8(FORMAT);
+    bytes.put_u8(sabotage::format(FORMAT));
     bytes.put_u8(topic as u8);
     bytes.put_u64(from.0);
     bytes.put_slice(body);
@@ -68,7 +69,7 @@ pub(super) fn write(topic: Topic, from: Incarnation, body: &[u8]) -> Bytes {
 
 pub(super) fn read(bytes: &Bytes) -> Result<(Topic, Incarnation, Bytes), LetterError> {
     let (&format, _) = bytes.split_first().ok_or(LetterError::Cut)?;
-    if format != FORMAT {
+    if format != sabotage::format(FORMAT) {
         return Err(LetterError::UnknownFormat(format));
     }
     let head = bytes.get(1..HEAD).ok_or(LetterError::Cut)?;

@@ -22,16 +22,25 @@ pub enum Bug {
     LostAnnouncement,
     /// A change to a session that is gone makes it anew.
     ResurrectionAfterDelete,
+    /// No bug: records and letters have the formats of another release, as during an upgrade.
+    OtherFormats,
+}
+
+/// The format that this build writes and reads where a release has this one.
+#[must_use]
+pub fn format(release: u8) -> u8 {
+    release + u8::from(is(Bug::OtherFormats))
 }
 
 impl Bug {
     /// All there are.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::NoOutputGate,
         Self::EpochIgnored,
         Self::LastWriteWinsLease,
         Self::LostAnnouncement,
         Self::ResurrectionAfterDelete,
+        Self::OtherFormats,
     ];
 
     /// What it is called where it is chosen.
@@ -43,6 +52,7 @@ impl Bug {
             Self::LastWriteWinsLease => "last_write_wins_lease",
             Self::LostAnnouncement => "lost_announcement",
             Self::ResurrectionAfterDelete => "resurrection_after_delete",
+            Self::OtherFormats => "other_formats",
         }
     }
 

@@ -17,11 +17,16 @@ use crate::protocol::logging::LogLevel;
 use crate::protocol::raw::RawJson;
 use crate::protocol::version::ProtocolVersion;
 use crate::runtime::clock::Timestamp;
+use crate::runtime::sabotage;
 use crate::service::Client;
 use crate::service::changes::CatalogDigest;
 use crate::store::Incarnation;
 
 const FORMAT: u8 = 3;
+
+fn format() -> u8 {
+    sabotage::format(FORMAT)
+}
 
 /// Why stored bytes are not a session we can carry on.
 #[derive(Debug, thiserror::Error)]
@@ -86,7 +91,7 @@ pub(super) fn encode(negotiated: &Negotiated, changing: &Changing) -> Bytes {
         changing.home,
     );
     let mut bytes = Vec::with_capacity(USUAL);
-    bytes.push(FORMAT);
+    bytes.push(format());
     serde_json::to_writer(&mut bytes, &stored).expect("invariant: our values serialize");
     // Kept for as long as the session; what the buffer grew beyond is not.
     bytes.shrink_to_fit();
@@ -96,10 +101,10 @@ pub(super) fn encode(negotiated: &Negotiated, changing: &Changing) -> Bytes {
 pub(super) fn decode(bytes: &[u8]) -> Result<(Negotiated, Changing), CheckpointError> {
     let damaged = |what: String| CheckpointError::Damaged(what);
     let stored: Stored = match bytes.split_first() {
-        Some((&FORMAT, json)) => {
+        Some((&written, json)) if written == format() => {
             serde_json::from_slice(json).map_err(|error| damaged(error.to_string()))?
         }
-        Some((&format, _)) => return Err(CheckpointError::UnknownFormat(format)),
+        Some((&written, _)) => return Err(CheckpointError::UnknownFormat(written)),
         None => return Err(damaged("it is empty".into())),
     };
     let (

@@ -159,11 +159,13 @@ impl Setup {
                     .program(example("ledger"))
                     .variable("LEDGER", &file.display().to_string());
             }
-            if let Ok(fault) = std::env::var(SABOTAGE) {
+            let of_all = std::env::var(SABOTAGE).ok();
+            let of_this = own.iter().find(|(name, _)| name == "SWITCHBOARD_SABOTAGE");
+            if let Some(fault) = of_this.map(|(_, fault)| fault).or(of_all.as_ref()) {
                 let program = if self.ledger { "ledger" } else { "switchboard" };
                 setup = setup
                     .program(sabotaged(program))
-                    .variable("SWITCHBOARD_SABOTAGE", &fault);
+                    .variable("SWITCHBOARD_SABOTAGE", fault);
             }
             nodes.push(Node::start(setup, link).await);
         }

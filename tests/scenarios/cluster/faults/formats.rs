@@ -121,6 +121,38 @@ async fn a_session_that_cannot_be_read_is_gone_and_hurts_no_other() {
     assert!(counted >= 4.0, "it is told");
 }
 
+/// Ours: during an upgrade two releases share a store, and each keeps to what it understands.
+#[tokio::test]
+async fn two_releases_share_a_store_and_harm_nothing_of_each_other() {
+    let other_release = [("SWITCHBOARD_SABOTAGE", "other_formats")];
+    let cluster = Cluster::with(2).variables_of(1, &other_release);
+    let cluster = cluster.start().await;
+    let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
+    let subscribe = json!({
+        "jsonrpc": "2.0", "id": 2, "method": "resources/subscribe",
+        "params": {"uri": "clock://now"},
+    });
+    for (home, other) in [(0, 1), (1, 0)] {
+        let here = cluster[home].server.session(VERSION).await;
+        let there = here.elsewhere(&cluster[other].url("/mcp"));
+        let standing = here.listen(None).await;
+
+        assert_eq!(there.send(&ping).await.status, 404);
+        assert_eq!(there.get(None).await.status(), 404);
+
+        // What the session changes is told to the other node, which cannot read that either.
+        assert_eq!(here.send(&subscribe).await.result(), json!({}));
+        let (id, stream) = (here.stream_tool("countdown", json!({"from": 3}))).await;
+        assert_eq!(stream.rest().await.answers()[0]["id"], id);
+        assert_eq!(here.delete().await.status, 204);
+        standing.rest().await;
+        assert_eq!(here.send(&ping).await.status, 404);
+    }
+    for node in cluster.nodes() {
+        assert!(node.server.is_healthy().await);
+    }
+}
+
 /// Ours: a node of a later release may say what this one does not understand.
 #[tokio::test]
 async fn a_letter_that_cannot_be_read_keeps_no_other_from_being_read() {
