@@ -45,6 +45,7 @@ pub(super) async fn read(node: &Inner, parts: &Parts) {
 async fn take(node: &Inner, parts: &Parts, message: &Bytes) {
     match letter::read(message) {
         Ok((Topic::Doubt, _, _)) => node.doubt(),
+        Ok((Topic::Census, _, _)) => node.hurry.notify_one(),
         Ok((Topic::Large, from, named)) => {
             if let Some((topic, body)) = fetch(parts, &named).await {
                 node.hear(topic, Heard::Letter { from, body });
@@ -65,7 +66,7 @@ async fn fetch(parts: &Parts, named: &Bytes) -> Option<(Topic, Bytes)> {
     // Left behind, it goes by its own expiry.
     drop(parts.store.remove(&scope).await);
     match letter::read(&record.value).ok()? {
-        (Topic::Large | Topic::Doubt, Incarnation(_), _) => None,
+        (Topic::Large | Topic::Doubt | Topic::Census, Incarnation(_), _) => None,
         (topic, Incarnation(_), body) => Some((topic, body)),
     }
 }

@@ -34,11 +34,16 @@ pub(super) async fn renew(node: &Inner, parts: &Parts) {
                     );
                     node.doubt();
                 }
-                if !had_it {
+                let is_new = !had_it;
+                if is_new {
                     tracing::info!(nodes = renewed.living.len(), "lease held");
                 }
                 had_it = true;
                 node.note_living(renewed.living);
+                if is_new {
+                    // What they announce from now on is for this node, too.
+                    node.call_census();
+                }
                 between
             }
             Ok(Err(error)) => {

@@ -28,10 +28,12 @@ pub enum Topic {
     Doubt = 5,
     /// Calls that are made once: which have ended.
     Calls = 6,
+    /// Who lives has changed: a node came or goes.
+    Census = 7,
 }
 
 impl Topic {
-    pub(super) const COUNT: usize = 7;
+    pub(super) const COUNT: usize = 8;
     pub(super) const ALL: [Self; Self::COUNT] = [
         Self::Sessions,
         Self::Tasks,
@@ -40,6 +42,7 @@ impl Topic {
         Self::Large,
         Self::Doubt,
         Self::Calls,
+        Self::Census,
     ];
 
     pub(super) const fn place(self) -> usize {

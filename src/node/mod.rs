@@ -187,6 +187,9 @@ impl Node {
         if let Err(error) = parts.store.retire(parts.incarnation).await {
             tracing::warn!(%error, "the lease could not be given back; it lapses by itself");
         }
+        // Nothing is left for this node any more, so nobody should send it anything.
+        self.0.call_census();
+        forward::send_rest(&self.0, &parts).await;
         self.0.living.send_modify(|living| living.round = u64::MAX);
     }
 
@@ -339,6 +342,15 @@ impl Inner {
             round: before.round + 1,
             gone: before.gone + gone.len() as u64,
         });
+    }
+
+    /// Lets the others ask who lives now, rather than at their next renewal.
+    fn call_census(&self) {
+        let nodes = self.living.borrow().nodes.clone();
+        for node in nodes.iter().filter(|node| **node != self.incarnation) {
+            let letter = letter::write(Topic::Census, self.incarnation, b"");
+            self.outbox.put(*node, letter);
+        }
     }
 
     fn hear(&self, topic: Topic, heard: Heard) {

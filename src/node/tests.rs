@@ -78,6 +78,33 @@ async fn an_announcement_goes_to_all_others_and_a_new_node_is_told_to_doubt() {
 }
 
 #[tokio::test]
+async fn who_comes_and_who_goes_is_known_before_the_next_renewal() {
+    let store = store();
+    let among = |number| {
+        Node::new(Parts {
+            store: store.clone(),
+            incarnation: Incarnation(number),
+            // Renewed after longer than this test has patience.
+            lease: 9 * PATIENCE,
+            clock: Clock::system(),
+        })
+    };
+    let (here, there) = (among(1), among(2));
+    here.start().await.unwrap();
+    there.start().await.unwrap();
+    let knows = async |lives| {
+        while here.seems_alive(Incarnation(2)) != lives {
+            here.next_renewal().await;
+        }
+    };
+    let known = tokio::time::timeout(PATIENCE, knows(true)).await;
+    known.expect("a node that came is known");
+    there.retire().await;
+    let known = tokio::time::timeout(PATIENCE, knows(false)).await;
+    known.expect("a node that went is known");
+}
+
+#[tokio::test]
 async fn who_sleeps_finds_what_was_announced_when_it_wakes() {
     let store = store();
     let (here, _) = node(&store, 1).await;
