@@ -453,10 +453,11 @@ impl Running {
             end.emit(&metrics);
             shutdown.report(end);
         };
+        let hurry = self.orders.to_hurry();
         let patience = async {
             tokio::select! {
                 () = tokio::time::sleep(drain) => {}
-                () = self.orders.to_hurry() => {}
+                () = hurry => {}
             }
         };
         tokio::pin!(patience);

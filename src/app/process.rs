@@ -4,6 +4,7 @@ use std::io;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
+use futures_util::future::Either;
 use tokio::io::AsyncWriteExt as _;
 use tokio_util::sync::CancellationToken;
 
@@ -74,27 +75,29 @@ impl Orders {
         }
     }
 
-    pub(super) async fn to_hurry(&self) {
+    /// Listens from now on, so that a second signal is not missed however soon it comes.
+    pub(super) fn to_hurry(&self) -> impl Future<Output = ()> + use<> {
         match self {
-            Self::Signals => told_to_stop().await,
-            Self::Token(_) => std::future::pending().await,
+            Self::Signals => Either::Left(told_to_stop()),
+            Self::Token(_) => Either::Right(std::future::pending()),
         }
     }
 }
 
-/// Resolves at SIGTERM or SIGINT (Ctrl-C).
-async fn told_to_stop() {
+/// Listens for SIGTERM and SIGINT (Ctrl-C) from now on, and resolves at the first.
+fn told_to_stop() -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    ) else {
-        // Without handlers the signals still end the process, only not in order.
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    let terminate = signal(SignalKind::terminate());
+    let interrupt = signal(SignalKind::interrupt());
+    async move {
+        let (Ok(mut terminate), Ok(mut interrupt)) = (terminate, interrupt) else {
+            // Without handlers the signals still end the process, only not in order.
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
     }
 }
 
