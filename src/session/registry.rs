@@ -190,12 +190,13 @@ impl Registry {
                 Ok(Some(record)) if record.expires > shared.clock.now() => {
                     handle.used_until(record.expires);
                 }
-                // Its own expiry in the store is over, or ends it all the same.
-                Ok(_) | Err(_) => {
-                    let id = handle.id().clone();
-                    let _closed = me.send(Close(id, CloseReason::Idle)).await;
-                    drop(shared.store.remove(&handle.id().scope()).await);
+                Ok(_) | Err(StoreError::Damaged(_)) => {
+                    let id = handle.id();
+                    let _closed = me.send(Close(id.clone(), CloseReason::Idle)).await;
+                    remove_record(&shared, id).await;
                 }
+                // It may have been used elsewhere; the next sweep asks again.
+                Err(StoreError::Unavailable(_) | StoreError::Full(_)) => {}
             }
         });
     }
@@ -209,13 +210,7 @@ impl Registry {
         let shared = self.shared.clone();
         let id = handle.id().clone();
         self.shared.tasks.spawn(TaskKind::Store, async move {
-            match shared.store.remove(&id.scope()).await {
-                Ok(_) => shared.announce(&id, News::Ended),
-                // Its own expiry in the store ends it instead.
-                Err(error) => {
-                    tracing::warn!(%error, "the record of an ended session could not be removed");
-                }
-            }
+            remove_record(&shared, &id).await;
         });
     }
 
@@ -233,6 +228,17 @@ impl Registry {
                 tracing::warn!(%error, "a passivated session's expiry could not be written");
             }
         });
+    }
+}
+
+/// Removes the record of a session that ended here, and tells the other nodes.
+async fn remove_record(shared: &Shared, id: &SessionId) {
+    match shared.store.remove(&id.scope()).await {
+        Ok(_) => shared.announce(id, News::Ended),
+        // Its own expiry in the store ends it instead.
+        Err(error) => {
+            tracing::warn!(%error, "the record of an ended session could not be removed");
+        }
     }
 }
 
