@@ -10,7 +10,7 @@ pub(super) struct Args {
     /// The address and port to listen on [default: 127.0.0.1:8000]
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
-    /// Where to keep state: embedded:DIRECTORY or memory: [default: embedded:./switchboard-data]
+    /// Where to keep state: embedded:DIRECTORY, memory: or redis://HOST:PORT [default: embedded:./switchboard-data]
     #[arg(long, value_name = "URL")]
     store: Option<String>,
     /// What /mcp serves when no endpoint is configured [default: demo]

@@ -7,9 +7,18 @@ use serde_json::json;
 use super::clients::Crowd;
 use super::requests::Tool;
 use crate::world::cluster::LEASE;
-use crate::world::{Cluster, NOTHING, Told as _, eventually};
+use crate::world::{Cluster, EventStream, NOTHING, Session, Told as _, eventually};
 
 const VERSION: &str = "2025-11-25";
+
+/// A call at the first node that asks for a name, and its session as the second node has it.
+pub(super) async fn asks_at_the_first(cluster: &Cluster) -> (Session, i64, EventStream) {
+    let capabilities = json!({"elicitation": {}});
+    let here = (cluster[0].server.session_with(VERSION, capabilities)).await;
+    let there = here.elsewhere(&cluster[1].url("/mcp"));
+    let (id, stream) = here.stream_tool("ask_name", json!({})).await;
+    (there, id, stream)
+}
 
 /// Ours: no sticky routing.
 #[tokio::test]
@@ -36,10 +45,7 @@ async fn a_session_opened_on_one_node_is_used_on_all() {
 #[tokio::test]
 async fn a_question_of_one_node_is_answered_at_another() {
     let cluster = Cluster::of(2).await;
-    let capabilities = json!({"elicitation": {}});
-    let here = (cluster[0].server.session_with(VERSION, capabilities)).await;
-    let there = here.elsewhere(&cluster[1].url("/mcp"));
-    let (id, mut stream) = here.stream_tool("ask_name", json!({})).await;
+    let (there, id, mut stream) = asks_at_the_first(&cluster).await;
     let question = stream.message().await;
     assert_eq!(question["method"], "elicitation/create");
 
@@ -55,10 +61,7 @@ async fn a_question_of_one_node_is_answered_at_another() {
 #[tokio::test]
 async fn a_question_of_a_node_that_slept_ends_in_one_outcome() {
     let cluster = Cluster::of(2).await;
-    let capabilities = json!({"elicitation": {}});
-    let here = (cluster[0].server.session_with(VERSION, capabilities)).await;
-    let there = here.elsewhere(&cluster[1].url("/mcp"));
-    let (id, mut stream) = here.stream_tool("ask_name", json!({})).await;
+    let (there, id, mut stream) = asks_at_the_first(&cluster).await;
     let priming = stream.priming().await;
     let question = stream.message().await;
 
@@ -83,10 +86,7 @@ async fn a_question_of_a_node_that_slept_ends_in_one_outcome() {
 #[tokio::test]
 async fn a_node_that_wakes_after_a_takeover_says_nothing_more() {
     let cluster = Cluster::of(2).await;
-    let capabilities = json!({"elicitation": {}});
-    let here = (cluster[0].server.session_with(VERSION, capabilities)).await;
-    let there = here.elsewhere(&cluster[1].url("/mcp"));
-    let (id, mut stream) = here.stream_tool("ask_name", json!({})).await;
+    let (there, id, mut stream) = asks_at_the_first(&cluster).await;
     let priming = stream.priming().await;
     let question = stream.message().await;
 

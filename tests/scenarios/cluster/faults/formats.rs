@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::json;
 
+use crate::cluster::together::asks_at_the_first;
 use crate::world::redis::Reply;
 use crate::world::{Cluster, Session, Told as _, eventually};
 
@@ -157,10 +158,7 @@ async fn two_releases_share_a_store_and_harm_nothing_of_each_other() {
 #[tokio::test]
 async fn a_letter_that_cannot_be_read_keeps_no_other_from_being_read() {
     let cluster = Cluster::of(2).await;
-    let capabilities = json!({"elicitation": {}});
-    let here = (cluster[0].server.session_with(VERSION, capabilities)).await;
-    let there = here.elsewhere(&cluster[1].url("/mcp"));
-    let (id, mut stream) = here.stream_tool("ask_name", json!({})).await;
+    let (there, id, mut stream) = asks_at_the_first(&cluster).await;
     let question = stream.message().await;
     // A later format, an unknown topic, half a letter, nothing, and not even a value of the store.
     let mut unknown_topic = vec![1, 99];
