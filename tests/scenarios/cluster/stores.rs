@@ -119,7 +119,7 @@ async fn a_redis_speaks_tls() {
 async fn sentinels_replace_a_primary_that_is_gone() {
     let mut primary = Redis::start().await;
     let replica = Redis::with().replica_of(&primary).start().await;
-    replica.in_step().await;
+    replica.in_step_with(&primary).await;
     set(&primary, "kept").await;
     let mut sentinels = Vec::new();
     for _ in 0..3 {

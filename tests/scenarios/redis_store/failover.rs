@@ -1,6 +1,6 @@
 //! Replicas: writes that wait for them, and one that takes the primary's place.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use switchboard::store::redis::Config;
 use switchboard::store::{AppendOutcome, Health};
@@ -10,9 +10,13 @@ use crate::store_contract::world::{HERE, THERE, World, scope, text};
 use crate::world::redis::{PRIMARY, Sentinel};
 use crate::world::{Redis, eventually};
 
+/// Half of it is what a replica has to say that it has a write; here it shares its cores with others.
+const TIMEOUT: Duration = Duration::from_secs(6);
+
 fn replicated(url: &str) -> Config {
     Config {
         replicas: 1,
+        timeout: TIMEOUT,
         ..config(url)
     }
 }
@@ -31,7 +35,7 @@ async fn creates(world: &World, name: &str) -> bool {
 async fn writes_wait_for_the_replica_that_is_asked_for() {
     let primary = Redis::start().await;
     let mut replica = Redis::with().replica_of(&primary).start().await;
-    replica.in_step().await;
+    replica.in_step_with(&primary).await;
     let world = open(&replicated(&primary.url()));
     use_all(&world, HERE, "a").await;
     let session = world.session("b").await;
@@ -64,7 +68,7 @@ impl Watched {
     async fn start() -> Self {
         let primary = Redis::start().await;
         let replica = Redis::with().replica_of(&primary).start().await;
-        replica.in_step().await;
+        replica.in_step_with(&primary).await;
         let mut sentinels = Vec::new();
         for _ in 0..3 {
             sentinels.push(Sentinel::watching(&primary, 2).await);
@@ -169,7 +173,7 @@ async fn an_owner_from_before_a_failover_writes_nothing_after_it() {
         (role == "slave").then_some(())
     })
     .await;
-    watched.primary.in_step().await;
+    watched.primary.in_step_with(&watched.replica).await;
     there
         .append((&session, &stream, taken), [3], 10)
         .await

@@ -84,7 +84,7 @@ async fn a_store_that_can_lose_writes_is_named_as_one() {
     let said = said_about(&primary).await;
     assert!(said.contains("it has no replica\""), "{said}");
     let replica = Redis::with().replica_of(&primary).start().await;
-    replica.in_step().await;
+    replica.in_step_with(&primary).await;
     let said = said_about(&primary).await;
     assert_eq!(said.matches(CAUTION).count(), 0, "{said}");
 }

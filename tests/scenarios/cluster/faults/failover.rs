@@ -55,7 +55,7 @@ async fn what_was_acknowledged_outlives_the_primary() {
     let mut replicas = Vec::new();
     for _ in 0..2 {
         let replica = Redis::with().replica_of(&primary).start().await;
-        replica.in_step().await;
+        replica.in_step_with(&primary).await;
         replicas.push(replica);
     }
     let mut sentinels = Vec::new();

@@ -175,11 +175,18 @@ impl Redis {
         assert_eq!(self.cli(&["REPLICAOF", &host, &port]).await, ok());
     }
 
-    /// Waits until a replica has all that its primary had.
-    pub async fn in_step(&self) {
+    /// Waits until a replica has all that its primary had, and the primary knows: until then it
+    /// counts for none that a write waits for.
+    pub async fn in_step_with(&self, primary: &Self) {
         eventually("the replica follows", || async {
             let link = self.info_value("replication", "master_link_status").await;
             (link == "up").then_some(())
+        })
+        .await;
+        let port = format!("port={},state=online", self.port);
+        eventually("its primary knows", || async {
+            let known = primary.info("replication").await;
+            known.contains(&port).then_some(())
         })
         .await;
     }
