@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::checkpoint;
-use super::event_log::{EventId, LogWriter, StreamName};
+use super::event_log::{EventId, LogWriter, OwnedLog, StreamName};
 use super::handle::SessionHandle;
 use super::letters::News;
 use super::messages::{
@@ -175,6 +175,7 @@ impl Session {
                     note: Bytes::new(),
                 },
                 last_seq: 0,
+                ended: false,
                 previous: None,
             }));
             drop(me.try_send(Claimed { attempt, outcome }));
@@ -225,13 +226,9 @@ impl Session {
         }
         let shared = &self.handle.inner().shared;
         let log = (!self.handle.is_piped()).then(|| {
-            LogWriter::carry_on(
-                shared.store.clone(),
-                self.handle.id().scope(),
-                &StreamName::standing(),
-                epoch,
-                last_seq,
-            )
+            let (store, scope) = (shared.store.clone(), self.handle.id().scope());
+            let log = OwnedLog::under(store, scope, &StreamName::standing(), epoch);
+            LogWriter::carry_on(log, last_seq)
         });
         let mut stream = StandingStream {
             handle: self.handle.clone(),

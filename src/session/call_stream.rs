@@ -9,10 +9,14 @@
 //!
 //! Losing the connection changes nothing for the call: messages go on into the log, and whoever
 //! comes back with the last event id reads them from there ([`super::replay`]), on any node.
+//!
+//! When the store did not take something, the log is claimed anew once it answers again; until then
+//! messages leave without numbers, or wait if nobody is connected.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
+use std::time::Duration;
 
 use bytestring::ByteString;
 use tokio::sync::{Notify, Semaphore};
@@ -22,13 +26,15 @@ use super::gate::{Answer, Gate, Phase, Way};
 use super::readers::Readers;
 use crate::runtime::sabotage::{self, Bug};
 use crate::service::event::{Event, EventSender};
-use crate::store::{AppendOutcome, Incarnation, StoreFuture};
+use crate::store::{AppendOutcome, Claimed, Incarnation, StoreFuture};
+
+/// How long a claim that failed rests. One try a second costs nothing, and a reader notices no sooner
+/// than that who lives.
+pub(super) const AGAIN: Duration = Duration::from_secs(1);
 
 /// See the module docs.
 #[derive(Debug)]
 pub struct CallStream {
-    /// `None` when the log could not be begun: the stream then cannot be resumed.
-    log: Option<OwnedLog>,
     /// Those who read the log here while the call still runs.
     readers: Arc<Readers>,
     state: Mutex<State>,
@@ -42,6 +48,8 @@ pub struct CallStream {
 
 struct State {
     gate: Gate,
+    /// `None` when the log could not be begun: the stream then cannot be resumed.
+    log: Option<OwnedLog>,
     /// What the store will say, in the order it was asked; nothing for what no log keeps.
     answers: VecDeque<Option<StoreFuture<AppendOutcome>>>,
     connection: Option<EventSender>,
@@ -60,6 +68,8 @@ impl std::fmt::Debug for State {
 pub(super) enum Ran {
     /// All was said.
     ToItsEnd,
+    /// All was said and has left, but the log does not have it all. Run again, it gets it.
+    Owing,
     /// Another node speaks for the call now, or its session is gone: it is to stop.
     Overtaken,
 }
@@ -75,10 +85,10 @@ impl CallStream {
         Self {
             state: Mutex::new(State {
                 gate: Gate::new(log.is_some()),
+                log,
                 answers: VecDeque::new(),
                 connection: Some(connection),
             }),
-            log,
             readers,
             said: Notify::new(),
             unacknowledged: Semaphore::new(unacknowledged),
@@ -96,10 +106,10 @@ impl CallStream {
         Self {
             state: Mutex::new(State {
                 gate: Gate::going_on(last),
+                log: Some(log),
                 answers: VecDeque::new(),
                 connection: None,
             }),
-            log: Some(log),
             readers,
             said: Notify::new(),
             unacknowledged: Semaphore::new(unacknowledged),
@@ -115,8 +125,8 @@ impl CallStream {
 
     /// Whether it can be resumed.
     #[must_use]
-    pub const fn is_durable(&self) -> bool {
-        self.log.is_some()
+    pub fn is_durable(&self) -> bool {
+        self.lock().log.is_some()
     }
 
     /// Sends a message; waits while the store or the client is slow.
@@ -144,30 +154,48 @@ impl CallStream {
     }
 
     /// Hands stored messages to the connection, in order, until the last one has left, and wakes
-    /// those who read the log. Runs beside the call, in the same task.
-    pub(super) async fn run(&self, wake: impl Fn(Incarnation)) -> Ran {
+    /// those who read the log. Runs beside the call, in the same task. The log is `owner`'s.
+    pub(super) async fn run(&self, owner: Incarnation, wake: impl Fn(Incarnation)) -> Ran {
+        // Kept while messages come and go: each would begin the wait anew.
+        let mut mending = None;
         loop {
             let said = self.said.notified();
             if sabotage::is(Bug::NoOutputGate) {
                 self.deliver_settled().await;
             }
             let next = self.lock().answers.pop_front();
-            let Some(asked) = next else {
+            if let Some(asked) = next {
+                let answer = match asked {
+                    Some(asked) => self.answer(asked, &wake).await,
+                    None => Answer::NotLogged,
+                };
+                let mut done = false;
+                self.change(|gate| done = gate.settle(answer));
+                self.deliver_settled().await;
+                self.unacknowledged.add_permits(usize::from(done));
+                self.readers.wake();
+            } else {
                 self.wake_unaware(&wake);
-                said.await;
-                continue;
-            };
-            let answer = match asked {
-                Some(asked) => self.answer(asked, &wake).await,
-                None => Answer::NotLogged,
-            };
-            self.change(|gate| gate.settle(answer));
-            self.deliver_settled().await;
-            self.unacknowledged.add_permits(1);
-            self.readers.wake();
+                if self.lock().gate.is_broken() {
+                    let claiming = mending.get_or_insert_with(|| Box::pin(self.reclaim(owner)));
+                    tokio::select! {
+                        () = said => continue,
+                        claimed = claiming => {
+                            mending = None;
+                            self.mend(claimed);
+                            self.deliver_settled().await;
+                            self.readers.wake();
+                        }
+                    }
+                } else {
+                    said.await;
+                    continue;
+                }
+            }
             let phase = self.lock().gate.phase();
             let ran = match phase {
                 Phase::Speaking => continue,
+                Phase::Owing => Ran::Owing,
                 Phase::Ended => Ran::ToItsEnd,
                 Phase::Overtaken => Ran::Overtaken,
             };
@@ -180,13 +208,53 @@ impl CallStream {
 
     /// Whether this node still writes it.
     pub(super) fn is_written_here(&self) -> bool {
-        self.lock().gate.phase() == Phase::Speaking
+        matches!(self.lock().gate.phase(), Phase::Speaking | Phase::Owing)
+    }
+
+    /// Whether all was said, and only the log lacks it.
+    pub(super) fn owes_its_end(&self) -> bool {
+        self.lock().gate.phase() == Phase::Owing
     }
 
     /// The log, if nobody here will end it any more and it has not ended.
     pub(super) fn log_left_open(&self) -> Option<OwnedLog> {
-        let open = self.lock().gate.leaves_log_open();
-        self.log.clone().filter(|_| open)
+        let state = self.lock();
+        state.log.clone().filter(|_| state.gate.leaves_log_open())
+    }
+
+    /// Claims the broken log anew; `None` if it is not `owner`'s any more.
+    async fn reclaim(&self, owner: Incarnation) -> Option<(OwnedLog, Claimed)> {
+        let log = self.lock().log.clone()?;
+        loop {
+            tokio::time::sleep(AGAIN).await;
+            match log.reclaim(owner).await {
+                Ok(claimed) => return claimed,
+                Err(error) => tracing::debug!(%error, "an event log cannot be claimed anew yet"),
+            }
+        }
+    }
+
+    /// Goes on with a log that was claimed anew.
+    fn mend(&self, claimed: Option<(OwnedLog, Claimed)>) {
+        let mut state = self.lock();
+        let mut done = 0;
+        // Said since: no log keeps it.
+        for asked in std::mem::take(&mut state.answers) {
+            assert!(asked.is_none(), "invariant: a broken log is asked nothing");
+            done += usize::from(state.gate.settle(Answer::NotLogged));
+        }
+        if let Some((log, claimed)) = claimed {
+            let owed = state.gate.owed();
+            let appends = state.gate.mended(claimed.last_seq, claimed.ended);
+            done += owed - appends.len();
+            let asked = appends.into_iter().map(|append| Some(log.append(append)));
+            state.answers.extend(asked);
+            state.log = Some(log);
+        } else {
+            state.gate.overtake();
+        }
+        drop(state);
+        self.unacknowledged.add_permits(done);
     }
 
     /// Waits for the store. While that takes time, others may learn of what is there already.
@@ -244,7 +312,7 @@ impl CallStream {
         let mut state = self.lock();
         let asked = match say(&mut state.gate) {
             // Asked while the gate is locked: order of numbers is order in the log.
-            Way::Log(append) => self.log.as_ref().map(|log| log.append(append)),
+            Way::Log(append) => state.log.as_ref().map(|log| log.append(append)),
             Way::Straight => None,
             Way::Closed => return,
         };

@@ -1,9 +1,9 @@
 //! The event log of one stream, seen from the node that writes it: names, numbers, epochs.
 //!
 //! [`OwnedLog`] writes under one epoch; [`LogWriter`] counts for the standing stream, which says
-//! one thing at a time. A message may leave only when its append is done, and once one append
-//! fails, every later message leaves without an id: a log with a hole would let a client resume
-//! past something it never got. For calls, [`super::gate`] decides that.
+//! one thing at a time. A message may leave only when its append is done. One whose append failed
+//! leaves without an id, and the log is claimed anew before it gets another: whether it has the
+//! last is not known before. For calls, [`super::gate`] decides that.
 //!
 //! Spec: basic/transports, resumability and redelivery (2025-03-26 to 2025-11-25).
 
@@ -18,7 +18,7 @@ use bytestring::ByteString;
 use crate::runtime::sabotage::{self, Bug};
 use crate::runtime::seal;
 use crate::store::{
-    AppendOutcome, ClaimOutcome, Epoch, Incarnation, LogEntry, Scope, Store, StoreError,
+    AppendOutcome, ClaimOutcome, Claimed, Epoch, Incarnation, LogEntry, Scope, Store, StoreError,
     StoreFuture, Thing,
 };
 
@@ -163,18 +163,66 @@ impl OwnedLog {
     }
 
     /// Makes `owner` the owner of the stream, if this epoch still stands.
-    pub fn take_over(&self, owner: Incarnation) -> StoreFuture<ClaimOutcome> {
+    pub fn take_over(&self, owner: Incarnation, note: Bytes) -> StoreFuture<ClaimOutcome> {
         let ending = Some(self.epoch);
         self.store
-            .claim(&self.scope, &self.thing, owner, ending, Bytes::new())
+            .claim(&self.scope, &self.thing, owner, ending, note)
     }
 
     /// Takes the stream from its owner, if this epoch still stands, and leaves it to whoever reads
     /// it.
-    pub fn disown(&self) -> StoreFuture<ClaimOutcome> {
+    pub fn disown(&self, note: Bytes) -> StoreFuture<ClaimOutcome> {
         let ending = (!sabotage::is(Bug::LastWriteWinsLease)).then_some(self.epoch);
         self.store
-            .claim(&self.scope, &self.thing, NOBODY, ending, Bytes::new())
+            .claim(&self.scope, &self.thing, NOBODY, ending, note)
+    }
+
+    /// Claims for this owner what is its own already, whatever this epoch: no append under way
+    /// reaches the log any more. The log, and how it stands; `None` if it is another's.
+    ///
+    /// # Errors
+    /// When the store is away. It may be claimed all the same, and can be once more.
+    pub async fn reclaim(&self, owner: Incarnation) -> Result<Option<(Self, Claimed)>, StoreError> {
+        let claimed = self.pass_on(owner, owner, None).await?;
+        Ok(claimed.map(|claimed| {
+            let mut log = self.clone();
+            log.epoch = claimed.ownership.epoch;
+            (log, claimed)
+        }))
+    }
+
+    /// Leaves what is `owner`'s to whoever reads it, whatever this epoch.
+    ///
+    /// # Errors
+    /// When the store is away.
+    pub async fn leave(&self, owner: Incarnation, note: Bytes) -> Result<(), StoreError> {
+        self.pass_on(owner, NOBODY, Some(note)).await.map(drop)
+    }
+
+    /// Asks for the epoch first: the answer to an earlier claim may have been lost.
+    async fn pass_on(
+        &self,
+        from: Incarnation,
+        to: Incarnation,
+        note: Option<Bytes>,
+    ) -> Result<Option<Claimed>, StoreError> {
+        let (store, scope, thing) = (&self.store, &self.scope, &self.thing);
+        // Lost means that somebody has claimed since: it ends with who is no longer `from`.
+        loop {
+            let owned = store.ownership(scope, thing).await?;
+            let Some(owned) = owned.filter(|owned| owned.owner == from) else {
+                return Ok(None);
+            };
+            let note = note.clone().unwrap_or(owned.note);
+            match store
+                .claim(scope, thing, to, Some(owned.epoch), note)
+                .await?
+            {
+                ClaimOutcome::Claimed(claimed) => return Ok(Some(claimed)),
+                ClaimOutcome::Gone => return Ok(None),
+                ClaimOutcome::Lost => {}
+            }
+        }
     }
 }
 
@@ -183,77 +231,69 @@ impl OwnedLog {
 pub struct LogWriter {
     log: OwnedLog,
     last_seq: u64,
-    broken: bool,
+    /// Whether the last message may be in the log or not.
+    in_doubt: bool,
 }
 
-/// A message on its way into the log.
-pub struct Appending {
-    /// Its number, or nothing when the log is broken.
-    pub seq: Option<u64>,
-    /// Resolves when it is stored.
-    pub stored: StoreFuture<AppendOutcome>,
-}
-
-impl Appending {
-    /// A message that no log keeps: ready to leave, without an id.
-    #[must_use]
-    pub fn not_logged() -> Self {
-        Self {
-            seq: None,
-            stored: Box::pin(std::future::ready(Ok(AppendOutcome::Stored {
-                followers: Vec::new(),
-            }))),
-        }
-    }
-}
-
-impl fmt::Debug for Appending {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Appending")
-            .field("seq", &self.seq)
-            .finish_non_exhaustive()
-    }
-}
+/// The stream is another's by now, or its session is gone.
+#[derive(Debug)]
+pub struct NotOurs;
 
 impl LogWriter {
-    /// Goes on with a log that already has `last_seq` events, under an epoch already claimed.
+    /// Goes on with a log that already has `last_seq` events.
     #[must_use]
-    pub fn carry_on(
-        store: Arc<dyn Store>,
-        scope: Scope,
-        stream: &StreamName,
-        epoch: Epoch,
-        last_seq: u64,
-    ) -> Self {
+    pub const fn carry_on(log: OwnedLog, last_seq: u64) -> Self {
         Self {
-            log: OwnedLog::under(store, scope, stream, epoch),
+            log,
             last_seq,
-            broken: false,
+            in_doubt: false,
         }
     }
 
-    /// Numbers a message and starts to store it. Order of calls is order in the log.
-    pub fn append(&mut self, data: &ByteString, ends: bool) -> Appending {
-        if self.broken {
-            return Appending::not_logged();
+    /// Stores a message and tells its number; it has none while the store is away. The log is
+    /// `owner`'s.
+    ///
+    /// # Errors
+    /// When nothing of what is said here counts any more.
+    pub async fn write(
+        &mut self,
+        owner: Incarnation,
+        data: &ByteString,
+    ) -> Result<Option<u64>, NotOurs> {
+        match self.store(owner, data).await {
+            Ok(Some(AppendOutcome::Stored { .. })) => Ok(Some(self.last_seq)),
+            Ok(Some(AppendOutcome::Stale | AppendOutcome::Gone) | None) => Err(NotOurs),
+            Err(error) => {
+                tracing::warn!(%error, "an event could not be stored and leaves without an id");
+                self.in_doubt = true;
+                Ok(None)
+            }
+        }
+    }
+
+    async fn store(
+        &mut self,
+        owner: Incarnation,
+        data: &ByteString,
+    ) -> Result<Option<AppendOutcome>, StoreError> {
+        if self.in_doubt {
+            let Some((log, claimed)) = self.log.reclaim(owner).await? else {
+                return Ok(None);
+            };
+            self.log = log;
+            self.last_seq = claimed.last_seq;
+            self.in_doubt = false;
         }
         self.last_seq += 1;
         let entry = LogEntry {
             seq: self.last_seq,
             payload: data.as_bytes().clone(),
         };
-        Appending {
-            seq: Some(self.last_seq),
-            stored: self.log.append(Append {
-                entries: vec![entry],
-                ends,
-            }),
-        }
-    }
-
-    /// From now on messages leave without ids.
-    pub fn give_up(&mut self) {
-        self.broken = true;
+        let append = Append {
+            entries: vec![entry],
+            ends: false,
+        };
+        self.log.append(append).await.map(Some)
     }
 }
 

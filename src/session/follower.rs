@@ -189,21 +189,22 @@ impl Follower {
     }
 
     async fn claim(&mut self, ending: Epoch) -> Result<Heard, StoreError> {
-        let again = self.may_run_again(ending);
+        let again = self.may_run_again();
         let log = self.log(ending);
+        let note = Note::taken_over(&self.note.requests);
         let outcome = if again.is_some() {
             let me = self.session.inner().shared.node.incarnation();
-            let outcome = log.take_over(me).await;
+            let outcome = log.take_over(me, note).await;
             if outcome.is_err() {
                 // It may be ours all the same, and then nobody else would dare to end it.
-                let ours = Epoch(ending.0 + 1);
-                leave_to_readers(&self.session, self.log(ours));
+                leave_to_readers(&self.session, log, &self.stream, &self.note.requests);
             }
             outcome?
         } else {
-            log.disown().await?
+            log.disown(note).await?
         };
         let claimed = match outcome {
+            ClaimOutcome::Claimed(claimed) if claimed.ended => return Ok(Heard::HadEnded),
             ClaimOutcome::Claimed(claimed) => claimed,
             ClaimOutcome::Lost => return Ok(Heard::TooLate),
             ClaimOutcome::Gone => return Ok(Heard::Nothing),
@@ -224,14 +225,14 @@ impl Follower {
 
     /// The call, if it may be made again as far as is known before its stream is taken over; see
     /// [`super::stand_in`].
-    fn may_run_again(&self, ending: Epoch) -> Option<(Request, Entered)> {
+    fn may_run_again(&self) -> Option<(Request, Entered)> {
         let ([id], Some(call)) = (self.note.requests.as_slice(), &self.note.call) else {
             return None;
         };
         let params = Params::new(call.clone());
         let trusted = self.session.trusts(&params);
         let holds_lease = self.session.inner().shared.node.holds_lease();
-        if ending != stand_in::FIRST || !trusted || !holds_lease {
+        if !trusted || !holds_lease {
             return None;
         }
         // Refused: another request has that id by now, or as many run as may.

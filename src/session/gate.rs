@@ -7,9 +7,17 @@
 //! ```text
 //!            say              last             its answer
 //! Speaking ------> Speaking ------> Speaking ------------> Ended
+//!     |                                |   ^ mended          ^
+//!     |                 it has none    v   |                 | mended, and the end is there
+//!     |                              Owing-------------------+
 //!     |  an append finds its epoch stale, or the session gone
 //!     +--------------------------------------------------> Overtaken
 //! ```
+//!
+//! A log that did not take something is *broken*: what is said then leaves without a number. Once
+//! the store answers again the log is claimed anew, which no append under way outlives, and
+//! [`Gate::mended`] goes on with it. What had left without a number stays out of it; what could not
+//! leave, and how the call ended, is owed to it.
 //!
 //! It does not append or send; [`super::call_stream`] does. It does not know of readers that came
 //! back to this node but that they did.
@@ -19,8 +27,8 @@
 //!
 //! Invariants:
 //! - Nothing leaves with a number before the log has it under the epoch that stands.
-//! - Numbers that leave rise; once an append failed, what is said later has none, because a log
-//!   with a hole would let a client resume past what it never got.
+//! - Numbers that leave rise; nothing gets one while the log is broken, because a log with a hole
+//!   would let a client resume past what it never got.
 //! - Once overtaken, nothing leaves: it might contradict what the client has been told.
 //! - One message goes to one stream: whoever reads the log takes the place of the connection.
 
@@ -36,13 +44,16 @@ use crate::store::{AppendOutcome, Incarnation, LogEntry, StoreResult};
 #[derive(Debug)]
 pub(super) struct Gate {
     log: Log,
-    phase: Phase,
+    overtaken: bool,
     /// The last was said. What a handler's remains still say afterwards nobody hears.
     said_all: bool,
-    /// Said and not yet gone, the oldest first.
+    /// Said and not yet settled, the oldest first.
     said: VecDeque<Said>,
-    /// How many of these, from the front, may go now.
-    settled: usize,
+    /// Settled, and on its way to the connection.
+    leaving: VecDeque<Delivery>,
+    /// What a broken log is to get, the oldest first. It grows by what the call may say unsettled,
+    /// and by the last.
+    owed: Vec<Said>,
     connected: bool,
     /// Followers that were not told of the newest append. At most as many as a log lists.
     unaware: Vec<Incarnation>,
@@ -55,6 +66,8 @@ pub(super) struct Gate {
 pub(super) enum Phase {
     /// There is or may be more.
     Speaking,
+    /// All was said and has gone where it could, but a broken log still lacks its end.
+    Owing,
     /// All was said, and it has gone where it could.
     Ended,
     /// Somebody else speaks for it now, or nobody may.
@@ -92,7 +105,7 @@ pub(super) struct Delivery {
     pub(super) data: ByteString,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Said {
     seq: Option<u64>,
     /// Nothing, when a log only ends.
@@ -143,10 +156,11 @@ impl Gate {
     const fn before(log: Log) -> Self {
         Self {
             log,
-            phase: Phase::Speaking,
+            overtaken: false,
             said_all: false,
             said: VecDeque::new(),
-            settled: 0,
+            leaving: VecDeque::new(),
+            owed: Vec::new(),
             connected: true,
             unaware: Vec::new(),
             newest: 0,
@@ -154,8 +168,16 @@ impl Gate {
     }
 
     /// How far it is.
-    pub(super) const fn phase(&self) -> Phase {
-        self.phase
+    pub(super) fn phase(&self) -> Phase {
+        if self.overtaken {
+            return Phase::Overtaken;
+        }
+        let all_gone = self.said_all && self.said.is_empty() && self.leaving.is_empty();
+        match self.log {
+            Log::None | Log::Closed if all_gone => Phase::Ended,
+            Log::Broken if all_gone => Phase::Owing,
+            Log::None | Log::Closed | Log::Broken | Log::Open { .. } => Phase::Speaking,
+        }
     }
 
     /// Whether the connection is still wanted.
@@ -166,12 +188,22 @@ impl Gate {
     /// Whether a log would stay without an end if nobody wrote here any more.
     pub(super) fn leaves_log_open(&self) -> bool {
         let open = matches!(self.log, Log::Open { .. } | Log::Broken);
-        open && self.phase != Phase::Overtaken
+        open && !self.overtaken
+    }
+
+    /// How many appends a broken log is to get.
+    pub(super) fn owed(&self) -> usize {
+        self.owed.iter().filter(|said| !said.with_next).count()
+    }
+
+    /// Whether the log is to be claimed anew.
+    pub(super) fn is_broken(&self) -> bool {
+        self.log == Log::Broken && !self.overtaken
     }
 
     /// The call says something.
     pub(super) fn say(&mut self, data: ByteString) -> Way {
-        if self.said_all || self.phase == Phase::Overtaken {
+        if self.said_all || self.overtaken {
             return Way::Closed;
         }
         let entry = self.put(data, false);
@@ -181,17 +213,12 @@ impl Gate {
     /// The call says the last it has to say, which may be nothing. It goes into the log at once
     /// or not at all, so that no request is answered twice when this node dies in between.
     pub(super) fn last(&mut self, messages: Vec<ByteString>) -> Way {
-        if self.said_all || self.phase == Phase::Overtaken {
+        if self.said_all || self.overtaken {
             return Way::Closed;
         }
         self.said_all = true;
         if messages.is_empty() {
-            self.said.push_back(Said {
-                seq: None,
-                data: None,
-                with_next: false,
-                last: false,
-            });
+            self.say_nothing();
         }
         let count = messages.len();
         let entries = (1..=count)
@@ -204,51 +231,108 @@ impl Gate {
         self.way(entries, true)
     }
 
-    /// The oldest append that was not answered is.
-    pub(super) fn settle(&mut self, answer: Answer) {
-        if self.phase == Phase::Overtaken {
-            return;
+    /// The oldest append that was not answered is. Whether it is done with: what is owed to a broken
+    /// log still waits.
+    pub(super) fn settle(&mut self, answer: Answer) -> bool {
+        if self.overtaken {
+            return true;
         }
-        assert_eq!(self.settled, 0, "invariant: what was settled has gone");
         let shared = self.said.iter().take_while(|said| said.with_next).count();
-        self.settled = shared + 1;
         assert!(
-            self.settled <= self.said.len(),
+            shared < self.said.len(),
             "invariant: an answer belongs to what was said"
         );
+        let mut settled: Vec<_> = self.said.drain(..=shared).collect();
+        let ends = settled.iter().any(|said| said.last);
         let answer = match answer {
             Answer::Overtaken if sabotage::is(Bug::EpochIgnored) => Answer::Stored(Vec::new()),
             answer => answer,
         };
         match answer {
             Answer::NotLogged => {
-                let logged = self.said.iter().take(self.settled).any(|s| s.seq.is_some());
+                let logged = settled.iter().any(|said| said.seq.is_some());
                 assert!(!logged, "invariant: what has a number waits for the log");
             }
             Answer::Stored(followers) => {
-                self.connected &= followers.is_empty();
+                if !followers.is_empty() {
+                    self.disconnect();
+                }
                 for follower in followers {
                     if !self.unaware.contains(&follower) {
                         self.unaware.push(follower);
                     }
                 }
-                if self.said.get(shared).is_some_and(|said| said.last) {
+                if ends {
                     self.log = Log::Closed;
                 }
+                self.leave(settled);
+                return true;
             }
             Answer::Overtaken => {
-                self.phase = Phase::Overtaken;
-                self.connected = false;
-                self.said.clear();
-                self.settled = 0;
+                self.overtake();
+                return true;
             }
-            Answer::Failed => {
-                self.log = Log::Broken;
-                for said in self.said.iter_mut().take(self.settled) {
-                    said.seq = None;
-                }
+            Answer::Failed => self.log = Log::Broken,
+        }
+        // How the call ended is owed to the log wherever else it went.
+        let owes = self.log == Log::Broken && (ends || !self.connected);
+        if owes {
+            self.owed.extend(settled.iter().cloned());
+        }
+        for said in &mut settled {
+            said.seq = None;
+        }
+        self.leave(settled);
+        !owes
+    }
+
+    /// The broken log is ours again and has events up to `last`; nothing that was under way reaches
+    /// it any more. All that was said is settled. What to append now, unless it `ended` before.
+    pub(super) fn mended(&mut self, last: u64, ended: bool) -> Vec<Append> {
+        assert!(
+            self.is_broken() && self.said.is_empty(),
+            "invariant: what is said to a broken log is settled at once"
+        );
+        let mut owed = std::mem::take(&mut self.owed);
+        // Of these only the answers were lost.
+        owed.retain(|said| said.seq.is_none_or(|seq| seq > last));
+        if ended {
+            self.log = Log::Closed;
+            return Vec::new();
+        }
+        self.log = Log::Open { last };
+        let mut appends = Vec::new();
+        let mut entries = Vec::new();
+        for Said {
+            data,
+            with_next,
+            last,
+            ..
+        } in owed
+        {
+            match data {
+                Some(data) => entries.extend(self.put(data, with_next)),
+                None => self.say_nothing(),
+            }
+            if let Some(said) = self.said.back_mut() {
+                said.last = last;
+            }
+            if !with_next {
+                let entries = std::mem::take(&mut entries);
+                let ends = last;
+                appends.push(Append { entries, ends });
             }
         }
+        appends
+    }
+
+    /// Somebody else speaks for the call, or nobody may.
+    pub(super) fn overtake(&mut self) {
+        self.overtaken = true;
+        self.connected = false;
+        self.said.clear();
+        self.leaving.clear();
+        self.owed.clear();
     }
 
     /// The next thing the connection gets, of what is settled.
@@ -260,22 +344,7 @@ impl Gate {
                 return Some(Delivery { seq, data });
             }
         }
-        while self.settled > 0 {
-            self.settled -= 1;
-            let said = self.said.pop_front()?;
-            if said.last {
-                self.phase = Phase::Ended;
-            }
-            if let Some(seq) = said.seq {
-                assert!(seq > self.newest, "invariant: numbers that leave rise");
-                self.newest = seq;
-            }
-            if let (true, Some(data)) = (self.connected, said.data) {
-                let seq = said.seq;
-                return Some(Delivery { seq, data });
-            }
-        }
-        None
+        self.leaving.pop_front()
     }
 
     /// Whom to tell that there is more to read. Asked when nothing else is to be done at once, so
@@ -285,8 +354,31 @@ impl Gate {
     }
 
     /// The connection broke or was let go, or its client came back.
-    pub(super) const fn disconnect(&mut self) {
+    pub(super) fn disconnect(&mut self) {
         self.connected = false;
+        self.leaving.clear();
+    }
+
+    /// Hands what is settled to the connection, if there is one.
+    fn leave(&mut self, settled: Vec<Said>) {
+        for Said { seq, data, .. } in settled {
+            if let Some(seq) = seq {
+                assert!(seq > self.newest, "invariant: numbers that leave rise");
+                self.newest = seq;
+            }
+            if let (true, Some(data)) = (self.connected, data) {
+                self.leaving.push_back(Delivery { seq, data });
+            }
+        }
+    }
+
+    fn say_nothing(&mut self) {
+        self.said.push_back(Said {
+            seq: None,
+            data: None,
+            with_next: false,
+            last: false,
+        });
     }
 
     fn put(&mut self, data: ByteString, with_next: bool) -> Option<LogEntry> {
@@ -412,8 +504,88 @@ mod tests {
         assert_eq!(gate.phase(), Phase::Speaking);
         gate.settle(Answer::NotLogged);
         assert_eq!(leaving(&mut gate), [bare("c")]);
-        assert_eq!(gate.phase(), Phase::Ended);
+        assert_eq!(gate.phase(), Phase::Owing, "the log lacks its end");
         assert!(gate.leaves_log_open());
+    }
+
+    /// What is appended once the log is mended: numbers and texts, and whether it ends.
+    fn owed(appends: &[Append]) -> Vec<(Vec<(u64, String)>, bool)> {
+        let text = |entry: &LogEntry| String::from_utf8(entry.payload.to_vec()).unwrap();
+        let entries = |append: &Append| -> Vec<_> {
+            let entries = append.entries.iter();
+            entries.map(|entry| (entry.seq, text(entry))).collect()
+        };
+        let appends = appends.iter();
+        appends
+            .map(|append| (entries(append), append.ends))
+            .collect()
+    }
+
+    #[test]
+    fn a_mended_log_goes_on_after_what_it_has_and_lacks_what_left_without_a_number() {
+        let mut gate = Gate::new(true);
+        gate.say("a".into());
+        gate.settle(stored());
+        gate.say("b".into());
+        assert!(gate.settle(Answer::Failed));
+        assert_eq!(gate.say("c".into()), Way::Straight);
+        assert!(gate.settle(Answer::NotLogged));
+        let left = [numbered(1, "a"), bare("b"), bare("c")];
+        assert_eq!(leaving(&mut gate), left);
+        assert!(gate.is_broken());
+        assert_eq!(owed(&gate.mended(1, false)), []);
+        assert!(!gate.is_broken());
+        assert_eq!(seqs(&gate.say("d".into())), [2]);
+    }
+
+    #[test]
+    fn how_a_call_ended_is_owed_to_its_log_even_when_its_client_heard_it() {
+        let mut gate = Gate::new(true);
+        gate.say("a".into());
+        gate.settle(Answer::Failed);
+        gate.last(vec!["b".into(), "c".into()]);
+        assert!(!gate.settle(Answer::NotLogged));
+        assert_eq!(leaving(&mut gate), [bare("a"), bare("b"), bare("c")]);
+        assert_eq!(gate.phase(), Phase::Owing);
+        gate.disconnect();
+        // The first was stored after all.
+        let appends = owed(&gate.mended(1, false));
+        let end = vec![(2, "b".to_owned()), (3, "c".to_owned())];
+        assert_eq!(appends, [(end, true)]);
+        assert_eq!(gate.phase(), Phase::Speaking);
+        assert!(gate.settle(stored()));
+        assert_eq!(leaving(&mut gate), []);
+        assert_eq!(gate.phase(), Phase::Ended);
+    }
+
+    #[test]
+    fn an_end_whose_answer_was_lost_is_not_written_twice() {
+        let mut gate = Gate::new(true);
+        gate.last(vec!["a".into()]);
+        gate.settle(Answer::Failed);
+        assert_eq!(leaving(&mut gate), [bare("a")]);
+        assert_eq!(owed(&gate.mended(1, true)), []);
+        assert_eq!(gate.phase(), Phase::Ended);
+    }
+
+    #[test]
+    fn without_connection_and_log_messages_wait_for_the_log() {
+        let mut gate = Gate::new(true);
+        gate.say("a".into());
+        gate.disconnect();
+        for text in ["b", "c"] {
+            gate.say(text.into());
+        }
+        for _ in 0..3 {
+            assert!(!gate.settle(Answer::Failed), "they wait");
+        }
+        assert_eq!(gate.owed(), 3);
+        gate.say("d".into());
+        assert!(!gate.settle(Answer::NotLogged));
+        let one = |seq, text: &str| (vec![(seq, text.to_owned())], false);
+        let appends = owed(&gate.mended(1, false));
+        assert_eq!(appends, [one(2, "b"), one(3, "c"), one(4, "d")]);
+        assert_eq!(seqs(&gate.say("e".into())), [5]);
     }
 
     #[test]

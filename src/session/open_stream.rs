@@ -1,19 +1,18 @@
 //! A stream from its beginning to its end: found by those who come back, and never left without
 //! one who answers for it.
 //!
-//! [`OpenStream`] is what the runner of a call holds. Dropped before the log has ended (the call
-//! panicked, or the log broke while the store was away), it hands the stream over to whoever reads
-//! it, because as long as this node lives nobody else would dare to end it.
+//! [`OpenStream`] is what the runner of a call holds. Dropped while the log still lacks how its call
+//! ended, because the store was away, it is written here until the log has it. Dropped before all was
+//! said (the runner panicked), it is left to whoever reads it, because as long as this node lives
+//! nobody else would dare to end it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::call_stream::{CallStream, Ran};
+use super::call_stream::{AGAIN, CallStream, Ran};
 use super::event_log::{OwnedLog, StreamName};
 use super::handle::SessionHandle;
 use super::letters::News;
 use super::readers::Readers;
-use super::sessions::Shared;
 use super::stand_in::Note;
 use crate::protocol::jsonrpc::{Params, RequestId};
 use crate::runtime::shutdown::Phase;
@@ -21,10 +20,6 @@ use crate::runtime::tasks::TaskKind;
 use crate::service::event::{self, Event, EventReceiver};
 use crate::telemetry::events::{Event as _, StoreFailed};
 use crate::telemetry::labels::StoreOperation;
-
-/// How long a handover that failed rests. One try a second costs nothing, and a reader notices no
-/// sooner than that who lives.
-const AGAIN: Duration = Duration::from_secs(1);
 
 /// The stream of a running call; found by those who come back for as long as this lives.
 #[derive(Debug)]
@@ -109,7 +104,7 @@ impl SessionHandle {
         if !shared.node.holds_lease() {
             return None;
         }
-        let note = serde_json::to_vec(&note).unwrap_or_default().into();
+        let note = note.to_bytes();
         let owner = shared.node.incarnation();
         let begun = OwnedLog::begin(shared.store.clone(), self.id().scope(), name, owner, note);
         match begun.await {
@@ -128,13 +123,8 @@ impl OpenStream {
     /// in the same task. A call that was overtaken is cancelled: its client has been told that its
     /// outcome is unknown.
     pub async fn pump(&self) {
-        let shared = &self.session.inner().shared;
-        let wake = |follower| {
-            let name = self.stream.name().as_str().to_owned();
-            shared.tell(follower, self.session.id(), News::Stored(name));
-        };
-        match self.stream.run(wake).await {
-            Ran::ToItsEnd => {}
+        match run(&self.session, &self.stream).await {
+            Ran::ToItsEnd | Ran::Owing => {}
             Ran::Overtaken => {
                 tracing::warn!(
                     session = self.session.id().log_name(),
@@ -150,36 +140,72 @@ impl OpenStream {
 
 impl Drop for OpenStream {
     fn drop(&mut self) {
-        self.session
-            .inner()
-            .now_and_then
-            .remove_stream(self.stream.name());
-        if let Some(log) = self.stream.log_left_open() {
-            leave_to_readers(&self.session, log);
+        let (session, stream) = (self.session.clone(), self.stream.clone());
+        let readers = self.readers.clone();
+        if stream.owes_its_end() {
+            let tasks = session.inner().shared.tasks.clone();
+            tasks.spawn(TaskKind::Store, async move {
+                write_end(&session, &stream).await;
+                close(&session, &stream, &readers);
+            });
+            return;
         }
-        // Those here who read a log that will not be ended by its call look who does.
-        self.readers.wake();
+        close(&session, &stream, &readers);
+        if let Some(log) = stream.log_left_open() {
+            leave_to_readers(&session, log, stream.name(), &self.requests);
+        }
     }
 }
 
-/// Takes a stream from this node, whatever its call does.
-pub(super) fn leave_to_readers(session: &SessionHandle, log: OwnedLog) {
-    let shared = session.inner().shared.clone();
-    let tasks = shared.tasks.clone();
-    tasks.spawn(TaskKind::Store, async move { let_go(&shared, &log).await });
+/// Nobody here writes it any more. Those here who read a log that its call has not ended look who
+/// does.
+fn close(session: &SessionHandle, stream: &CallStream, readers: &Readers) {
+    session.inner().now_and_then.remove_stream(stream.name());
+    readers.wake();
 }
 
-/// Tries until the store answers. When the process stops first, its lease ends, which says the same.
-async fn let_go(shared: &Shared, log: &OwnedLog) {
-    while shared.shutdown.phase() < Phase::Stopping {
-        match log.disown().await {
-            // Also when it is somebody else's by now, or gone.
-            Ok(_) => return,
-            Err(error) => tracing::warn!(%error, "a stream could not be left to its readers"),
-        }
-        tokio::select! {
-            () = tokio::time::sleep(AGAIN) => {}
-            () = shared.shutdown.reached(Phase::Stopping) => {}
-        }
+async fn run(session: &SessionHandle, stream: &CallStream) -> Ran {
+    let shared = &session.inner().shared;
+    let wake = |follower| {
+        let name = stream.name().as_str().to_owned();
+        shared.tell(follower, session.id(), News::Stored(name));
+    };
+    stream.run(shared.node.incarnation(), wake).await
+}
+
+/// Tries until the store has it. When the process stops first, its lease ends, and whoever reads the
+/// stream hears that nobody knows.
+async fn write_end(session: &SessionHandle, stream: &CallStream) {
+    let written = async { while run(session, stream).await == Ran::Owing {} };
+    tokio::select! {
+        () = written => {}
+        () = session.inner().shared.shutdown.reached(Phase::Stopping) => {}
     }
+}
+
+/// Takes a stream from this node, if it is its, and nobody here writes it.
+pub(super) fn leave_to_readers(
+    session: &SessionHandle,
+    log: OwnedLog,
+    stream: &StreamName,
+    requests: &[RequestId],
+) {
+    let (session, stream) = (session.clone(), stream.clone());
+    let note = Note::taken_over(requests);
+    let tasks = session.inner().shared.tasks.clone();
+    tasks.spawn(TaskKind::Store, async move {
+        let shared = &session.inner().shared;
+        // Tried until the store answers. When the process stops first, its lease ends, which says the
+        // same.
+        while shared.shutdown.phase() < Phase::Stopping && session.stream(&stream).is_none() {
+            match log.leave(shared.node.incarnation(), note.clone()).await {
+                Ok(()) => return,
+                Err(error) => tracing::warn!(%error, "a stream could not be left to its readers"),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(AGAIN) => {}
+                () = shared.shutdown.reached(Phase::Stopping) => {}
+            }
+        }
+    });
 }

@@ -8,6 +8,7 @@
 //!
 //! It does not start the call: only the transport knows how, as [`StandIn`].
 
+use bytes::Bytes;
 use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
 
@@ -16,14 +17,10 @@ use super::open_stream::OpenStream;
 use crate::protocol::jsonrpc::{Params, Request, RequestId};
 use crate::protocol::params::ParamsHead;
 use crate::protocol::raw::{self, RawJson};
-use crate::store::Epoch;
 
 /// Largest params that are noted. Larger calls are not made again; the note is kept in the store
 /// for as long as the stream.
 const CALL_BYTES_MAX: usize = 64 << 10;
-
-/// The first owner's epoch: who ends it is the first to take the stream over.
-pub(super) const FIRST: Epoch = Epoch(1);
 
 /// Knows how calls are started and what is said of those whose outcome nobody knows.
 pub trait StandIn: Send + Sync + 'static {
@@ -52,7 +49,8 @@ pub struct Again {
 pub(super) struct Note {
     /// What it answers.
     pub(super) requests: Vec<RequestId>,
-    /// The `params` of the one `tools/call` that it answers, if that may be made again.
+    /// The `params` of the one `tools/call` that it answers, if that may be made again. Whoever
+    /// takes the stream over notes none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) call: Option<RawJson>,
 }
@@ -72,6 +70,21 @@ impl Note {
                 .filter(|raw| raw.as_str().len() <= CALL_BYTES_MAX)
                 .cloned(),
         }
+    }
+}
+
+impl Note {
+    /// As the next owner notes it: the call is not made again.
+    pub(super) fn taken_over(requests: &[RequestId]) -> Bytes {
+        let note = Self {
+            requests: requests.to_vec(),
+            call: None,
+        };
+        note.to_bytes()
+    }
+
+    pub(super) fn to_bytes(&self) -> Bytes {
+        serde_json::to_vec(self).unwrap_or_default().into()
     }
 }
 

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use bytestring::ByteString;
 use futures_util::FutureExt as _;
 
-use super::event_log::{EventId, LogWriter, StreamName};
+use super::event_log::{EventId, LogWriter, NotOurs, StreamName};
 use super::handle::SessionHandle;
 use super::messages::MakeChange;
 use super::record::Change as StateChange;
@@ -21,7 +21,6 @@ use crate::protocol::subscription::{Change, SubscriptionFilter};
 use crate::runtime::shutdown::Phase;
 use crate::service::changes::{CatalogDigest, Watch};
 use crate::service::event::{Event, EventSender};
-use crate::store::AppendOutcome;
 
 pub(super) struct StandingStream {
     pub(super) handle: SessionHandle,
@@ -222,15 +221,8 @@ impl StandingStream {
         let data = ByteString::from(encode::notification(&notification));
         let mut seq = None;
         if let Some(log) = &mut self.log {
-            let appending = log.append(&data, false);
-            match appending.stored.await {
-                Ok(AppendOutcome::Stored { .. }) => seq = appending.seq,
-                Ok(AppendOutcome::Stale | AppendOutcome::Gone) => return Err(Ended),
-                Err(error) => {
-                    tracing::warn!(%error, "an event could not be stored and leaves without an id");
-                    log.give_up();
-                }
-            }
+            let owner = self.handle.inner().shared.node.incarnation();
+            seq = log.write(owner, &data).await.map_err(|NotOurs| Ended)?;
         }
         self.control(Event::Message { seq, data }).await
     }

@@ -94,6 +94,8 @@ pub(super) enum Heard {
         epoch: Epoch,
         last_seq: u64,
     },
+    /// It was claimed, and had ended before.
+    HadEnded,
     /// The epoch does not stand any more.
     TooLate,
     Written,
@@ -170,9 +172,9 @@ impl Tail {
                     after: last_seq,
                 }
             }
-            (Phase::Ending, Heard::Written | Heard::RunsAgain) | (Phase::Waiting, Heard::News) => {
-                self.read()
-            }
+            (Phase::Claiming { .. }, Heard::HadEnded)
+            | (Phase::Ending, Heard::Written | Heard::RunsAgain)
+            | (Phase::Waiting, Heard::News) => self.read(),
             (Phase::Waiting, Heard::Renewed) => {
                 self.ask = true;
                 self.read()
@@ -364,6 +366,20 @@ mod tests {
                 Step::Close,
             ],
             "what the owner wrote last is not skipped"
+        );
+    }
+
+    #[test]
+    fn a_stream_that_had_ended_all_the_while_is_read_to_its_end() {
+        let mut heard = until_claim();
+        heard.extend([Heard::HadEnded, ended(&[7]), Heard::Delivered]);
+        assert_eq!(
+            steps(heard)[4..],
+            [
+                Step::Read { after: 6 },
+                Step::Deliver(entries(&[7])),
+                Step::Close
+            ]
         );
     }
 

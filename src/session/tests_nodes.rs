@@ -338,6 +338,14 @@ async fn rest(events: EventReceiver) -> Vec<(u64, String)> {
     within(events.filter_map(message).collect()).await
 }
 
+async fn number_of_next(events: &mut EventReceiver) -> Option<u64> {
+    loop {
+        if let Event::Message { seq, .. } = within(events.next()).await.unwrap() {
+            return seq;
+        }
+    }
+}
+
 async fn message(event: Event) -> Option<(u64, String)> {
     match event {
         Event::Message { seq, data } => Some((seq.expect("it has a number"), data.to_string())),
@@ -534,7 +542,7 @@ fn without_a_lease_a_stream_begins_without_a_log() {
 }
 
 #[test]
-fn a_log_that_broke_is_ended_for_whoever_comes_back() {
+fn a_call_that_ended_while_the_store_was_away_is_read_elsewhere_as_it_ended() {
     System::new().block_on(async {
         let (members, session) = cluster(2).await;
         let call = Running::of(&session).await;
@@ -548,7 +556,46 @@ fn a_log_that_broke_is_ended_for_whoever_comes_back() {
         drop(call.open);
         members[0].reaches(Reach::Up);
 
-        assert_eq!(rest(there).await, numbered(2, ["unknown"]));
+        assert_eq!(rest(there).await, numbered(2, ["result"]));
+    });
+}
+
+#[test]
+fn what_cannot_leave_while_the_store_is_away_waits_for_the_log() {
+    System::new().block_on(async {
+        let (members, session) = cluster(2).await;
+        let call = Running::of(&session).await;
+        call.say("a").await;
+        call.open.release_connection();
+        members[0].reaches(Reach::Down);
+        call.say("b").await;
+        call.say("c").await;
+        members[0].reaches(Reach::Up);
+        let mut there = members[1].follow(&session, call.open.name(), 1).await;
+        assert_eq!(told(&mut there, 2).await, numbered(2, ["b", "c"]));
+        call.open.last(vec!["result".into()]);
+        assert_eq!(rest(there).await, numbered(4, ["result"]));
+    });
+}
+
+#[test]
+fn events_have_numbers_again_once_the_store_is_back() {
+    System::new().block_on(async {
+        let (members, session) = cluster(1).await;
+        let mut call = Running::of(&session).await;
+        members[0].reaches(Reach::Down);
+        call.say("a").await;
+        assert_eq!(number_of_next(&mut call.events).await, None);
+        members[0].reaches(Reach::Up);
+        let number = within(async {
+            loop {
+                call.say("b").await;
+                if let Some(number) = number_of_next(&mut call.events).await {
+                    return number;
+                }
+            }
+        });
+        assert_eq!(number.await, 1, "what left without one is not in the log");
     });
 }
 

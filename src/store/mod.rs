@@ -94,7 +94,7 @@ pub struct Ownership {
     pub epoch: Epoch,
     /// Which run of which node.
     pub owner: Incarnation,
-    /// What the first owner noted about the thing; kept over takeovers.
+    /// What the owner noted about the thing when it claimed it.
     pub note: Bytes,
 }
 
@@ -105,6 +105,8 @@ pub struct Claimed {
     pub ownership: Ownership,
     /// The number of the last entry in its log; 0 when there is none.
     pub last_seq: u64,
+    /// Whether its log has ended: nothing can be appended any more.
+    pub ended: bool,
     /// Who owned it before, if anybody did.
     pub previous: Option<Incarnation>,
 }
@@ -278,7 +280,7 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
 
     /// Makes `owner` the owner of a single thing and raises its epoch. With `ending`, only if that
     /// epoch still stands (a takeover from a particular owner); without, whoever owns it. `note`
-    /// is kept if the thing is new.
+    /// takes the place of the last owner's.
     fn claim(
         &self,
         scope: &Scope,

@@ -11,6 +11,7 @@ mod history;
 mod http;
 mod ledger;
 mod links;
+mod outlived;
 mod requests;
 mod rig;
 mod rolling;

@@ -6,16 +6,17 @@ use std::collections::VecDeque;
 
 use bytestring::ByteString;
 
-use super::event::{Ask, At, By, Event};
+use super::event::{Ask, At, By, Event, Purpose, incarnation};
 use super::random::Random;
 use super::world::World;
 use crate::runtime::sabotage::{self, Bug};
+use crate::session::event_log::Append;
 use crate::session::gate::{Answer, Gate, Phase, Way};
-use crate::store::{AppendOutcome, ClaimOutcome, Epoch, StoreResult};
+use crate::store::{AppendOutcome, ClaimOutcome, Claimed, Epoch, Ownership, StoreResult};
 
 /// Appends that may be under way.
 const UNACKNOWLEDGED: usize = 4;
-/// Leaving the stream to its readers is tried again so soon.
+/// A claim of its own stream that failed is tried again so soon.
 const AGAIN: u64 = 100;
 
 /// What a call does, one after the other.
@@ -39,6 +40,11 @@ pub(super) struct Call {
     overtaken: bool,
     /// Whether nobody here will write any more.
     pub(super) dropped: bool,
+    /// Whether it ended without saying how.
+    pub(super) broke_off: bool,
+    epoch: Epoch,
+    /// Whether it claims its broken log.
+    mending: bool,
     pub(super) asked_until: u64,
     pub(super) answered_until: u64,
 }
@@ -66,6 +72,9 @@ impl Call {
             connection: Some(0),
             overtaken: false,
             dropped: false,
+            broke_off: false,
+            epoch: Epoch(1),
+            mending: false,
             asked_until: 0,
             answered_until: 0,
         }
@@ -73,7 +82,7 @@ impl Call {
 
     /// Whether this node still writes the stream.
     pub(super) fn is_written_here(&self) -> bool {
-        !self.dropped && self.gate.phase() == Phase::Speaking
+        !self.dropped && matches!(self.gate.phase(), Phase::Speaking | Phase::Owing)
     }
 }
 
@@ -95,7 +104,7 @@ impl World {
             return;
         }
         assert!(!self.call.overtaken, "a call goes on that was overtaken");
-        if self.call.answers.len() >= UNACKNOWLEDGED {
+        if self.call.answers.len() + self.call.gate.owed() >= UNACKNOWLEDGED {
             return self.after(1, Event::CallGoesOn);
         }
         let Some(act) = self.call.acts.pop_front() else {
@@ -113,21 +122,26 @@ impl World {
                 self.call_said(way);
                 0
             }
-            Act::Panics => return self.drop_call(),
+            Act::Panics => {
+                self.call.broke_off = true;
+                return self.drop_call();
+            }
         };
         self.after(rest, Event::CallGoesOn);
     }
 
     fn call_said(&mut self, way: Way) {
         match way {
-            Way::Log(append) => {
-                self.call.answers.push_back(None);
-                self.ask(0, Ask::Append(By::Call, Epoch(1), append));
-            }
+            Way::Log(append) => self.call_appends(append),
             Way::Straight => self.call.answers.push_back(Some(Answer::NotLogged)),
             Way::Closed => return,
         }
         self.run_call();
+    }
+
+    fn call_appends(&mut self, append: Append) {
+        self.call.answers.push_back(None);
+        self.ask(0, Ask::Append(By::Call, self.call.epoch, append));
     }
 
     pub(super) fn call_append_answered(&mut self, outcome: StoreResult<AppendOutcome>) {
@@ -154,21 +168,30 @@ impl World {
                 self.deliver_settled();
             }
             if self.call.dropped || !matches!(self.call.answers.front(), Some(Some(_))) {
+                let broken = self.call.gate.is_broken() && self.call.answers.is_empty();
+                if broken && !self.call.dropped && !self.call.mending {
+                    self.call.mending = true;
+                    self.after(AGAIN, Event::CallAsks(Purpose::Mend));
+                }
                 return self.tell_unaware();
             }
             let Some(Some(answer)) = self.call.answers.pop_front() else {
                 return;
             };
             if answer == Answer::Overtaken {
-                self.call.overtaken = true;
-                self.witness.seen.overtaken += 1;
+                self.overtaken();
             }
             self.call.gate.settle(answer);
             self.deliver_settled();
             self.wake_readers(0);
-            if self.call.gate.phase() != Phase::Speaking {
-                self.tell_unaware();
-                return self.drop_call();
+            match self.call.gate.phase() {
+                Phase::Speaking => {}
+                // The call has ended; its log has not.
+                Phase::Owing => self.release_connection(),
+                Phase::Ended | Phase::Overtaken => {
+                    self.tell_unaware();
+                    return self.drop_call();
+                }
             }
         }
     }
@@ -201,19 +224,66 @@ impl World {
         self.release_connection();
         self.call.dropped = true;
         if self.call.gate.leaves_log_open() {
-            self.let_go();
+            self.witness.seen.left += 1;
+            self.call_asks(Purpose::Leave);
         }
         self.wake_readers(0);
     }
 
-    pub(super) fn let_go(&mut self) {
-        self.witness.seen.let_go += 1;
-        self.ask(0, Ask::Disown(By::Call, Epoch(1)));
+    fn overtaken(&mut self) {
+        self.call.overtaken = true;
+        self.witness.seen.overtaken += 1;
     }
 
-    pub(super) fn let_go_answered(&mut self, outcome: &StoreResult<ClaimOutcome>) {
-        if outcome.is_err() {
-            self.after(AGAIN, Event::LetGoAgain);
+    pub(super) fn call_asks(&mut self, purpose: Purpose) {
+        if purpose == Purpose::Leave || !self.call.dropped {
+            self.ask(0, Ask::Own(purpose));
         }
+    }
+
+    pub(super) fn call_owns(&mut self, purpose: Purpose, owned: StoreResult<Option<Ownership>>) {
+        match owned {
+            Err(_) => self.after(AGAIN, Event::CallAsks(purpose)),
+            Ok(Some(owned)) if owned.owner == incarnation(0) => {
+                self.ask(0, Ask::PassOn(purpose, owned.epoch));
+            }
+            Ok(_) => self.call_claimed(purpose, None),
+        }
+    }
+
+    pub(super) fn call_passed_on(&mut self, purpose: Purpose, outcome: StoreResult<ClaimOutcome>) {
+        match outcome {
+            Err(_) => self.after(AGAIN, Event::CallAsks(purpose)),
+            Ok(ClaimOutcome::Lost) => self.call_asks(purpose),
+            Ok(ClaimOutcome::Gone) => self.call_claimed(purpose, None),
+            Ok(ClaimOutcome::Claimed(claimed)) => self.call_claimed(purpose, Some(claimed)),
+        }
+    }
+
+    fn call_claimed(&mut self, purpose: Purpose, claimed: Option<Claimed>) {
+        if purpose == Purpose::Leave || self.call.dropped {
+            return;
+        }
+        self.call.mending = false;
+        assert!(
+            self.call.answers.is_empty(),
+            "a broken log is asked nothing"
+        );
+        let Some(claimed) = claimed else {
+            self.overtaken();
+            self.call.gate.overtake();
+            return self.drop_call();
+        };
+        self.witness.seen.mended += 1;
+        self.witness.seen.ended_late += u64::from(self.call.gate.phase() == Phase::Owing);
+        self.call.epoch = claimed.ownership.epoch;
+        for append in self.call.gate.mended(claimed.last_seq, claimed.ended) {
+            self.call_appends(append);
+        }
+        self.wake_readers(0);
+        if self.call.gate.phase() == Phase::Ended {
+            return self.drop_call();
+        }
+        self.run_call();
     }
 }

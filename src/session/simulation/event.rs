@@ -23,8 +23,8 @@ pub(super) enum Event {
     Letter(At),
     /// A node renews its lease; the number says which wait this ends.
     RenewalDue(At, u64),
-    /// A call tries once more to leave its stream to its readers.
-    LetGoAgain,
+    /// A call asks once more whether the stream is its own.
+    CallAsks(Purpose),
     /// A reader that waited heard nothing for too long; the number says which wait.
     Silence(At, u64),
     /// A reader was not told in time who lives.
@@ -63,10 +63,23 @@ pub(super) enum By {
     Reader(At),
 }
 
+/// Why a call claims its own stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To go on with a broken log.
+    Mend,
+    /// To leave it to its readers.
+    Leave,
+}
+
 #[derive(Clone, Debug)]
 pub(super) enum Ask {
     Append(By, Epoch, Append),
-    Disown(By, Epoch),
+    /// For the call: who owns the stream, and to claim it then.
+    Own(Purpose),
+    PassOn(Purpose, Epoch),
+    /// A reader takes the stream.
+    Disown(At, Epoch),
     /// For a reader: what follows this number.
     Read(At, u64),
     /// For a connection: whether there is such a stream, and more of it.
@@ -78,7 +91,9 @@ pub(super) enum Ask {
 #[derive(Clone, Debug)]
 pub(super) enum Answer {
     Append(By, StoreResult<AppendOutcome>),
-    Disown(By, StoreResult<ClaimOutcome>),
+    Own(Purpose, StoreResult<Option<Ownership>>),
+    PassOn(Purpose, StoreResult<ClaimOutcome>),
+    Disown(At, StoreResult<ClaimOutcome>),
     Read(At, StoreResult<LogPage>),
     Look(At, u64, StoreResult<LogPage>),
     Owner(At, StoreResult<Option<Ownership>>),

@@ -18,7 +18,8 @@
 //!   without a number may come again with one, when it was stored after all.
 //! - The log has one history: one writer under each epoch, nothing of an earlier owner, one end,
 //!   one outcome for each request. A call that was overtaken stops.
-//! - A call is taken only from a node that is gone or once was.
+//! - A call is taken only from a node that is gone or once was; of any other, how it ended is in the
+//!   log, whatever the store did.
 //! - In the end the client has an outcome for each request, or was told that what it missed is no
 //!   longer kept, and that is so.
 //!
@@ -99,7 +100,9 @@ fn streams_keep_what_is_promised_whatever_goes_wrong() {
         ("events without a number", seen.unnumbered),
         ("results", seen.results),
         ("unknown outcomes", seen.unknown),
-        ("streams left to their readers", seen.let_go),
+        ("streams left to their readers", seen.left),
+        ("logs that were mended", seen.mended),
+        ("logs that were ended after their call", seen.ended_late),
         ("clients that came back too late", seen.dropped),
     ] {
         assert!(count >= enough, "only {count} {what}");

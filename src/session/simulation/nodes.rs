@@ -98,28 +98,36 @@ impl World {
     }
 
     /// A stream was taken from its owner. That may only be one that was found to be gone.
-    pub(super) fn disowned(&mut self, by: By, outcome: &StoreResult<ClaimOutcome>) {
-        let (By::Reader(_), Ok(ClaimOutcome::Claimed(claimed))) = (by, outcome) else {
+    pub(super) fn disowned(&mut self, outcome: &StoreResult<ClaimOutcome>) {
+        let Ok(ClaimOutcome::Claimed(claimed)) = outcome else {
             return;
         };
+        if claimed.ended {
+            return;
+        }
         self.witness.seen.takeovers += 1;
         let Some(previous) = claimed.previous.filter(|previous| *previous != NOBODY) else {
             return;
         };
-        let owner = &self.nodes[place(previous)];
-        let gone = owner.dead || owner.lapsed || self.now >= owner.leased_until;
         assert!(
-            gone || self.call.dropped,
+            self.was_gone(place(previous)) || self.call.broke_off,
             "a call was taken from a node that lived all the time"
         );
+    }
+
+    /// Whether others had reason to take that node for dead at some time.
+    pub(super) fn was_gone(&self, node: At) -> bool {
+        let node = &self.nodes[node];
+        node.dead || node.lapsed || self.now >= node.leased_until
     }
 
     pub(super) fn answered(&mut self, node: At, answer: Answer) {
         match answer {
             Answer::Append(By::Call, outcome) => self.call_append_answered(outcome),
             Answer::Append(By::Reader(reader), outcome) => self.end_written(reader, outcome),
-            Answer::Disown(By::Call, outcome) => self.let_go_answered(&outcome),
-            Answer::Disown(By::Reader(reader), outcome) => self.claim_answered(reader, outcome),
+            Answer::Own(purpose, owned) => self.call_owns(purpose, owned),
+            Answer::PassOn(purpose, outcome) => self.call_passed_on(purpose, outcome),
+            Answer::Disown(reader, outcome) => self.claim_answered(reader, outcome),
             Answer::Read(reader, page) => self.page_read(reader, page),
             Answer::Look(connection, after, page) => self.looked(connection, after, page),
             Answer::Owner(reader, owner) => self.owner_told(reader, owner),

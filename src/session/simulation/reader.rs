@@ -157,6 +157,7 @@ impl World {
 
     pub(super) fn claim_answered(&mut self, reader: At, outcome: StoreResult<ClaimOutcome>) {
         let heard = match outcome {
+            Ok(ClaimOutcome::Claimed(claimed)) if claimed.ended => Heard::HadEnded,
             Ok(ClaimOutcome::Claimed(claimed)) => Heard::Claimed {
                 epoch: claimed.ownership.epoch,
                 last_seq: claimed.last_seq,
@@ -234,7 +235,7 @@ impl World {
             }
             Step::AskOwner => self.ask(node, Ask::Owner(reader)),
             Step::AskLife(owner) => self.ask_life(reader, owner),
-            Step::Claim { ending } => self.ask(node, Ask::Disown(By::Reader(reader), ending)),
+            Step::Claim { ending } => self.ask(node, Ask::Disown(reader, ending)),
             Step::End { epoch, after } => self.end(reader, epoch, after),
             Step::Wait if self.readers[reader].woken => self.woken(reader),
             Step::Wait => {

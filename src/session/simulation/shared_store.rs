@@ -8,14 +8,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 
-use super::event::{Answer, Ask, At, By, Event, incarnation};
+use super::event::{Answer, Ask, At, By, Event, Purpose, incarnation};
 use super::nodes::LEASE;
 use super::world::World;
 use crate::runtime::clock::{Clock, Timestamp};
-use crate::session::event_log::{OwnedLog, StreamName};
+use crate::session::event_log::{NOBODY, OwnedLog, StreamName};
 use crate::store::memory::MemoryStore;
 use crate::store::{
-    Bounds, Epoch, LogEntry, LogPage, Scope, Store, StoreError, StoreFuture, StoreResult,
+    Bounds, Epoch, LogEntry, LogPage, Ownership, Scope, Store, StoreError, StoreFuture, StoreResult,
 };
 
 /// Entries read at once: few, so that reading takes turns.
@@ -73,6 +73,10 @@ impl SharedStore {
         now(self.store.read_log(scope, &thing, after, limit, follower))
     }
 
+    fn ownership(&self) -> StoreResult<Option<Ownership>> {
+        now(self.store.ownership(&self.scope, &self.stream.thing()))
+    }
+
     fn log(&self, epoch: Epoch) -> OwnedLog {
         OwnedLog::under(self.store.clone(), self.scope.clone(), &self.stream, epoch)
     }
@@ -109,10 +113,19 @@ impl World {
                 self.witness.appended(*by, *epoch, append, &outcome);
                 Answer::Append(*by, outcome)
             }
-            Ask::Disown(by, epoch) => {
-                let outcome = now(self.store.log(*epoch).disown());
-                self.disowned(*by, &outcome);
-                Answer::Disown(*by, outcome)
+            Ask::Own(purpose) => Answer::Own(*purpose, self.store.ownership()),
+            Ask::PassOn(purpose, epoch) => {
+                let to = match purpose {
+                    Purpose::Mend => incarnation(node),
+                    Purpose::Leave => NOBODY,
+                };
+                let claim = self.store.log(*epoch).take_over(to, Bytes::new());
+                Answer::PassOn(*purpose, now(claim))
+            }
+            Ask::Disown(reader, epoch) => {
+                let outcome = now(self.store.log(*epoch).disown(Bytes::new()));
+                self.disowned(&outcome);
+                Answer::Disown(*reader, outcome)
             }
             Ask::Read(reader, after) => {
                 Answer::Read(*reader, self.store.read(*after, PAGE, Some(node)))
@@ -120,13 +133,7 @@ impl World {
             Ask::Look(connection, after) => {
                 Answer::Look(*connection, *after, self.store.read(*after, 1, None))
             }
-            Ask::Owner(reader) => {
-                let shared = &self.store;
-                let asked = shared
-                    .store
-                    .ownership(&shared.scope, &shared.stream.thing());
-                Answer::Owner(*reader, now(asked))
-            }
+            Ask::Owner(reader) => Answer::Owner(*reader, self.store.ownership()),
             Ask::Renew => {
                 self.nodes[node].renews(self.now);
                 let lease = Duration::from_millis(LEASE);
@@ -142,7 +149,9 @@ fn no_answer(ask: &Ask) -> Answer {
     }
     match ask {
         Ask::Append(by, ..) => Answer::Append(*by, away()),
-        Ask::Disown(by, _) => Answer::Disown(*by, away()),
+        Ask::Own(purpose) => Answer::Own(*purpose, away()),
+        Ask::PassOn(purpose, _) => Answer::PassOn(*purpose, away()),
+        Ask::Disown(reader, _) => Answer::Disown(*reader, away()),
         Ask::Read(reader, _) => Answer::Read(*reader, away()),
         Ask::Look(connection, after) => Answer::Look(*connection, *after, away()),
         Ask::Owner(reader) => Answer::Owner(*reader, away()),

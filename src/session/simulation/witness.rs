@@ -30,7 +30,9 @@ pub(super) struct Seen {
     pub(super) unnumbered: u64,
     pub(super) results: u64,
     pub(super) unknown: u64,
-    pub(super) let_go: u64,
+    pub(super) left: u64,
+    pub(super) mended: u64,
+    pub(super) ended_late: u64,
     pub(super) dropped: u64,
 }
 
@@ -99,6 +101,13 @@ impl Witness {
         self.history.len().saturating_sub(self.kept) as u64
     }
 
+    /// The call had every chance to say how it ended.
+    pub(super) fn ended_by_its_call(&self) {
+        assert!(self.ended, "a call that ended left its log open");
+        let unknown = self.history.iter().find(|said| said.starts_with(b"u"));
+        assert_eq!(unknown, None, "a call that ended is said to be unknown");
+    }
+
     /// The log in the store is the newest part of the history.
     pub(super) fn compare(&self, entries: Vec<LogEntry>) {
         let stored: Vec<_> = entries.into_iter().map(|entry| entry.payload).collect();
@@ -122,7 +131,9 @@ impl std::ops::AddAssign for Seen {
         self.unnumbered += other.unnumbered;
         self.results += other.results;
         self.unknown += other.unknown;
-        self.let_go += other.let_go;
+        self.left += other.left;
+        self.mended += other.mended;
+        self.ended_late += other.ended_late;
         self.dropped += other.dropped;
     }
 }

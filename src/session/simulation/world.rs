@@ -84,6 +84,9 @@ impl World {
             if self.client.is_done() && self.call_is_over() {
                 let dropped = self.witness.dropped();
                 self.witness.compare(self.store.all_after(dropped));
+                if !self.call.broke_off && !self.was_gone(0) {
+                    self.witness.ended_by_its_call();
+                }
                 return self.witness.seen;
             }
             let Some(((time, order), event)) = self.on_the_way.pop_first() else {
@@ -189,7 +192,7 @@ impl World {
             Event::Answered(node, answer) => self.answered(node, answer),
             Event::Letter(node) => self.wake_readers(node),
             Event::RenewalDue(node, wait) => self.renewal_due(node, wait),
-            Event::LetGoAgain => self.let_go(),
+            Event::CallAsks(purpose) => self.call_asks(purpose),
             Event::Silence(reader, wait) => self.silence(reader, wait),
             Event::NobodySays(reader, wait) => self.nobody_says(reader, wait),
             Event::ComesBack(connection, after) => self.comes_back(connection, after),
@@ -208,7 +211,7 @@ impl World {
     /// The node that an event happens on: one that stands still hears of it later, a dead one never.
     fn happens_on(&self, event: &Event) -> Option<At> {
         match event {
-            Event::CallGoesOn | Event::LetGoAgain => Some(0),
+            Event::CallGoesOn | Event::CallAsks(_) => Some(0),
             Event::Answered(node, _) | Event::Letter(node) | Event::RenewalDue(node, _) => {
                 Some(*node)
             }

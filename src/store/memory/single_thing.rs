@@ -4,7 +4,7 @@
 //! copy: a store that must write elsewhere first judges a row of writes against heads, writes, and
 //! then lets [`SingleThing`] follow. The memory store does both under one lock.
 //!
-//! Invariants: an epoch only grows; a note never changes; a follower is told at most of one append
+//! Invariants: an epoch only grows; a follower is told at most of one append
 //! at a time, so it is listed once.
 
 use crate::runtime::clock::Timestamp;

@@ -57,11 +57,11 @@ impl Things {
     pub(super) fn claim(&mut self, thing: &Thing, claimed: Ownership, origin: u64) -> Claimed {
         if let Some(standing) = self.update(thing, |known| {
             let previous = Some(known.ownership.owner);
-            known.ownership.epoch = claimed.epoch;
-            known.ownership.owner = claimed.owner;
+            known.ownership = claimed.clone();
             Claimed {
                 ownership: known.ownership.clone(),
                 last_seq: known.log.last(),
+                ended: known.log.ended().is_some(),
                 previous,
             }
         }) {
@@ -74,6 +74,7 @@ impl Things {
         Claimed {
             ownership: claimed,
             last_seq: 0,
+            ended: false,
             previous: None,
         }
     }

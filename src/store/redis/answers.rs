@@ -155,6 +155,7 @@ pub(super) fn claim(value: Value) -> StoreResult<ClaimOutcome> {
         (DONE, mut answer) => Ok(ClaimOutcome::Claimed(Claimed {
             ownership: answer.ownership()?,
             last_seq: answer.number()?,
+            ended: answer.number()? != 0,
             previous: answer.number_or_nothing()?.map(Incarnation),
         })),
         (LOST, _) => Ok(ClaimOutcome::Lost),

@@ -7,7 +7,7 @@ use super::world::{HERE, Open, SHORT, THERE, entries, text, thing};
 
 contract!(
     a_thing_nobody_claimed_has_no_owner,
-    a_claim_raises_the_epoch_and_keeps_the_first_note,
+    a_claim_raises_the_epoch_and_takes_the_thing_as_it_is,
     a_takeover_wins_only_while_the_epoch_it_ends_still_stands,
     of_many_takeovers_exactly_one_wins,
     an_owner_under_a_stale_epoch_can_write_nothing,
@@ -23,7 +23,7 @@ async fn a_thing_nobody_claimed_has_no_owner(open: Open) {
     assert_eq!(append, Ok(AppendOutcome::Stale));
 }
 
-async fn a_claim_raises_the_epoch_and_keeps_the_first_note(open: Open) {
+async fn a_claim_raises_the_epoch_and_takes_the_thing_as_it_is(open: Open) {
     let world = open(Bounds::default()).await;
     let session = world.session("s").await;
     let (call, store) = (thing("call"), &world.store);
@@ -32,16 +32,17 @@ async fn a_claim_raises_the_epoch_and_keeps_the_first_note(open: Open) {
         panic!("nobody else claims");
     };
     let epoch = first.ownership.epoch;
-    let expected = |epoch, owner, last_seq, previous| Claimed {
+    let expected = |(epoch, owner, note), last_seq, previous| Claimed {
         ownership: Ownership {
             epoch,
             owner,
-            note: text("first"),
+            note: text(note),
         },
         last_seq,
+        ended: false,
         previous,
     };
-    assert_eq!(first, expected(epoch, HERE, 0, None));
+    assert_eq!(first, expected((epoch, HERE, "first"), 0, None));
     let append = world.append((&session, &call, epoch), 1..=3, 8).await;
     assert!(matches!(append, Ok(AppendOutcome::Stored { .. })));
     let claim = store.claim(&session, &call, THERE, None, text("second"));
@@ -50,7 +51,7 @@ async fn a_claim_raises_the_epoch_and_keeps_the_first_note(open: Open) {
     };
     let newer = second.ownership.epoch;
     assert!(newer > epoch, "an epoch grows");
-    assert_eq!(second, expected(newer, THERE, 3, Some(HERE)));
+    assert_eq!(second, expected((newer, THERE, "second"), 3, Some(HERE)));
     let owner = store.ownership(&session, &call).await;
     assert_eq!(owner, Ok(Some(second.ownership)));
 }

@@ -136,8 +136,7 @@ impl Replay<'_> {
             (&place.scope, &place.thing),
             |birth| *birth == place.birth,
             |thing| {
-                thing.ownership.epoch = claimed.epoch;
-                thing.ownership.owner = claimed.owner;
+                thing.ownership = claimed.clone();
             },
         );
     }

@@ -12,10 +12,12 @@ end
 if ending ~= '' and (not thing or thing.epoch ~= tonumber(ending)) then return {LOST} end
 local previous = false
 if thing then
+  local before = cost(thing)
   previous = thing.owner
   -- By the time, so that a new owner outranks the old one even if a failover lost its epoch.
-  thing.epoch, thing.owner = math.max(thing.epoch + 1, now), owner
+  thing.epoch, thing.owner, thing.note = math.max(thing.epoch + 1, now), owner, ARGV[5]
   save(scope, name, thing)
+  charge(scope, cost(thing) - before)
 else
   thing = {
     epoch = now, owner = owner, note = ARGV[5],
@@ -28,4 +30,5 @@ else
   charge(scope, cost(thing))
   fit(scope, tonumber(ARGV[6]))
 end
-return {DONE, thing.epoch, thing.owner, thing.note, thing.last, previous}
+local ended = thing.ended > 0 and 1 or 0
+return {DONE, thing.epoch, thing.owner, thing.note, thing.last, ended, previous}
