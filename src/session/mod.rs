@@ -64,10 +64,6 @@ pub mod state;
 mod tail;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod tests_elsewhere;
-#[cfg(test)]
-mod tests_nodes;
 
 pub use config::Config;
 pub use handle::SessionHandle;

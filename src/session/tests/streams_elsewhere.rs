@@ -13,13 +13,7 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::event_log::{EventId, StreamName};
-use super::handle::Entered;
-use super::open_stream::OpenStream;
-use super::replay::{self, Resumed};
-use super::stand_in::{Again, StandIn};
-use super::tests::{PATIENCE, World};
-use super::{Config, SessionHandle};
+use super::{PATIENCE, World};
 use crate::node::{self, Node};
 use crate::protocol::jsonrpc::{Params, RequestId};
 use crate::protocol::raw::RawJson;
@@ -27,6 +21,12 @@ use crate::runtime::clock::{Clock, Timestamp};
 use crate::runtime::seal::ClusterKeys;
 use crate::runtime::tasks::TaskKind;
 use crate::service::event::{Event, EventReceiver};
+use crate::session::event_log::{EventId, StreamName};
+use crate::session::handle::Entered;
+use crate::session::open_stream::OpenStream;
+use crate::session::replay::{self, Resumed};
+use crate::session::stand_in::{Again, StandIn};
+use crate::session::{Config, SessionHandle};
 use crate::store::memory::MemoryStore;
 use crate::store::{
     AppendOutcome, Bounds, CasOutcome, ClaimOutcome, Epoch, InboxPage, Incarnation, LogEntry,

@@ -1,4 +1,8 @@
-//! Registry, actors and store together, with a clock that the tests move.
+//! Registry, actors and store together, with a clock that the tests move: one node here, several in
+//! the files below.
+
+mod elsewhere;
+mod streams_elsewhere;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,9 +11,6 @@ use std::time::Duration;
 use actix::System;
 use futures_util::future::{BoxFuture, join_all};
 
-use super::messages::{Close, Panic, Restore};
-use super::record::Change;
-use super::{Config, FindError, NewSession, OpenError, Parts, SessionHandle, Sessions};
 use crate::identity::Principal;
 use crate::node::Node;
 use crate::protocol::capabilities::ServerCapabilities;
@@ -29,6 +30,9 @@ use crate::service::changes::{CatalogDigest, Changes, Watch};
 use crate::service::{
     Call, CallFuture, Client, Description, Reply, Service, ServiceError, TaskUse,
 };
+use crate::session::messages::{Close, Panic, Restore};
+use crate::session::record::Change;
+use crate::session::{Config, FindError, NewSession, OpenError, Parts, SessionHandle, Sessions};
 use crate::store::memory::MemoryStore;
 use crate::store::{Bounds, Incarnation, Store};
 use crate::telemetry::labels::CloseReason;
