@@ -33,7 +33,8 @@ use crate::service::{Description, TaskUse};
 /// stream is at another node that shares the store: what a server announces on one is told by the
 /// servers at the same endpoint of all. What is offered is each process's own: a tool that is added
 /// here is not there on the others, whose clients only hear that a list changed. A change of what
-/// only some may see is not told elsewhere at all; who they are is known here alone.
+/// only some may see is not told elsewhere at all; who they are is known here alone. Nor is one that
+/// every node sees by itself ([`Handle::resource_updated_here`]).
 ///
 /// ```
 /// use switchboard::prelude::*;
@@ -170,18 +171,21 @@ impl Handle {
 
     /// Tells whoever watches it, and may see it now, that the resource at `uri` changed.
     pub fn resource_updated(&self, uri: &str) {
+        self.resource_updated_here(uri);
         let change = Change::Resource(uri.to_owned());
-        self.tell_resource(&change, uri);
         self.0.changes.pass_on(change, None);
     }
 
-    /// Tells whoever watches the resource here, and may see it now. Each node asks its own catalog
-    /// who that is.
-    pub(super) fn tell_resource(&self, change: &Change, uri: &str) {
+    /// The same, told only to those whose stream is at this node: for a change that every node sees
+    /// by itself, as that of a clock or of a database they all watch. By
+    /// [`Handle::resource_updated`] everybody would hear of it once from each node.
+    pub fn resource_updated_here(&self, uri: &str) {
+        // Each node asks its own catalog who may see it.
         let catalog = self.offer().catalog;
         let open = !catalog.restricts_resources();
-        let changes = &self.0.changes;
-        changes.announce_to(change, |principal| open || catalog.resolves(uri, principal));
+        let change = Change::Resource(uri.to_owned());
+        let concerns = |principal: &_| open || catalog.resolves(uri, principal);
+        self.0.changes.announce_to(&change, concerns);
     }
 
     /// Whether somebody watches the resource at `uri` now.

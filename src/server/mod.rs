@@ -288,9 +288,9 @@ impl Service for Server {
     fn hear(&self, elsewhere: &Elsewhere) {
         match elsewhere {
             Elsewhere::Announced(Announced {
-                change: change @ Change::Resource(uri),
+                change: Change::Resource(uri),
                 ..
-            }) => self.0.tell_resource(change, uri),
+            }) => self.0.resource_updated_here(uri),
             Elsewhere::Announced(_) | Elsewhere::NodeGone | Elsewhere::Missed => {
                 self.0.0.changes.hear(elsewhere);
             }

@@ -6,7 +6,8 @@
 //! levels: ten of one resource within a moment are one, and of one that may have been missed
 //! everybody who watches anything is told to look again.
 //!
-//! It does not decide who hears of a change: each service knows its own watchers, and what they may
+//! It does not decide what is carried: a service passes on what the others cannot see by themselves.
+//! Nor does it decide who hears of a change: each service knows its own watchers, and what they may
 //! see. Where a process cannot have others, on standard input or in memory, it is not started.
 //!
 //! Concurrency: announcing never waits; it takes a lock for the time of an insertion.

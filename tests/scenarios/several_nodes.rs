@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
 
 use serde_json::{Value, json};
+use switchboard::builtin::demo::demo;
+use switchboard::runtime::clock::Clock;
 use switchboard::server::{NoArguments, Resource, Server, ServerBuilder, Tool};
 use switchboard::{Host, Hosted};
 
@@ -116,4 +119,35 @@ async fn an_update_is_told_on_the_streams_of_every_node() {
     let update = stream.message().await;
     assert_eq!(update["method"], "notifications/resources/updated");
     assert_eq!(update["params"]["uri"], URI);
+}
+
+/// Ours: what every node sees by itself is told by each to its own, and carried by none.
+#[tokio::test]
+async fn the_clock_of_every_node_costs_the_store_nothing() {
+    const NOTICES: u64 = 5;
+    let redis = Redis::start().await;
+    let nodes = [(); 2].map(|()| node(&redis, demo(&Clock::system())));
+    let nodes = futures_util::future::join_all(nodes).await;
+    let client = Stateless::new(&nodes[0].url());
+    let filter = json!({"notifications": {"resourceSubscriptions": ["clock://now"]}});
+    let (_, mut stream) = client.stream("subscriptions/listen", filter).await;
+    let first = stream.message().await;
+    assert_eq!(first["method"], "notifications/subscriptions/acknowledged");
+
+    let (began, before) = (Instant::now(), letters(&redis).await);
+    for _ in 0..NOTICES {
+        let update = stream.message().await;
+        assert_eq!(update["method"], "notifications/resources/updated");
+    }
+
+    let sent = letters(&redis).await - before;
+    println!("{NOTICES} notices in {:?}, {sent} letters", began.elapsed());
+    assert!(sent < NOTICES, "{sent} letters");
+}
+
+/// How many letters nodes have sent each other: where no call is a stream, nothing else is added to
+/// anything.
+async fn letters(redis: &Redis) -> u64 {
+    let counts = redis.command_counts().await;
+    counts.get("xadd").copied().unwrap_or_default()
 }

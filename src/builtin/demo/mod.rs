@@ -66,6 +66,7 @@ async fn tick(handle: Handle, clock: Clock) {
     loop {
         let into_second = clock.now().0 % 1_000;
         tokio::time::sleep(Duration::from_millis(1_000 - into_second)).await;
-        handle.resource_updated(CLOCK_URI);
+        // Other nodes have clocks of their own.
+        handle.resource_updated_here(CLOCK_URI);
     }
 }

@@ -251,6 +251,28 @@ async fn only_what_can_change_is_watched() {
 }
 
 #[tokio::test]
+async fn an_update_that_is_told_here_only_is_not_passed_on() {
+    let server = library();
+    let passed = Arc::new(Mutex::new(Vec::new()));
+    let passing = passed.clone();
+    server.pass_on_to(Arc::new(move |announced| {
+        passing.lock().unwrap().push(announced.change);
+    }));
+    let filter = SubscriptionFilter {
+        resource_subscriptions: ["a:text", "shelf://1"].map(Into::into).into(),
+        ..SubscriptionFilter::default()
+    };
+    let watch = server.watch(&Principal::local(), filter).await.unwrap();
+
+    server.handle().resource_updated_here("a:text");
+    server.handle().resource_updated("shelf://1");
+
+    assert_eq!(watch.changed().await.len(), 2);
+    let elsewhere = [Change::Resource("shelf://1".into())];
+    assert_eq!(*passed.lock().unwrap(), elsewhere);
+}
+
+#[tokio::test]
 async fn a_change_is_announced_and_seen_by_the_next_call() {
     let server = one_tool(named("a"));
     let local = Principal::local();
