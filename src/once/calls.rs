@@ -2,7 +2,8 @@
 //! holds of all.
 //!
 //! Whoever waits for a call of another node asks its runner to be told, and looks at the record when
-//! it was, when letters may have been lost, and when a node is gone.
+//! it was, when letters may have been lost, and when a node is gone. A node that is asked of a call
+//! that it does not run, though the record says so, hands it to the one that asks.
 
 use std::fmt;
 use std::sync::Arc;
@@ -87,10 +88,17 @@ pub(super) enum Standing {
 /// A call that is this caller's to look for and to run: all others with the same key at this node
 /// wait until it is dropped.
 pub(super) struct Claimed {
-    calls: Arc<Calls>,
+    /// Held until the call is nobody's any more.
+    _entered: Entered,
     name: Name,
     version: Version,
     expires: Timestamp,
+}
+
+/// A key that is in somebody's hands here. Dropped, all who wait for it look again.
+struct Entered {
+    calls: Arc<Calls>,
+    scope: Arc<str>,
 }
 
 /// A wait for the end of a call.
@@ -192,7 +200,10 @@ impl Calls {
             Entry::Vacant(vacant) => drop(vacant.insert(Vec::new())),
         }
         Some(Claimed {
-            calls: self.clone(),
+            _entered: Entered {
+                calls: self.clone(),
+                scope: name.scope.clone(),
+            },
             name: name.clone(),
             version: Version(0),
             expires: self.parts.clock.now().after(KEY_TTL),
@@ -218,10 +229,11 @@ impl Calls {
         if let Some(end) = record.end {
             return Ok(Standing::Ended(end));
         }
-        let (own, runner) = (self.parts.node.incarnation(), Incarnation(record.runner));
-        let end = if runner == own {
+        let runner = Incarnation(record.runner);
+        let end = if runner == self.own() {
             // It does not run here: the store kept what it did not say it had, or did not remove
-            // what it was told to. So nothing was run under it that ended anything.
+            // what it was told to, or its client left in between. So nothing was run under it that
+            // ended anything.
             None
         } else if self.parts.node.lives(runner).await.map_err(self.failed())? {
             return Ok(Standing::Runs(runner));
@@ -299,7 +311,7 @@ impl Calls {
 
     /// Lets a call be made again: nothing has ended.
     pub(super) async fn release(&self, claimed: Claimed) {
-        // Left behind, it is found again by this node, and by no other while this one lives.
+        // Left behind, it is found again by this node, or when another asks for it.
         if let Err(error) = self.parts.store.remove(&claimed.name.scope()).await {
             self.say_failed(StoreOperation::Remove, error);
         }
@@ -309,7 +321,7 @@ impl Calls {
     fn record(&self, claimed: &Claimed, end: Option<End>) -> Record {
         Record {
             digest: claimed.name.digest.clone(),
-            runner: self.parts.node.incarnation().0,
+            runner: self.own().0,
             end,
         }
     }
@@ -326,7 +338,7 @@ impl Calls {
         StoreFailed { operation, error }.emit(&self.parts.metrics);
     }
 
-    fn hear(&self, heard: Heard) {
+    fn hear(self: &Arc<Self>, heard: Heard) {
         let Heard::Letter { from, body } = heard else {
             // The end of anything may have been missed.
             let waiting = self.waiting.iter().map(|it| it.key().clone());
@@ -338,13 +350,30 @@ impl Calls {
         };
         match serde_json::from_slice(&body) {
             Ok(Letter::Ended(scope)) => self.wake(&scope),
-            Ok(Letter::Waits(scope)) => match self.entered.get_mut(&scope) {
-                Some(mut nodes) if !nodes.contains(&from) => nodes.push(from),
-                Some(_) => {}
-                None => self.tell(from, &Letter::Ended(scope)),
-            },
+            Ok(Letter::Waits(scope)) => self.is_waited_for(scope, from),
             Err(error) => tracing::warn!(%error, "a letter about a call was not understood"),
         }
+    }
+
+    /// Another node waits for the end of a call.
+    fn is_waited_for(self: &Arc<Self>, scope: Arc<str>, by: Incarnation) {
+        match self.entered.entry(scope.clone()) {
+            Entry::Occupied(mut nodes) if !nodes.get().contains(&by) => nodes.get_mut().push(by),
+            Entry::Occupied(_) => {}
+            Entry::Vacant(vacant) => {
+                drop(vacant.insert(vec![by]));
+                let entered = Entered {
+                    calls: self.clone(),
+                    scope,
+                };
+                let handing = async move { entered.hand_over(by).await };
+                self.parts.tasks.spawn(TaskKind::Store, handing);
+            }
+        }
+    }
+
+    fn own(&self) -> Incarnation {
+        self.parts.node.incarnation()
     }
 
     fn tell(&self, to: Incarnation, letter: &Letter) {
@@ -377,14 +406,40 @@ impl Drop for Wait<'_> {
     }
 }
 
-impl Drop for Claimed {
-    fn drop(&mut self) {
-        let scope = &self.name.scope;
-        let nodes = self.calls.entered.remove(scope).map(|(_, nodes)| nodes);
-        for node in nodes.into_iter().flatten() {
-            self.calls.tell(node, &Letter::Ended(scope.clone()));
+impl Entered {
+    /// Gives a call that is nobody's here to another node, if by its record it is this node's.
+    async fn hand_over(self, to: Incarnation) {
+        let (calls, scope) = (&self.calls, Scope(self.scope.clone()));
+        let store = &calls.parts.store;
+        let handing = async {
+            let Some(stored) = store.read(&scope).await? else {
+                return Ok(());
+            };
+            let record = Record::decode(&stored.value);
+            let runner = calls.own().0;
+            if let Some(record) = record.filter(|it| it.end.is_none() && it.runner == runner) {
+                let runner = to.0;
+                let record = Record { runner, ..record }.encode();
+                let writing = store.compare_and_set(&scope, stored.version, record);
+                // Who waits looks again, whatever came of it.
+                let _moved = writing.await?;
+            }
+            Ok(())
+        };
+        if let Err(error) = handing.await {
+            calls.say_failed(StoreOperation::CompareAndSet, error);
         }
-        self.calls.wake(scope);
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let Self { calls, scope } = self;
+        let nodes = calls.entered.remove(scope).map(|(_, nodes)| nodes);
+        for node in nodes.into_iter().flatten() {
+            calls.tell(node, &Letter::Ended(scope.clone()));
+        }
+        calls.wake(scope);
     }
 }
 

@@ -12,11 +12,16 @@
 //! | and the call runs, here or elsewhere | when that one has ended |
 //! | and the call has ended | as that one was: a result, an error, the handle of a task |
 //! | with other arguments | -32602 |
-//! | and the node that ran it is gone, or it was cancelled | *outcome unknown* |
+//! | and the node that ran it is gone, or it was cut off | *outcome unknown* |
 //! | and the result was too large to keep | with an error that says so |
 //!
 //! What a round of questions holds is no outcome: the client calls again, with answers and the same
 //! key. Nor is a refusal for want of room.
+//!
+//! Cancelling the request that runs the call, from whichever node, cancels it for all: a tool that
+//! ends by itself then has come to something, which is kept; one that is cut off has not, and nobody
+//! knows how far it came. Cancelled before it ran, the call may be made again. A request that only
+//! waits for the call can be given up without consequence.
 //!
 //! It does not make a tool's effects happen once across crashes: what a run had done before its node
 //! died nobody knows, and *unknown* is what its client hears, never a second run.
@@ -99,6 +104,11 @@ impl OnceService {
             match self.calls.look(&mut claimed).await? {
                 Standing::Ours => {
                     drop(ended);
+                    if call.context.cancel.is_cancelled() {
+                        // Nothing was run, so it may be made after all.
+                        self.calls.release(claimed).await;
+                        return Err(ServiceError::Cancelled);
+                    }
                     return self.run(call, claimed).await;
                 }
                 Standing::Ended(end) => return end.into_outcome(),
@@ -116,7 +126,7 @@ impl OnceService {
     }
 
     /// Runs a call to its end, whether or not its client waits for it, and keeps what came of it
-    /// before anybody hears of it. A client that leaves cancels it, as it does any call.
+    /// before anybody hears of it. A stateless client that leaves cancels it, as it does any call.
     async fn run(self, call: Call, claimed: Claimed) -> Result<Reply, ServiceError> {
         let (answer, answered) = oneshot::channel();
         let leaving = call.context.cancel.clone().drop_guard();

@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use switchboard::builtin::demo::demo;
 use switchboard::runtime::clock::Clock;
-use switchboard::server::{NoArguments, Resource, Server, ServerBuilder, Tool};
+use switchboard::server::{NoArguments, Resource, Server, ServerBuilder, Tool, ToolError};
+use switchboard::service::ServiceError;
 use switchboard::{Host, Hosted};
 
 use crate::world::redis::Redis;
-use crate::world::{HttpSse, Stateless, eventually, within};
+use crate::world::{
+    EventStream, FaultProxy, HttpSse, NOTHING, Session, Stateless, Told as _, eventually, within,
+};
 
 const URI: &str = "news://today";
 
@@ -27,11 +30,12 @@ fn counting(runs: &Arc<AtomicU32>) -> ServerBuilder {
 }
 
 async fn node(redis: &Redis, server: ServerBuilder) -> Hosted {
+    node_with(&format!("store.url = '{}'", redis.url()), server).await
+}
+
+async fn node_with(toml: &str, server: ServerBuilder) -> Hosted {
     let keys = "0123456789abcdef".repeat(4);
-    let toml = format!(
-        "server.listen = '127.0.0.1:0'\nstore.url = '{}'\ncluster.keys = ['{keys}']",
-        redis.url()
-    );
+    let toml = format!("server.listen = '127.0.0.1:0'\ncluster.keys = ['{keys}']\n{toml}");
     let started = within("the node starts", Host::new(server).config(toml).start()).await;
     started.expect("the node can start")
 }
@@ -100,6 +104,73 @@ async fn a_key_is_known_at_every_node() {
         }
     }
     assert_eq!(runs.load(Ordering::SeqCst), 1);
+}
+
+/// Ours: what was cut off nobody knows, wherever that was asked for.
+#[tokio::test]
+async fn a_call_with_a_key_that_is_cancelled_at_another_node_is_unknown() {
+    let (redis, runs) = (Redis::start().await, Arc::new(AtomicU32::new(0)));
+    let endless = || {
+        let runs = runs.clone();
+        let tool = Tool::new("wait", move |_, NoArguments {}| {
+            runs.fetch_add(1, Ordering::SeqCst);
+            std::future::pending::<Result<String, ToolError>>()
+        });
+        Server::builder("endless", "1").tool(tool)
+    };
+    let here = node(&redis, endless()).await;
+    let there = node(&redis, endless()).await;
+    let client = Session::open(&here.url(), "2025-11-25", json!({})).await;
+    let params = json!({"name": "wait", "arguments": {},
+        "_meta": {"switchboard/idempotencyKey": "key"}});
+    let call = client.post(&message(7, "tools/call", params.clone())).await;
+    let running = EventStream::of(call);
+
+    let client = client.elsewhere(&there.url());
+    let cancelled = json!({"requestId": 7});
+    client.notify("notifications/cancelled", cancelled).await;
+
+    assert_eq!(running.rest().await.answers(), NOTHING);
+    let again = client.call("tools/call", params).await.message();
+    assert_eq!(again["error"]["data"]["outcome"], "unknown");
+    assert_eq!(runs.load(Ordering::SeqCst), 1);
+}
+
+/// Ours: what ended nothing is not in the way of a retry, also where that could not be written down.
+#[tokio::test]
+async fn a_key_that_its_node_could_not_give_back_is_good_at_another() {
+    let redis = Redis::start().await;
+    let link = Arc::new(FaultProxy::before(redis.address()).await);
+    let stalling = link.clone();
+    let full = Tool::new("book", move |_, NoArguments {}| {
+        stalling.stall();
+        let refused = ServiceError::Overloaded {
+            what: "every seat is taken",
+            retry_after: Duration::from_secs(1),
+        };
+        async { Err::<String, _>(ToolError::from(refused)) }
+    });
+    let free = Tool::new("book", |_, NoArguments {}| async { Ok("booked") });
+    // It lives, however long its link is silent.
+    let toml = format!(
+        "store.url = 'redis://{}'\ncluster.lease = '1m'",
+        link.address()
+    );
+    let here = node_with(&toml, Server::builder("full", "1").tool(full)).await;
+    let there = node(&redis, Server::builder("free", "1").tool(free)).await;
+    let params = json!({"name": "book", "arguments": {},
+        "_meta": {"switchboard/idempotencyKey": "key"}});
+
+    let client = Stateless::new(&here.url());
+    let refused = client.call("tools/call", params.clone()).await.message();
+    assert!(refused["error"].is_object(), "{refused}");
+    // What was on its way is lost.
+    link.reset();
+    link.resume();
+
+    let client = Stateless::new(&there.url());
+    let again = within("it is answered", client.call("tools/call", params)).await;
+    assert_eq!(again.tool_text(), "booked");
 }
 
 /// 2026-07-28 basic/patterns/subscriptions: an update at one node, a listener at another.

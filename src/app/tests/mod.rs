@@ -101,6 +101,18 @@ impl One {
         method: Method,
         params: Value,
     ) -> Result<Value, ServiceError> {
+        let cancel = CancellationToken::new();
+        self.call_until(cancel, version, method, params).await
+    }
+
+    /// The same, which can be cancelled.
+    async fn call_until(
+        &self,
+        cancel: CancellationToken,
+        version: ProtocolVersion,
+        method: Method,
+        params: Value,
+    ) -> Result<Value, ServiceError> {
         let capabilities = json!({
             "elicitation": {},
             "extensions": {"io.modelcontextprotocol/tasks": {}}
@@ -116,7 +128,7 @@ impl One {
                 info: None,
             }),
             progress_token: None,
-            cancel: CancellationToken::new(),
+            cancel,
             deadline: Deadline::after(PATIENCE),
             outlet: Arc::new(Quiet),
         };

@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use super::{One, nodes};
 use crate::protocol::method::Method;
 use crate::protocol::version::ProtocolVersion;
-use crate::server::{Field, Form, Server, ServerBuilder, TaskUse, Tool, ToolError};
+use crate::server::{Context, Field, Form, Server, ServerBuilder, TaskUse, Tool, ToolError};
 use crate::service::ServiceError;
 
 const BOTH: [ProtocolVersion; 2] = [ProtocolVersion::V2025_11_25, ProtocolVersion::V2026_07_28];
@@ -40,6 +41,12 @@ impl World {
         self.runs.load(Ordering::SeqCst)
     }
 
+    async fn has_run(&self) {
+        while self.runs() == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+
     fn server(&self) -> ServerBuilder {
         let world = self.clone();
         let count = move |text: String| {
@@ -55,9 +62,18 @@ impl World {
             }
         };
         let (plain, task, asking) = (count.clone(), count.clone(), count);
+        let runs = self.runs.clone();
         Server::builder("count", "1")
             .tool(Tool::new("count", move |_, Given { text }| plain(text)))
             .tool(Tool::new("task", move |_, Given { text }| task(text)).task(TaskUse::required()))
+            .tool(Tool::new("stop", move |ctx: Context, Given { text }| {
+                let runs = runs.clone();
+                async move {
+                    let run = runs.fetch_add(1, Ordering::SeqCst) + 1;
+                    ctx.cancelled().await;
+                    Ok(format!("{text} {run}, stopped"))
+                }
+            }))
             .tool(Tool::new("ask", move |ctx, Given { .. }| {
                 let count = asking.clone();
                 async move {
@@ -78,6 +94,17 @@ fn params(tool: &str, key: &str, text: &str) -> Value {
 /// Calls a tool at a node.
 async fn call(one: &One, version: ProtocolVersion, params: Value) -> Result<Value, ServiceError> {
     one.call(version, Method::ToolsCall, params).await
+}
+
+/// The same, cancelled as soon as `when` comes.
+async fn call_until(when: impl Future<Output = ()>, one: &One, params: Value) {
+    let cancel = CancellationToken::new();
+    let call = one.call_until(cancel.clone(), STATELESS, Method::ToolsCall, params);
+    let cancelling = async {
+        when.await;
+        cancel.cancel();
+    };
+    let ((), _cancelled) = tokio::join!(cancelling, call);
 }
 
 fn text(outcome: &Result<Value, ServiceError>) -> &str {
@@ -136,9 +163,7 @@ async fn a_call_that_runs_is_joined_from_any_node() {
     let join = |at: usize| call(&nodes[at % 3], STATELESS, params("count", "key", "a"));
     let joined = futures_util::future::join_all((0..9).map(join));
     let let_go = async {
-        while world.runs() == 0 {
-            tokio::task::yield_now().await;
-        }
+        world.has_run().await;
         world.let_go.add_permits(10);
     };
     let (outcomes, ()) = tokio::join!(joined, let_go);
@@ -173,9 +198,7 @@ async fn a_call_whose_node_is_gone_is_unknown_and_never_run_again() {
     let params = params("count", "key", "a");
     let running = call(&nodes[0], STATELESS, params.clone());
     let dying = async {
-        while world.runs() == 0 {
-            tokio::task::yield_now().await;
-        }
+        world.has_run().await;
         let joined = call(&nodes[1], STATELESS, params.clone());
         let (joined, ()) = tokio::join!(joined, nodes[0].node.retire());
         assert!(
@@ -230,11 +253,7 @@ async fn a_call_that_was_given_up_is_not_run_again() {
     let leaving = call(&nodes[0], STATELESS, params.clone());
     tokio::select! {
         outcome = leaving => panic!("nobody let it go: {outcome:?}"),
-        () = async {
-            while world.runs() == 0 {
-                tokio::task::yield_now().await;
-            }
-        } => {}
+        () = world.has_run() => {}
     }
     let again = call(&nodes[1], STATELESS, params).await;
     assert!(
@@ -242,4 +261,46 @@ async fn a_call_that_was_given_up_is_not_run_again() {
         "{again:?}"
     );
     assert_eq!(world.runs(), 1);
+}
+
+#[tokio::test]
+async fn a_call_that_was_cancelled_before_it_ran_may_be_made() {
+    let world = World::new(100);
+    let nodes: [One; 2] = nodes(|_| world.server()).await;
+    let params = params("count", "key", "a");
+    call_until(std::future::ready(()), &nodes[0], params.clone()).await;
+    assert_eq!(world.runs(), 0);
+    let again = call(&nodes[1], STATELESS, params).await;
+    assert_eq!(text(&again), "a 1");
+}
+
+/// What came of it is known, so a retry is told.
+#[tokio::test]
+async fn a_cancelled_call_that_ends_by_itself_is_answered_with_what_came_of_it() {
+    let world = World::new(0);
+    let nodes: [One; 2] = nodes(|_| world.server()).await;
+    let params = params("stop", "key", "a");
+    call_until(world.has_run(), &nodes[0], params.clone()).await;
+    for one in &nodes {
+        let again = call(one, STATELESS, params.clone()).await;
+        assert_eq!(text(&again), "a 1, stopped");
+    }
+}
+
+#[tokio::test]
+async fn a_wait_that_is_cancelled_ends_only_the_wait() {
+    let world = World::new(0);
+    let nodes: [One; 2] = nodes(|_| world.server()).await;
+    let params = params("count", "key", "a");
+    let running = call(&nodes[0], STATELESS, params.clone());
+    let waiting = async {
+        for one in &nodes {
+            call_until(world.has_run(), one, params.clone()).await;
+        }
+        world.let_go.add_permits(1);
+    };
+    let (ended, ()) = tokio::join!(running, waiting);
+    assert_eq!(text(&ended), "a 1");
+    let again = call(&nodes[1], STATELESS, params).await;
+    assert_eq!(text(&again), "a 1");
 }
