@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use switchboard::builtin::demo::demo;
 use switchboard::runtime::clock::Clock;
-use switchboard::server::{NoArguments, Resource, Server, ServerBuilder, Tool, ToolError};
+use switchboard::server::{Context, NoArguments, Resource, Server, ServerBuilder, Tool, ToolError};
 use switchboard::service::ServiceError;
 use switchboard::{Host, Hosted};
+use tokio::sync::Semaphore;
 
 use crate::world::redis::Redis;
 use crate::world::{
@@ -171,6 +172,44 @@ async fn a_key_that_its_node_could_not_give_back_is_good_at_another() {
     let client = Stateless::new(&there.url());
     let again = within("it is answered", client.call("tools/call", params)).await;
     assert_eq!(again.tool_text(), "booked");
+}
+
+/// Ours: "one reader, the newest" holds per node; nobody is told less for that.
+#[tokio::test]
+async fn a_stream_that_is_read_at_two_nodes_is_told_whole_at_both() {
+    let (redis, gate) = (Redis::start().await, Arc::new(Semaphore::new(2)));
+    let steps = || {
+        let gate = gate.clone();
+        let tool = Tool::new("steps", move |ctx: Context, NoArguments {}| {
+            let gate = gate.clone();
+            async move {
+                for step in 1..=4_u32 {
+                    gate.acquire().await.expect("it is open").forget();
+                    ctx.progress(step.into(), None, None).await;
+                }
+                Ok("done")
+            }
+        });
+        Server::builder("steps", "1").tool(tool)
+    };
+    let (here, there) = (node(&redis, steps()).await, node(&redis, steps()).await);
+    let client = Session::open(&here.url(), "2025-11-25", json!({})).await;
+    let (id, mut stream) = client.stream_tool("steps", json!({})).await;
+    let priming = stream.priming().await;
+    stream.until_step(2).await;
+    drop(stream);
+
+    let near = client.listen(Some(priming.id())).await;
+    let far = client.elsewhere(&there.url());
+    let far = far.listen(Some(priming.id())).await;
+    gate.add_permits(2);
+
+    for reader in [near, far] {
+        let told = reader.rest().await;
+        assert_eq!(told.steps(), [1, 2, 3, 4]);
+        assert_eq!(told.answers().len(), 1);
+        assert_eq!(told.answers()[0]["id"], id);
+    }
 }
 
 /// 2026-07-28 basic/patterns/subscriptions: an update at one node, a listener at another.
