@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
+use switchboard::config::env::CLUSTER_KEY;
 use tokio::process::Command;
 
 use crate::world::nginx::lasting_address;
@@ -48,10 +49,7 @@ async fn manifests_are_what_kubernetes_and_compose_take() {
 #[tokio::test]
 async fn manifests_agree_with_the_program() {
     let documents = documents().await;
-    let document = |name: &str| {
-        let found = documents.iter().find(|(file, _)| file == name);
-        &found.expect("the file is there").1
-    };
+    let document = |name: &str| document(&documents, name);
     let server = Switchboard::start().await;
     let port = json!(default_port().await);
 
@@ -75,6 +73,10 @@ async fn manifests_agree_with_the_program() {
     let sleep = container["lifecycle"]["preStop"]["sleep"]["seconds"].as_u64();
     let grace = pod["terminationGracePeriodSeconds"].as_u64();
     assert!(grace.unwrap() > sleep.unwrap() + drain_seconds().await);
+    let annotations = &deployment["spec"]["template"]["metadata"]["annotations"];
+    assert_eq!(annotations["prometheus.io/port"], admin.to_string());
+    assert_eq!(annotations["prometheus.io/path"], "/metrics");
+    assert_eq!(container["env"][0]["name"], CLUSTER_KEY);
     let secret = &container["env"][0]["valueFrom"]["secretKeyRef"];
     let key = secret["key"].as_str().unwrap();
     assert!(document("secret.example.yaml")["stringData"][key].is_string());
@@ -110,11 +112,7 @@ async fn manifests_agree_with_the_program() {
     let grace = node["stop_grace_period"].as_str().unwrap();
     let grace = grace.trim_end_matches('s').parse::<u64>().unwrap();
     assert!(grace > drain_seconds().await);
-    let config: toml::Table = std::fs::read_to_string(root().join("deploy/switchboard.toml"))
-        .unwrap()
-        .parse()
-        .unwrap();
-    let config = serde_json::to_value(config).unwrap();
+    let config = compose_toml();
     assert_eq!(listening_port(&config["server"]["listen"]), port);
     let secret = node["secrets"][0].as_str().unwrap();
     let key = format!("file:/run/secrets/{secret}");
@@ -122,15 +120,82 @@ async fn manifests_agree_with_the_program() {
     assert!(compose["secrets"][secret].is_object());
 }
 
+/// Ours: nginx, the nodes and Redis know each other by the names that compose gives them.
+#[tokio::test]
+async fn the_services_of_compose_find_each_other() {
+    let documents = documents().await;
+    let services = document(&documents, "compose.yaml")["services"].as_object();
+    let services = services.expect("there are services");
+    let (config, port) = (compose_toml(), default_port().await);
+
+    let nginx = std::fs::read_to_string(root().join("deploy/nginx.conf")).unwrap();
+    let upstreams = nginx.lines().filter_map(|line| {
+        let server = line.trim().strip_prefix("server ")?;
+        server.split(' ').next().filter(|name| name.contains(':'))
+    });
+    let nodes = services.keys().filter(|name| name.starts_with("node-"));
+    let nodes = nodes.map(|name| format!("{name}:{port}"));
+    assert_eq!(
+        upstreams.map(str::to_owned).collect::<BTreeSet<_>>(),
+        nodes.collect::<BTreeSet<_>>()
+    );
+
+    let published = services["nginx"]["ports"][0].as_str().unwrap();
+    let (outside, inside) = published.rsplit_once(':').unwrap();
+    assert!(nginx.contains(&format!("listen {inside};")));
+    let outside = outside.rsplit(':').next().unwrap();
+    let url = format!("http://localhost:{outside}");
+    assert_eq!(config["server"]["public_url"], url.as_str());
+    let store = config["store"]["url"].as_str().unwrap();
+    let redis = store
+        .strip_prefix("redis://")
+        .and_then(|it| it.split(':').next());
+    assert!(services.contains_key(redis.unwrap()), "{store}");
+}
+
+/// Ours: whoever runs the program may write its state and read its key.
+#[tokio::test]
+async fn everything_belongs_to_the_user_of_the_image() {
+    let documents = documents().await;
+    let dockerfile = std::fs::read_to_string(root().join("deploy/Dockerfile")).unwrap();
+    let (_, image) = dockerfile
+        .split_once("\nFROM scratch\n")
+        .expect("two stages");
+    let said = |word: &str| image.lines().find_map(|line| line.strip_prefix(word));
+    let (user, group) = said("USER ").and_then(|it| it.split_once(':')).unwrap();
+    let data = said("WORKDIR ").unwrap();
+    assert_ne!(user, "0");
+
+    let made = format!("install -d -m 0700 -o {user} -g {group} /image{data}");
+    assert!(dockerfile.contains(&made), "{made}");
+    let node = &document(&documents, "compose.yaml")["services"]["node-1"];
+    let mounted = format!("{data}:uid={user},gid={group},mode=0700");
+    assert_eq!(node["tmpfs"], json!([mounted]));
+    let pod = &document(&documents, "deployment.yaml")["spec"]["template"]["spec"];
+    for (key, id) in [
+        ("runAsUser", user),
+        ("runAsGroup", group),
+        ("fsGroup", group),
+    ] {
+        assert_eq!(pod["securityContext"][key].to_string(), id, "{key}");
+    }
+    let mounts = pod["containers"][0]["volumeMounts"].as_array().unwrap();
+    assert!(mounts.iter().any(|mount| mount["mountPath"] == data));
+    let owned = format!("chown {user} deploy/cluster_key");
+    for file in ["deploy/README.md", "deploy/compose.yaml"] {
+        let text = std::fs::read_to_string(root().join(file)).unwrap();
+        assert!(text.contains(&owned), "{file}: {owned}");
+    }
+}
+
 /// Ours: the configurations pass the program's own check.
 #[tokio::test]
 async fn the_configurations_are_right() {
     let documents = documents().await;
-    let (_, map) = documents
-        .iter()
-        .find(|(file, _)| file == "config.yaml")
-        .unwrap();
-    let of_kubernetes = map["data"]["switchboard.toml"].as_str().unwrap().to_owned();
+    let of_kubernetes = document(&documents, "config.yaml")["data"]["switchboard.toml"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let directory = tempfile::tempdir().unwrap();
     let key = directory.path().join("cluster_key");
     let secret = "7f".repeat(16) + &"a1".repeat(16);
@@ -140,7 +205,7 @@ async fn the_configurations_are_right() {
         .unwrap()
         .replace("/run/secrets/cluster_key", key.to_str().unwrap());
     for (config, variables) in [
-        (of_kubernetes, vec![("SWITCHBOARD_CLUSTER_KEY", secret)]),
+        (of_kubernetes, vec![(CLUSTER_KEY, secret)]),
         (of_compose, vec![]),
     ] {
         std::fs::write(directory.path().join("switchboard.toml"), config).unwrap();
@@ -231,6 +296,17 @@ async fn documents() -> Vec<(String, Value)> {
             (file, line["document"].clone())
         })
         .collect()
+}
+
+fn document<'a>(documents: &'a [(String, Value)], name: &str) -> &'a Value {
+    let found = documents.iter().find(|(file, _)| file == name);
+    &found.expect("the file is there").1
+}
+
+/// The configuration of the nodes of compose.
+fn compose_toml() -> Value {
+    let text = std::fs::read_to_string(root().join("deploy/switchboard.toml")).unwrap();
+    serde_json::to_value(text.parse::<toml::Table>().unwrap()).unwrap()
 }
 
 fn switchboard_toml(map: &Value) -> Value {
