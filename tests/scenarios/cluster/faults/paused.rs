@@ -33,6 +33,8 @@ async fn is_superseded_while_it_sleeps(sleep: Duration) {
     cluster[0].pause().await;
     let asleep = std::time::Instant::now();
     crowd.lead_to(cluster[1].address());
+    // Also for who was just about to take it.
+    road.lead_to(cluster[1].address());
     road.reset();
     crowd.all_listen().await;
     let there = patient.elsewhere(&cluster[1].url("/mcp"));
