@@ -64,8 +64,6 @@ async fn a_thousand_sessions_outlive_a_node() {
     let lost = (history.iter()).filter(|it| it.op == Op::Attach && it.outcome == Outcome::Fail);
     assert_eq!(lost.count(), 0, "no session is lost");
     assert_eq!(failed, 0, "nothing is refused");
-    // 50 a second of two seconds each, a third of them there.
-    assert!(unknown <= 50, "only what ran there: {unknown}");
     for call in history.iter().filter(|it| it.outcome == Outcome::Unknown) {
         let run = (executed.iter()).find(|run| Some(&run.call) == call.call.as_ref());
         assert!(run.is_none_or(|run| run.owner == dying), "{run:?}");

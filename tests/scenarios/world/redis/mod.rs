@@ -191,8 +191,14 @@ impl Redis {
         .await;
     }
 
+    /// Asked again when it is cut off: a server that takes another role drops its clients.
     async fn info(&self, section: &str) -> String {
-        self.cli(&["INFO", section]).await.text()
+        eventually("it tells of itself", || async {
+            let mut connection = self.connection().await.ok()?;
+            let reply = connection.command(&["INFO", section]).await.ok()?;
+            Some(reply.text())
+        })
+        .await
     }
 
     /// Waits until it answers; `false` when it ended instead, as on a port that was just taken.
