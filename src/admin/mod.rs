@@ -14,6 +14,7 @@ use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpResponse, Responder};
 use serde_json::json;
 
+use crate::node::Node;
 use crate::runtime::shutdown::Shutdown;
 use crate::session::Sessions;
 use crate::store::{Health, Store};
@@ -26,10 +27,35 @@ pub struct Admin {
     pub shutdown: Shutdown,
     /// What has to be there for anything that outlives a request.
     pub store: Arc<dyn Store>,
+    /// This node among the others, without whom it begins nothing that must exist once.
+    pub node: Node,
     /// The sessions of this node.
     pub sessions: Sessions,
     /// What was counted.
     pub metrics: Metrics,
+}
+
+impl Admin {
+    /// Why this node should get no traffic; none when it should.
+    fn reasons_against(&self) -> Vec<&'static str> {
+        let mut reasons = Vec::new();
+        if self.shutdown.is_leaving() {
+            reasons.push("draining");
+        }
+        match self.store.health() {
+            Health::Well => {}
+            Health::ReadOnly => reasons.push("store takes no writes"),
+            Health::Away => reasons.push("store unavailable"),
+        }
+        // Also before it was held first: whether the store is there is not known until it is asked.
+        if !self.node.holds_lease() {
+            reasons.push("lease not held");
+        }
+        if !self.sessions.can_be_opened() {
+            reasons.push("sessions: as many live here as may");
+        }
+        reasons
+    }
 }
 
 /// Adds `/health`, `/ready` and `/metrics`.
@@ -48,17 +74,7 @@ async fn health() -> impl Responder {
 
 /// May take traffic, or the reasons why not.
 async fn ready(admin: Data<Admin>) -> HttpResponse {
-    let mut reasons = Vec::new();
-    if admin.shutdown.is_leaving() {
-        reasons.push("draining");
-    }
-    match admin.store.health() {
-        Health::Well => {}
-        Health::Away => reasons.push("store unavailable"),
-    }
-    if !admin.sessions.can_be_opened() {
-        reasons.push("sessions: as many live here as may");
-    }
+    let reasons = admin.reasons_against();
     let response = if reasons.is_empty() {
         HttpResponse::Ok().json(json!({"status": "ready"}))
     } else {
@@ -69,6 +85,7 @@ async fn ready(admin: Data<Admin>) -> HttpResponse {
 
 async fn metrics(admin: Data<Admin>) -> HttpResponse {
     admin.metrics.store_up(admin.store.health() == Health::Well);
+    admin.metrics.ready(admin.reasons_against().is_empty());
     not_cached(
         HttpResponse::Ok()
             .content_type("text/plain; version=0.0.4; charset=utf-8")

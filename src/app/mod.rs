@@ -358,6 +358,7 @@ impl Running {
         let admin = Admin {
             shutdown: assembled.shutdown.clone(),
             store: assembled.opened.as_store(),
+            node: assembled.node.clone(),
             sessions: assembled.sessions.clone(),
             metrics: assembled.metrics.clone(),
         };

@@ -191,6 +191,8 @@ pub struct Renewed {
 pub enum Health {
     /// As far as is known.
     Well,
+    /// It answers, and refuses to write: it is full, a replica, or short of replicas.
+    ReadOnly,
     /// It does not answer, or not as one that works.
     Away,
 }

@@ -39,8 +39,7 @@ pub struct Started<'a> {
 }
 
 impl Event for Started<'_> {
-    fn emit(self, metrics: &Metrics) {
-        metrics.ready(true);
+    fn emit(self, _metrics: &Metrics) {
         info!(
             listen = self.listen.map(tracing::field::display),
             admin = self.admin.map(tracing::field::display),
@@ -176,8 +175,7 @@ pub struct Draining {
 }
 
 impl Event for Draining {
-    fn emit(self, metrics: &Metrics) {
-        metrics.ready(false);
+    fn emit(self, _metrics: &Metrics) {
         info!(
             deadline = ?self.deadline,
             sessions = self.sessions,
@@ -249,13 +247,6 @@ mod tests {
             error: "full",
         }
         .emit(&metrics);
-        Started {
-            listen: None,
-            admin: None,
-            store: "memory",
-            endpoints: &["/mcp"],
-        }
-        .emit(&metrics);
         let text = metrics.render();
         for line in [
             "mcp_sessions_opened_total 1",
@@ -264,17 +255,9 @@ mod tests {
             "mcp_session_panics_total 1",
             r#"mcp_refused_total{reason="host"} 1"#,
             r#"mcp_store_errors_total{operation="append"} 1"#,
-            "mcp_ready 1",
         ] {
             assert!(text.contains(line), "{line}\nis not in\n{text}");
         }
-        Draining {
-            deadline: Duration::ZERO,
-            sessions: 0,
-            tasks: 0,
-        }
-        .emit(&metrics);
-        assert!(metrics.render().contains("mcp_ready 0"));
     }
 
     #[test]

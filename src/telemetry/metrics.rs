@@ -98,9 +98,9 @@ catalogue! {
     STORE_ERRORS = Counter "mcp_store_errors_total" in Count by [StoreOperation]:
         "Store operations that failed.";
     STORE_UP = Gauge "mcp_store_up" in Count by []:
-        "1 while the store answers, 0 while it is away.";
+        "1 while the store answers and takes writes, 0 while it does not.";
     READY = Gauge "mcp_ready" in Count by []:
-        "1 while the node takes traffic, 0 while it does not.";
+        "1 while /ready says so, 0 while it does not.";
 }
 
 /// Upper bounds of the duration buckets, in seconds: from a call answered in memory (fractions of
@@ -310,12 +310,13 @@ impl Metrics {
             .increment(1);
     }
 
-    /// Whether the store answers; to be said before a rendering.
+    /// Whether the store answers and takes writes; to be said before a rendering.
     pub fn store_up(&self, up: bool) {
         self.0.store_up.set(if up { 1.0 } else { 0.0 });
     }
 
-    pub(super) fn ready(&self, ready: bool) {
+    /// Whether the node takes traffic; to be said before a rendering.
+    pub fn ready(&self, ready: bool) {
         self.0.ready.set(if ready { 1.0 } else { 0.0 });
     }
 }

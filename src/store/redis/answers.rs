@@ -55,6 +55,16 @@ impl Answer {
         self.number().map(Some)
     }
 
+    /// A text, or nothing.
+    pub(super) fn text_or_nothing(&mut self) -> StoreResult<Option<String>> {
+        if self.0.as_slice().first() == Some(&Value::Nil) {
+            self.0.next();
+            return Ok(None);
+        }
+        let text = self.bytes()?;
+        Ok(Some(String::from_utf8_lossy(&text).into_owned()))
+    }
+
     /// A list.
     pub(super) fn list(&mut self) -> StoreResult<Vec<Value>> {
         match self.0.next() {

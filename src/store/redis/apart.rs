@@ -57,7 +57,12 @@ impl Apart {
             let answers = trip(&mut fresh, commands, patience).await?;
             Ok((fresh, answers))
         };
-        let (fresh, answers) = fresh.await.map_err(|error| said(&error, patience))?;
+        let (fresh, answers) = fresh.await.map_err(|error| {
+            if failure::refuses_writes(&error) {
+                shared.refuses_writes(&error.to_string());
+            }
+            said(&error, patience)
+        })?;
         *place = Some(fresh);
         Ok(answers)
     }

@@ -39,6 +39,14 @@ pub(super) fn judge(error: &RedisError) -> Verdict {
     }
 }
 
+/// Whether it says that the server takes no writes, whatever it does otherwise.
+pub(super) fn refuses_writes(error: &RedisError) -> bool {
+    matches!(
+        error.code(),
+        Some("READONLY" | "OOM" | "MISCONF" | "NOREPLICAS")
+    )
+}
+
 /// The error as the store's caller gets it. A server that is full is unavailable, not
 /// [`StoreError::Full`]: that is for bounds of ours that a client ran into.
 pub(super) fn store_error(error: &RedisError) -> StoreError {
@@ -59,6 +67,9 @@ pub(super) fn store_error(error: &RedisError) -> StoreError {
 pub(super) fn late(timeout: Duration) -> StoreError {
     StoreError::Unavailable(format!("no answer within {timeout:?}"))
 }
+
+/// Why a write does not count that was done.
+pub(super) const TOO_FEW_REPLICAS: &str = "too few replicas have it";
 
 /// A refusal of ours among the server's.
 pub(super) fn refusal(problem: &'static str) -> RedisError {

@@ -6,7 +6,7 @@
 //! sb:1:{p17}:e:SCOPE                its things that ended, by when
 //! sb:1:{p17}:l:LENGTH:SCOPE:THING   a thing's log; the scripts spell this one and the one above
 //! sb:1:{nodes}:leases               the living, by when their leases lapse
-//! sb:1:{nodes}:probe                what a probe writes, for a second
+//! sb:1:{nodes}:probe                what is written to see whether it can be, for a second
 //! sb:1:{n42}:i                      the inbox of a run of a node
 //! ```
 //!
@@ -24,8 +24,9 @@ pub(super) const PARTITIONS: u8 = 64;
 /// The leases of all nodes.
 pub(super) const LEASES: &str = "sb:1:{nodes}:leases";
 
-/// What a probe writes.
+/// What is written to see whether it can be, and for how long.
 pub(super) const PROBE: &str = "sb:1:{nodes}:probe";
+pub(super) const PROBE_LIFE_MS: u64 = 1_000;
 
 /// A part of all scopes: what shares a slot, a lane and a generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -34,13 +34,10 @@ use super::queue::Queue;
 use super::scripts::{self, Script};
 use crate::runtime::seal;
 use crate::runtime::tasks::{TaskKind, Tasks};
-use crate::store::{StoreError, StoreResult};
+use crate::store::{Health, StoreError, StoreResult};
 
 /// Lanes: two saturate a server of one thread; two more even out large values.
 const LANES: usize = 4;
-
-/// How long what a probe writes stays.
-const PROBE_LIFE_MS: u64 = 1_000;
 
 /// What a script says when the partition is in another generation than expected.
 const OTHER_GENERATION: i64 = -1;
@@ -85,9 +82,12 @@ pub(super) struct Shared {
     pub(super) generations: Generations,
     /// How long an operation may take.
     pub(super) timeout: Duration,
-    replicas: usize,
+    /// How many replicas must have a write before it counts.
+    pub(super) replicas: usize,
     breaker: Mutex<Breaker>,
     open: AtomicBool,
+    /// Whether the last renewal of a lease found that it does not write.
+    read_only: AtomicBool,
     /// Counts connections that broke.
     broken: AtomicU64,
 }
@@ -118,6 +118,7 @@ impl Lanes {
             replicas,
             breaker: Mutex::new(Breaker::default()),
             open: AtomicBool::new(false),
+            read_only: AtomicBool::new(false),
             broken: AtomicU64::new(0),
         });
         let queues: Vec<_> = (0..LANES).map(|_| Arc::new(Queue::new())).collect();
@@ -211,9 +212,46 @@ fn fail(asked: Vec<Asked>, error: &StoreError) {
 }
 
 impl Shared {
-    /// Whether it takes calls, as far as is known.
-    pub(super) fn is_well(&self) -> bool {
-        !self.open.load(Ordering::Acquire)
+    /// What is known without asking.
+    pub(super) fn health(&self) -> Health {
+        if self.read_only.load(Ordering::Acquire) {
+            Health::ReadOnly
+        } else if self.open.load(Ordering::Acquire) {
+            Health::Away
+        } else {
+            Health::Well
+        }
+    }
+
+    /// It was asked to write, and does not.
+    pub(super) fn refuses_writes(&self, why: &str) {
+        if !self.read_only.swap(true, Ordering::AcqRel) {
+            tracing::warn!(why, "the store takes no writes");
+        }
+    }
+
+    /// It wrote.
+    pub(super) fn takes_writes(&self) {
+        if self.read_only.swap(false, Ordering::AcqRel) {
+            tracing::info!("the store takes writes again");
+        }
+    }
+
+    /// Waits until enough replicas have all that was written on a connection.
+    pub(super) fn wait(&self, patience: Duration) -> Cmd {
+        let millis = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
+        let mut wait = redis::cmd("WAIT");
+        // Zero would be for ever.
+        wait.arg(self.replicas).arg(millis.max(1));
+        wait
+    }
+
+    /// Whether that is so, by the answer to [`Self::wait`].
+    pub(super) fn has_enough(&self, answer: Option<&Value>) -> bool {
+        match answer {
+            Some(Value::Int(count)) => usize::try_from(*count).unwrap_or(0) >= self.replicas,
+            None | Some(_) => self.replicas == 0,
+        }
     }
 
     /// A lane's connection, made anew if others broke since it was made.
@@ -253,7 +291,11 @@ impl Shared {
             return;
         }
         let mut write = redis::cmd("SET");
-        write.arg(keys::PROBE).arg(1).arg("PX").arg(PROBE_LIFE_MS);
+        write
+            .arg(keys::PROBE)
+            .arg(1)
+            .arg("PX")
+            .arg(keys::PROBE_LIFE_MS);
         let writing = async { write.exec_async(self.connected(kept).await?).await };
         if let Ok(Ok(())) = tokio::time::timeout(self.timeout, writing).await {
             self.succeeded();
@@ -333,17 +375,12 @@ impl Shared {
         let replicated = self.replicas > 0 && calls.iter().any(|call| call.replicated);
         if replicated {
             // Half the time: the answer must still come back.
-            let millis = u64::try_from(self.timeout.as_millis() / 2).unwrap_or(u64::MAX);
-            let mut wait = redis::cmd("WAIT");
-            wait.arg(self.replicas).arg(millis.max(1));
-            commands.add_command(wait);
+            commands.add_command(self.wait(self.timeout / 2));
         }
         let mut answers = connection.run(&commands).await?;
         let acknowledged = if replicated { answers.pop() } else { None };
-        let enough = match acknowledged.map(Value::extract_error).transpose()? {
-            Some(Value::Int(count)) => usize::try_from(count).unwrap_or(0) >= self.replicas,
-            None | Some(_) => !replicated,
-        };
+        let acknowledged = acknowledged.map(Value::extract_error).transpose()?;
+        let enough = !replicated || self.has_enough(acknowledged.as_ref());
         if answers.len() != calls.len() {
             return Err(failure::unexpected());
         }
@@ -358,7 +395,7 @@ impl Shared {
                     return Err(failure::refusal("the store was emptied"));
                 }
                 if call.replicated && !enough {
-                    return Err(failure::refusal("too few replicas have it"));
+                    return Err(failure::refusal(failure::TOO_FEW_REPLICAS));
                 }
                 Ok(answer)
             })

@@ -1,8 +1,12 @@
-//! Leases, and what a renewal finds out besides: whether the store lost data.
+//! Leases, and what a renewal finds out besides: whether the store lost data, and whether it takes
+//! writes.
 //!
 //! A lease is a place in a sorted set by when it lapses, by the server's time. A server that came
 //! back without its latest writes shows in the node's own lease, which then lapses earlier than the
 //! node knows, and in its run id; one that was emptied shows in the partitions' generations.
+//!
+//! A store that is read but not written may go unnoticed by those who read, or by a node that nobody
+//! asks for anything. A renewal is a write that happens anyway, at a known pace.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -14,7 +18,7 @@ use super::answers::Answer;
 use super::apart::Apart;
 use super::keys::{self, Partition};
 use super::lanes::Shared;
-use super::scripts;
+use super::{failure, scripts};
 use crate::runtime::clock::Timestamp;
 use crate::store::{Incarnation, Renewed, StoreError, StoreResult};
 
@@ -43,21 +47,45 @@ impl Leases {
         lease: Duration,
     ) -> StoreResult<Renewed> {
         let cluster = shared.servers.is_cluster();
-        let mut keys = vec![keys::LEASES.to_owned()];
+        let mut keys = vec![keys::LEASES.to_owned(), keys::PROBE.to_owned()];
         if !cluster {
             keys.extend(Partition::all().map(Partition::generation));
         }
         let mut renew = scripts::RENEW.run(keys.iter());
-        renew.arg(node.0).arg(millis(lease));
+        renew
+            .arg(node.0)
+            .arg(millis(lease))
+            .arg(keys::PROBE_LIFE_MS);
         // Seen before the store is asked, so that a partition first used meanwhile is not taken for
         // one that lost its generation.
         let in_use = in_use(shared);
-        let mut answer = Answer::new(self.ask(shared, renew).await?)?;
+        let mut asked = Pipeline::with_capacity(2);
+        asked.add_command(renew);
+        if shared.replicas > 0 {
+            // Well before the next renewal is due.
+            let patience = shared.timeout.min(lease / 3) / 2;
+            asked.add_command(shared.wait(patience));
+        }
+        let mut answers = self.connection.run(shared, &asked, shared.timeout).await?;
+        let copied = if shared.replicas > 0 {
+            answers.pop()
+        } else {
+            None
+        };
+        let mut answer = Answer::new(answers.pop().unwrap_or(Value::Nil))?;
         let now = Timestamp(answer.number()?);
         let lapses = answer.number()?;
         let before = answer.number_or_nothing()?;
         let found = answer.list()?;
+        let refused = answer.text_or_nothing()?;
         let living = answer.numbers()?;
+        match refused {
+            Some(why) => shared.refuses_writes(&why),
+            None if !shared.has_enough(copied.as_ref()) => {
+                shared.refuses_writes(failure::TOO_FEW_REPLICAS);
+            }
+            None => shared.takes_writes(),
+        }
         if cluster {
             self.look_around(shared, &in_use).await?;
         } else {

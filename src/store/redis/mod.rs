@@ -356,11 +356,7 @@ impl Store for RedisStore {
     }
 
     fn health(&self) -> Health {
-        if self.lanes.shared().is_well() {
-            Health::Well
-        } else {
-            Health::Away
-        }
+        self.lanes.shared().health()
     }
 }
 

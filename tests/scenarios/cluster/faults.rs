@@ -8,6 +8,7 @@ mod failover;
 mod formats;
 mod hanging_up;
 mod late_writes;
+mod not_ready;
 mod paused;
 mod reconnecting;
 mod skewed;

@@ -48,11 +48,17 @@ async fn writes_wait_for_the_replica_that_is_asked_for() {
     let claim = world.store.claim(&session, &stream, THERE, None, text(""));
     assert!(is_unavailable(&claim.await));
     assert!(world.store.read(&session).await.unwrap().is_some());
-    assert_eq!(world.store.health(), Health::Well, "it answers");
+    renewed(&world, HERE).await;
+    assert_eq!(world.store.health(), Health::ReadOnly);
 
     replica.restart().await;
     eventually("it is with a replica again", || async {
         creates(&world, "d").await.then_some(())
+    })
+    .await;
+    eventually("a renewal finds that, too", || async {
+        renewed(&world, HERE).await;
+        (world.store.health() == Health::Well).then_some(())
     })
     .await;
 }

@@ -296,16 +296,25 @@ impl Node {
         }
         self.server.start_again().await;
         self.incarnation += 1;
-        let server = &self.server;
-        eventually("it takes traffic again", || async {
-            let ready = super::get(server.url("/ready")).await.ok()?;
-            ready.status().is_success().then_some(())
-        })
-        .await;
+        self.is_ready().await;
     }
 
     /// The value of a metric line, given as it starts.
     pub async fn metric(&self, line: &str) -> f64 {
         self.server.metric(line).await
+    }
+
+    /// Waits until it says that it is ready.
+    pub async fn is_ready(&self) {
+        self.says_of_itself("\"ready\"").await;
+    }
+
+    /// Waits until its readiness is told with these words.
+    pub async fn says_of_itself(&self, words: &str) {
+        eventually(&format!("it says: {words}"), || async {
+            let ready = super::get(self.url("/ready")).await.ok()?;
+            ready.text().await.ok()?.contains(words).then_some(())
+        })
+        .await;
     }
 }

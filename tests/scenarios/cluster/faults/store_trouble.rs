@@ -60,14 +60,9 @@ async fn is_survived(trouble: Trouble) {
         crowd.call_each(Tool::Echo).await;
         tokio::time::sleep(ROUND).await;
     }
-    if !matches!(trouble, Trouble::Slow | Trouble::Reset | Trouble::Loading) {
-        eventually("it says that it is not ready", || async {
-            let ready = get(cluster[0].url("/ready")).await.ok()?;
-            let status = ready.status().as_u16();
-            let text = ready.text().await.ok()?;
-            (status == 503 && text.contains("store unavailable")).then_some(())
-        })
-        .await;
+    if let Some(reason) = trouble.reason() {
+        cluster[0].says_of_itself(reason).await;
+        assert_eq!(get(cluster[0].url("/ready")).await.unwrap().status(), 503);
     }
     let (made, time) = (link.accepted() - connected, began.elapsed());
     println!("{trouble:?}: {made} connections to the store in {time:?}");
@@ -77,11 +72,7 @@ async fn is_survived(trouble: Trouble) {
 
     lasting.end(&mut cluster).await;
     let mended = Instant::now();
-    eventually("it is ready again", || async {
-        let ready = get(cluster[0].url("/ready")).await.ok()?;
-        ready.status().is_success().then_some(())
-    })
-    .await;
+    cluster[0].is_ready().await;
     println!("ready again {:?} after it was mended", mended.elapsed());
     works_again(&cluster, &crowd, &unmet).await;
 }
@@ -101,7 +92,9 @@ async fn state_waits(cluster: &Cluster, unmet: &[Session], trouble: Trouble) {
         // What is there now and then may also work, and so may reading what cannot be written.
         let may_work = match trouble {
             Trouble::Slow | Trouble::Reset | Trouble::Loading => true,
-            Trouble::Full | Trouble::ReadOnly => what == UNKNOWN,
+            Trouble::Full | Trouble::ReadOnly | Trouble::Unsaved | Trouble::Alone => {
+                what == UNKNOWN
+            }
             Trouble::Stalled | Trouble::Locked => false,
         };
         assert!(
