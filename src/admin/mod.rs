@@ -85,6 +85,7 @@ async fn ready(admin: Data<Admin>) -> HttpResponse {
 
 async fn metrics(admin: Data<Admin>) -> HttpResponse {
     admin.metrics.store_up(admin.store.health() == Health::Well);
+    admin.metrics.key_strangers(admin.node.strangers());
     admin.metrics.ready(admin.reasons_against().is_empty());
     not_cached(
         HttpResponse::Ok()

@@ -252,6 +252,7 @@ impl Assembled {
                 incarnation,
                 lease: settings.cluster.lease,
                 clock: clock.clone(),
+                fingerprints: keys.fingerprints(),
             })
         } else {
             Node::alone(incarnation)

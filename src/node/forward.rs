@@ -121,7 +121,7 @@ async fn carry(node: &Inner, parts: &Parts) -> Carried {
     if letters.is_empty() && doubting.is_empty() {
         return Carried::Nothing;
     }
-    let doubt = letter::write(Topic::Doubt, parts.incarnation, b"");
+    let doubt = letter::write(Topic::Doubt, parts.incarnation, node.keys.letter());
     let addressees = letters
         .into_iter()
         .chain(doubting.into_iter().map(|to| (to, doubt.clone())));

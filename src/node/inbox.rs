@@ -44,8 +44,14 @@ pub(super) async fn read(node: &Inner, parts: &Parts) {
 
 async fn take(node: &Inner, parts: &Parts, message: &Bytes) {
     match letter::read(message) {
-        Ok((Topic::Doubt, _, _)) => node.doubt(),
-        Ok((Topic::Census, _, _)) => node.hurry.notify_one(),
+        Ok((Topic::Doubt, from, keys)) => {
+            node.keys.hear(from, &keys);
+            node.doubt();
+        }
+        Ok((Topic::Census, from, keys)) => {
+            node.keys.hear(from, &keys);
+            node.hurry.notify_one();
+        }
         Ok((Topic::Large, from, named)) => {
             if let Some((topic, body)) = fetch(parts, &named).await {
                 node.hear(topic, Heard::Letter { from, body });

@@ -24,11 +24,11 @@ pub enum Topic {
     Pipes = 3,
     /// The body is in a record of its own.
     Large = 4,
-    /// Letters to this node were lost.
+    /// Letters to this node were lost, or written before it was there. Says which keys the sender has.
     Doubt = 5,
     /// Calls that are made once: which have ended.
     Calls = 6,
-    /// Who lives has changed: a node came or goes.
+    /// Who lives has changed: a node came or goes. Says which keys it has.
     Census = 7,
 }
 

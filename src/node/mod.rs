@@ -11,6 +11,9 @@
 //! does it prove that anything is owned: a lease only says who is worth waiting for. Ownership is a
 //! matter of epochs in the store.
 //!
+//! Nodes that have different cluster keys share a store all the same, and each tells the others which
+//! it has ([`keys`]).
+//!
 //! Invariants:
 //! - What this node does about single things stops by its own clock before its lease can lapse
 //!   elsewhere ([`Node::holds_lease`]).
@@ -19,6 +22,7 @@
 
 mod forward;
 mod inbox;
+mod keys;
 mod lease;
 mod letter;
 #[cfg(test)]
@@ -35,8 +39,10 @@ use bytes::Bytes;
 use tokio::sync::{Notify, watch};
 
 use crate::runtime::clock::Clock;
+use crate::runtime::seal::Fingerprint;
 use crate::store::{Store, StoreError, StoreResult};
 use forward::Outbox;
+use keys::Keys;
 
 pub use crate::store::Incarnation;
 pub use letter::Topic;
@@ -60,6 +66,8 @@ pub struct Parts {
     pub lease: Duration,
     /// The clock that is set by the store's.
     pub clock: Clock,
+    /// The cluster keys it has; the first one signs.
+    pub fingerprints: Vec<Fingerprint>,
 }
 
 /// What a part hears.
@@ -95,6 +103,7 @@ struct Inner {
     /// Asks for a renewal before its time.
     hurry: Notify,
     outbox: Outbox,
+    keys: Keys,
     listeners: [OnceLock<Listener>; Topic::COUNT],
     stop: tokio_util::sync::CancellationToken,
 }
@@ -125,6 +134,8 @@ impl Node {
     }
 
     fn with(incarnation: Incarnation, parts: Option<Parts>) -> Self {
+        let fingerprints = parts.as_ref().map(|parts| &*parts.fingerprints);
+        let keys = Keys::new(fingerprints.unwrap_or_default());
         Self(Arc::new(Inner {
             incarnation,
             parts,
@@ -133,6 +144,7 @@ impl Node {
             living: watch::Sender::new(Living::default()),
             hurry: Notify::new(),
             outbox: Outbox::default(),
+            keys,
             listeners: Default::default(),
             stop: tokio_util::sync::CancellationToken::new(),
         }))
@@ -257,6 +269,13 @@ impl Node {
         self.0.living.borrow().nodes.len() < 2
     }
 
+    /// How many other nodes live that do not know the key with which this one signs: the ids it gives
+    /// out are unknown there.
+    #[must_use]
+    pub fn strangers(&self) -> usize {
+        self.0.keys.strangers(&self.0.living.borrow().nodes)
+    }
+
     /// Waits until who lives was asked for once more; for ever in a node that is alone.
     pub async fn next_renewal(&self) {
         // The sender is `self`, so it cannot be gone.
@@ -348,7 +367,7 @@ impl Inner {
     fn call_census(&self) {
         let nodes = self.living.borrow().nodes.clone();
         for node in nodes.iter().filter(|node| **node != self.incarnation) {
-            let letter = letter::write(Topic::Census, self.incarnation, b"");
+            let letter = letter::write(Topic::Census, self.incarnation, self.keys.letter());
             self.outbox.put(*node, letter);
         }
     }

@@ -21,6 +21,7 @@ pub(crate) fn node(store: &Arc<dyn Store>, number: u64) -> Node {
         incarnation: Incarnation(number),
         lease: Duration::from_millis(600),
         clock: Clock::system(),
+        fingerprints: vec![],
     })
 }
 

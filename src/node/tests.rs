@@ -24,6 +24,7 @@ async fn node(store: &Arc<dyn Store>, number: u64) -> (Node, mpsc::UnboundedRece
         incarnation: Incarnation(number),
         lease: LEASE,
         clock: Clock::system(),
+        fingerprints: vec![],
     });
     let (tx, rx) = mpsc::unbounded_channel();
     node.listen(Topic::Sessions, Box::new(move |heard| drop(tx.send(heard))));
@@ -87,6 +88,7 @@ async fn who_comes_and_who_goes_is_known_before_the_next_renewal() {
             // Renewed after longer than this test has patience.
             lease: 9 * PATIENCE,
             clock: Clock::system(),
+            fingerprints: vec![],
         })
     };
     let (here, there) = (among(1), among(2));

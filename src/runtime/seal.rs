@@ -7,7 +7,7 @@
 //!
 //! A [`Mac`] is a truncated HMAC-SHA256: proof that we issued something readable. A [`Seal`] is
 //! AES-256-GCM-SIV with a random nonce: contents nobody else can read or change. GCM-SIV because
-//! random nonces are then harmless at any volume.
+//! random nonces are then harmless at any volume. A [`Fingerprint`] names a key without telling it.
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
@@ -19,6 +19,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 pub const CLUSTER_KEY_LEN: usize = 32;
 /// Bytes of a [`Mac`] tag: 128 bits, the strength of the random half of an id.
 pub const TAG_LEN: usize = 16;
+/// Bytes of a [`Fingerprint`]: enough to tell the few keys of one store's nodes apart.
+pub const FINGERPRINT_LEN: usize = 8;
 
 /// What was presented was not made with any of our keys, or for something else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -99,6 +101,17 @@ impl ClusterKeys {
         )
     }
 
+    /// What the keys are called among nodes and in logs; the first is that of the key that signs.
+    #[must_use]
+    pub fn fingerprints(&self) -> Vec<Fingerprint> {
+        let cut = |key: [u8; 32]| {
+            let mut name = [0; FINGERPRINT_LEN];
+            name.copy_from_slice(&key[..FINGERPRINT_LEN]);
+            Fingerprint(name)
+        };
+        self.derive("cluster key fingerprint").map(cut).collect()
+    }
+
     fn derive(&self, label: &str) -> impl Iterator<Item = [u8; 32]> {
         let label = label.as_bytes().to_vec();
         self.0.iter().map(move |secret| {
@@ -110,6 +123,23 @@ impl ClusterKeys {
                 .expect("invariant: HKDF-SHA256 can give 32 bytes");
             key
         })
+    }
+}
+
+/// Names a cluster key: derived from it as everything else is, so nothing of the key can be learned
+/// from it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprint(pub [u8; FINGERPRINT_LEN]);
+
+impl std::fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl std::fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
     }
 }
 
@@ -258,6 +288,18 @@ mod tests {
             // Base64 without padding has one spelling per value only, so any change is caught.
             assert_eq!(seal.open(b"", &changed), Err(Forged), "at {at}");
         }
+    }
+
+    #[test]
+    fn a_fingerprint_names_its_key_wherever_that_stands() {
+        let (one, other) = ("11".repeat(31) + "12", "21".repeat(31) + "22");
+        let named = |keys: &[&String]| ClusterKeys::from_hex(keys).unwrap().fingerprints();
+        let (first, second) = (named(&[&one])[0], named(&[&other])[0]);
+        assert_ne!(first, second);
+        assert_eq!(named(&[&other, &one]), [second, first]);
+        let text = first.to_string();
+        assert_eq!(text.len(), 2 * FINGERPRINT_LEN);
+        assert!(!one.contains(&text), "it tells nothing of the key");
     }
 
     #[test]

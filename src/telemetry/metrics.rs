@@ -99,6 +99,8 @@ catalogue! {
         "Store operations that failed.";
     STORE_UP = Gauge "mcp_store_up" in Count by []:
         "1 while the store answers and takes writes, 0 while it does not.";
+    KEY_STRANGERS = Gauge "mcp_cluster_key_strangers" in Count by []:
+        "Other nodes on the store that do not know this node's cluster key: its sessions are unknown there.";
     READY = Gauge "mcp_ready" in Count by []:
         "1 while /ready says so, 0 while it does not.";
 }
@@ -131,6 +133,7 @@ struct Tables {
     refused: Cells<Counter>,
     store_errors: Cells<Counter>,
     store_up: Gauge,
+    key_strangers: Gauge,
     ready: Gauge,
 }
 
@@ -197,6 +200,7 @@ impl Metrics {
             refused: cells(Refusal::COUNT),
             store_errors: cells(StoreOperation::COUNT),
             store_up: gauge(&recorder, &STORE_UP, vec![]),
+            key_strangers: gauge(&recorder, &KEY_STRANGERS, vec![]),
             ready: gauge(&recorder, &READY, vec![]),
             recorder,
         }))
@@ -313,6 +317,12 @@ impl Metrics {
     /// Whether the store answers and takes writes; to be said before a rendering.
     pub fn store_up(&self, up: bool) {
         self.0.store_up.set(if up { 1.0 } else { 0.0 });
+    }
+
+    /// How many other nodes do not know this one's key; to be said before a rendering.
+    pub fn key_strangers(&self, nodes: usize) {
+        #[expect(clippy::cast_precision_loss, reason = "there are few nodes")]
+        self.0.key_strangers.set(nodes as f64);
     }
 
     /// Whether the node takes traffic; to be said before a rendering.

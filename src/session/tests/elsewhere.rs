@@ -55,6 +55,7 @@ impl Cluster {
             incarnation: Incarnation(number),
             lease: LEASE,
             clock: clock.clone(),
+            fingerprints: vec![],
         });
         let (store, keys) = (self.store.clone(), self.keys.clone());
         let world = World::on(node.clone(), store, keys, clock, Config::default());

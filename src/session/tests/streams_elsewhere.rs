@@ -218,6 +218,7 @@ impl Member {
             incarnation: Incarnation(number),
             lease: LEASE,
             clock: clock.clone(),
+            fingerprints: vec![],
         });
         let world = World::on(
             node.clone(),

@@ -9,6 +9,7 @@ mod formats;
 mod hanging_up;
 mod late_writes;
 mod not_ready;
+mod other_keys;
 mod paused;
 mod reconnecting;
 mod skewed;

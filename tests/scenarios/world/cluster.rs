@@ -36,6 +36,7 @@ pub struct Setup {
     proxied: bool,
     ledger: bool,
     apart: bool,
+    keeps_logs: bool,
     config: String,
     store_url: Option<String>,
     keepalive: Option<u32>,
@@ -81,6 +82,12 @@ impl Setup {
     /// Leaves each node to a store of its own, in its memory: they share nothing but nginx.
     pub fn apart(mut self) -> Self {
         self.apart = true;
+        self
+    }
+
+    /// Keeps what each node logs.
+    pub fn keeps_logs(mut self) -> Self {
+        self.keeps_logs = true;
         self
     }
 
@@ -153,6 +160,9 @@ impl Setup {
             for (name, value) in own {
                 setup = setup.variable(name, value);
             }
+            if self.keeps_logs {
+                setup = setup.keeps_log();
+            }
             if self.ledger {
                 let file = ledger_file(ledger.path());
                 setup = setup
@@ -199,6 +209,7 @@ impl Cluster {
             proxied: false,
             ledger: false,
             apart: false,
+            keeps_logs: false,
             config: String::new(),
             store_url: None,
             keepalive: Some(KEEPALIVE),

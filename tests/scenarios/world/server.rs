@@ -14,6 +14,8 @@ use super::{Session, Stateless, within};
 
 /// Where it listens when it does not matter where.
 const ANY_PORT: &str = "127.0.0.1:0";
+/// What it logs, if that is kept.
+const LOG: &str = "log";
 
 /// Where the server keeps state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +38,7 @@ pub struct Setup {
     /// Another program with the same command line and servers of its own.
     program: Option<PathBuf>,
     same_port: bool,
+    keeps_log: bool,
 }
 
 /// A running server. Killed when dropped.
@@ -75,6 +78,12 @@ impl Setup {
     /// Is started again at the port it had, for those who know it by its address.
     pub fn same_port(mut self) -> Self {
         self.same_port = true;
+        self
+    }
+
+    /// Keeps what it logs, for [`Switchboard::log`].
+    pub fn keeps_log(mut self) -> Self {
+        self.keeps_log = true;
         self
     }
 
@@ -122,13 +131,19 @@ impl Setup {
         if !self.config.contains("[endpoints") && self.program.is_none() {
             command.args(["--builtin", self.builtin]);
         }
+        let stderr = if self.keeps_log {
+            let file = std::fs::File::create(directory.join(LOG));
+            file.expect("a file can be written").into()
+        } else {
+            Stdio::inherit()
+        };
         let mut process = command
             .args(["--store", &store])
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .current_dir(directory)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
+            .stderr(stderr)
             .kill_on_drop(true)
             .spawn()
             .expect("the server can be started");
@@ -186,6 +201,7 @@ impl Switchboard {
             variables: Vec::new(),
             program: None,
             same_port: false,
+            keeps_log: false,
         }
     }
 
@@ -264,6 +280,12 @@ impl Switchboard {
     /// The directory it runs in.
     pub fn directory(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// What it has logged since it was started, if that is kept.
+    pub fn log(&self) -> String {
+        let log = std::fs::read_to_string(self.directory().join(LOG));
+        log.expect("its log is kept")
     }
 
     /// The value of a metric line, given as it starts: `mcp_active_sessions`.
