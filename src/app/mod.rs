@@ -53,6 +53,7 @@ use crate::node::{self, Node};
 use crate::once::{self, Calls, OnceService};
 use crate::runtime::arbiters::Arbiters;
 use crate::runtime::clock::Clock;
+use crate::runtime::ratelimited;
 use crate::runtime::seal::{self, ClusterKeys};
 use crate::runtime::shutdown::{Phase, Shutdown, StepEnd};
 use crate::runtime::tasks::{TaskKind, Tasks};
@@ -499,6 +500,7 @@ impl Running {
         report("lease", retired.is_err().then_some(1));
         sessions.let_go();
         drop(opened);
+        ratelimited::tell_rest();
         Stopped {
             took: started.elapsed(),
         }
@@ -531,12 +533,14 @@ fn admin_socket(path: PathBuf, admin: Admin, tasks: &Tasks) -> Option<AdminSocke
     }
 }
 
-/// Keeps the registry alive and the measurements folded, for the life of the process.
+/// Keeps the registry alive, the measurements folded and the warnings counted, for the life of the
+/// process.
 async fn upkeep(sessions: Sessions, metrics: Metrics) {
     let mut interval = tokio::time::interval(Duration::from_secs(1));
     loop {
         interval.tick().await;
         sessions.revive_registry();
         metrics.upkeep();
+        ratelimited::tell_overdue();
     }
 }

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 
 use super::letter::{self, Topic};
 use super::{Inner, Parts};
+use crate::runtime::ratelimited::warn_ratelimited;
 use crate::runtime::seal;
 use crate::store::{INBOX_MESSAGE_BYTES_MAX, Incarnation, Scope, StoreResult};
 
@@ -52,7 +53,7 @@ impl Outbox {
             let dropped = std::mem::take(&mut waiting.letters);
             waiting.bytes = 0;
             waiting.doubting.extend(dropped.iter().map(|(to, _)| *to));
-            tracing::warn!(count = dropped.len(), "letters to other nodes were dropped");
+            warn_ratelimited!("letters to other nodes were dropped", count = dropped.len());
         }
         waiting.bytes += letter.len();
         waiting.letters.push_back((to, letter));
@@ -129,9 +130,8 @@ async fn carry(node: &Inner, parts: &Parts) -> Carried {
     let mut failed = false;
     for (to, outcome) in futures_util::future::join_all(posting).await {
         if let Err(error) = outcome {
-            if !std::mem::replace(&mut failed, true) {
-                tracing::warn!(%error, "a letter could not be sent");
-            }
+            failed = true;
+            warn_ratelimited!("a letter could not be sent", %error);
             // It may have arrived, so it is not sent again; that something is missing is said.
             node.outbox.doubt([to]);
         }

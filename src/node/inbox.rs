@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::letter::{self, Topic};
 use super::{Heard, Inner, Parts};
+use crate::runtime::ratelimited::warn_ratelimited;
 use crate::store::{Incarnation, Scope};
 
 /// How long one look waits for the first letter. Longer saves commands, shorter nothing: a letter
@@ -61,7 +62,7 @@ async fn take(node: &Inner, parts: &Parts, message: &Bytes) {
         }
         Ok((topic, from, body)) => node.hear(topic, Heard::Letter { from, body }),
         // From another release, during a rolling upgrade: what it asks we cannot do.
-        Err(error) => tracing::warn!(%error, "a letter from another node was not understood"),
+        Err(error) => warn_ratelimited!("a letter from another node was not understood", %error),
     }
 }
 

@@ -24,6 +24,7 @@ use crate::protocol::jsonrpc::ResponseError;
 use crate::protocol::params::{ParamsHead, string_of};
 use crate::protocol::version::ProtocolVersion;
 use crate::runtime::clock::{Clock, Timestamp};
+use crate::runtime::ratelimited::warn_ratelimited;
 use crate::runtime::seal;
 use crate::runtime::tasks::{TaskKind, Tasks};
 use crate::service::{Call, ServiceError};
@@ -351,7 +352,7 @@ impl Calls {
         match serde_json::from_slice(&body) {
             Ok(Letter::Ended(scope)) => self.wake(&scope),
             Ok(Letter::Waits(scope)) => self.is_waited_for(scope, from),
-            Err(error) => tracing::warn!(%error, "a letter about a call was not understood"),
+            Err(error) => warn_ratelimited!("a letter about a call was not understood", %error),
         }
     }
 

@@ -6,6 +6,7 @@ pub mod arbiters;
 pub mod calendar;
 pub mod clock;
 pub mod queue;
+pub(crate) mod ratelimited;
 pub mod sabotage;
 pub mod seal;
 pub mod shutdown;

@@ -25,6 +25,7 @@ use super::record::Changing;
 use super::sessions::FindError;
 use super::standing_stream::StandingStream;
 use super::state::{Attempt, Effect, QuestionNumber, State, Ticket};
+use crate::runtime::ratelimited::warn_ratelimited;
 use crate::runtime::sabotage::{self, Bug};
 use crate::runtime::seal;
 use crate::runtime::tasks::TaskKind;
@@ -437,7 +438,7 @@ impl Handler<Written> for Session {
             },
             Ok(CasOutcome::Gone) => self.fail(&StoreError::Unavailable("the session ended".into())),
             Err(error) => {
-                tracing::warn!(%error, "a session's change could not be written");
+                warn_ratelimited!("a session's change could not be written", %error);
                 self.fail(&error)
             }
         };

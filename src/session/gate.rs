@@ -129,7 +129,7 @@ impl From<StoreResult<AppendOutcome>> for Answer {
             Ok(AppendOutcome::Stored { followers }) => Self::Stored(followers),
             Ok(AppendOutcome::Stale | AppendOutcome::Gone) => Self::Overtaken,
             Err(error) => {
-                tracing::warn!(%error, "an event could not be stored and leaves without an id");
+                crate::runtime::ratelimited::warn_ratelimited!("an event could not be stored and leaves without an id", %error);
                 Self::Failed
             }
         }

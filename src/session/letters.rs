@@ -19,6 +19,7 @@ use super::state::QuestionNumber;
 use crate::node::{Heard, Topic};
 use crate::protocol::jsonrpc::{RequestId, ResponseError};
 use crate::protocol::raw::RawJson;
+use crate::runtime::ratelimited::warn_ratelimited;
 use crate::runtime::sabotage::{self, Bug};
 use crate::runtime::tasks::TaskKind;
 use crate::store::{Epoch, Incarnation, StoreError, StoreResult};
@@ -96,7 +97,7 @@ impl Shared {
         };
         match serde_json::from_slice::<Letter>(&body) {
             Ok(letter) => self.take(letter).await,
-            Err(error) => tracing::warn!(%error, "a letter about a session was not understood"),
+            Err(error) => warn_ratelimited!("a letter about a session was not understood", %error),
         }
     }
 }

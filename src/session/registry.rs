@@ -21,6 +21,7 @@ use super::id::SessionId;
 use super::letters::News;
 use super::messages::{Adopt, Awaken, Close, Died, End, Found, RecordRead, Restore};
 use super::sessions::Shared;
+use crate::runtime::ratelimited::warn_ratelimited;
 use crate::runtime::tasks::TaskKind;
 use crate::store::{StoreError, StoreResult};
 use crate::telemetry::events::{
@@ -225,7 +226,7 @@ impl Registry {
         let touch = vec![(handle.id().scope(), handle.expires())];
         self.shared.tasks.spawn(TaskKind::Store, async move {
             if let Err(error) = store.touch(touch).await {
-                tracing::warn!(%error, "a passivated session's expiry could not be written");
+                warn_ratelimited!("a passivated session's expiry could not be written", %error);
             }
         });
     }
@@ -237,7 +238,7 @@ async fn remove_record(shared: &Shared, id: &SessionId) {
         Ok(_) => shared.announce(id, News::Ended),
         // Its own expiry in the store ends it instead.
         Err(error) => {
-            tracing::warn!(%error, "the record of an ended session could not be removed");
+            warn_ratelimited!("the record of an ended session could not be removed", %error);
         }
     }
 }

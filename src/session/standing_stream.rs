@@ -18,6 +18,7 @@ use super::record::Change as StateChange;
 use super::replay::{self, ReadTo};
 use crate::protocol::encode;
 use crate::protocol::subscription::{Change, SubscriptionFilter};
+use crate::runtime::ratelimited::warn_ratelimited;
 use crate::runtime::shutdown::Phase;
 use crate::service::changes::{CatalogDigest, Watch};
 use crate::service::event::{Event, EventSender};
@@ -150,7 +151,7 @@ impl StandingStream {
         {
             Ok(watch) => Some(watch),
             Err(error) => {
-                tracing::warn!(%error, "changes cannot be watched for a session");
+                warn_ratelimited!("changes cannot be watched for a session", %error);
                 None
             }
         }

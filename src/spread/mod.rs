@@ -22,6 +22,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::node::{Heard, Node, Topic};
+use crate::runtime::ratelimited::warn_ratelimited;
 use crate::runtime::tasks::{TaskKind, Tasks};
 use crate::service::Service;
 use crate::service::changes::{Announced, Elsewhere};
@@ -117,7 +118,7 @@ impl Spread {
             }
             Ok(Letter::TooMany) => self.tell_all(&Elsewhere::Missed),
             Err(error) => {
-                tracing::warn!(%error, "a letter about changes was not understood");
+                warn_ratelimited!("a letter about changes was not understood", %error);
                 self.tell_all(&Elsewhere::Missed);
             }
         }

@@ -15,6 +15,7 @@ use super::{Shared, TaskService, overloaded};
 use crate::node::{Heard, Incarnation, Node, Topic};
 use crate::protocol::raw::RawJson;
 use crate::protocol::subscription::SubscriptionFilter;
+use crate::runtime::ratelimited::warn_ratelimited;
 use crate::service::{Call, ServiceError};
 
 /// How long a runner may take to do what it was told. Less than any request about tasks may take,
@@ -54,7 +55,7 @@ impl TaskService {
             let letter = match serde_json::from_slice::<Letter>(&body) {
                 Ok(letter) => letter,
                 Err(error) => {
-                    tracing::warn!(%error, "a letter about a task was not understood");
+                    warn_ratelimited!("a letter about a task was not understood", %error);
                     return;
                 }
             };

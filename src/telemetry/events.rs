@@ -2,7 +2,8 @@
 //!
 //! One struct per event, its facts as fields, [`Event::emit`] to let it happen. Messages are
 //! constant and in the past tense; facts are log fields. What happens on every request is only
-//! counted ([`Metrics::request`]); these are for what is rarer.
+//! counted ([`Metrics::request`]); these are for what is rarer, or written now and then
+//! ([`warn_ratelimited!`]).
 //!
 //! A session appears in a log as `session`, a keyed hash its owner makes; never by its id.
 //!
@@ -17,6 +18,7 @@ use tracing::{debug, error, info, warn};
 use super::labels::{CloseReason, Label, Refusal, StoreOperation};
 use super::metrics::Metrics;
 use crate::protocol::version::ProtocolVersion;
+use crate::runtime::ratelimited::warn_ratelimited;
 use crate::runtime::shutdown::StepEnd;
 
 /// Something an operator should be able to see.
@@ -159,7 +161,7 @@ pub struct StoreFailed<E> {
 impl<E: Display> Event for StoreFailed<E> {
     fn emit(self, metrics: &Metrics) {
         metrics.store_error(self.operation);
-        warn!(operation = self.operation.text(), error = %self.error, "store operation failed");
+        warn_ratelimited!("store operation failed", operation = self.operation.text(), error = %self.error);
     }
 }
 

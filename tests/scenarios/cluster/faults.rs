@@ -8,6 +8,7 @@ mod failover;
 mod formats;
 mod hanging_up;
 mod late_writes;
+mod log_lines;
 mod not_ready;
 mod other_keys;
 mod paused;
