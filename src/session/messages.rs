@@ -139,6 +139,12 @@ pub(super) struct RecordRead {
 #[rtype(result = "()")]
 pub(super) struct Close(pub(super) SessionId, pub(super) CloseReason);
 
+/// From a sweep: these were not used for long, and the store knows how long they live. Those that are
+/// still unused leave this process.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(super) struct Unused(pub(super) Vec<SessionHandle>);
+
 /// To the registry, from the drop guard of a session actor that was not told to end.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]

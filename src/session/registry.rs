@@ -19,7 +19,7 @@ use super::actor::Session;
 use super::handle::{Beginning, SessionHandle};
 use super::id::SessionId;
 use super::letters::News;
-use super::messages::{Adopt, Awaken, Close, Died, End, Found, RecordRead, Restore};
+use super::messages::{Adopt, Awaken, Close, Died, End, Found, RecordRead, Restore, Unused};
 use super::sessions::Shared;
 use crate::runtime::ratelimited::warn_ratelimited;
 use crate::runtime::tasks::TaskKind;
@@ -150,8 +150,7 @@ impl Registry {
             }
             if handle.expires() <= now {
                 expired.push(handle.clone());
-            } else if !handle.is_piped() && now.since(handle.last_used()) >= config.passivate_after
-            {
+            } else if self.shared.is_unused(handle) {
                 unused.push(handle.clone());
             }
         }
@@ -165,9 +164,7 @@ impl Registry {
                 self.end_if_idle_everywhere(handle, ctx);
             }
         }
-        for handle in unused {
-            self.passivate(&handle);
-        }
+        self.passivate(unused, ctx);
         let shared = self.shared.clone();
         let tasks = shared.tasks.clone();
         tasks.spawn(TaskKind::Store, async move {
@@ -215,18 +212,22 @@ impl Registry {
         });
     }
 
-    /// Lets an unused session go; it lives on in the store.
-    fn passivate(&self, handle: &SessionHandle) {
-        if !handle.inner().in_flight.close_if_unused() {
+    /// Lets unused sessions go; they live on in the store, which is told for how long. While it cannot
+    /// be told they stay: what leaves could not come back when it is called.
+    fn passivate(&self, unused: Vec<SessionHandle>, ctx: &Context<Self>) {
+        if unused.is_empty() {
             return;
         }
-        self.shared.forget(handle.id());
-        stop_actor(handle);
-        let store = self.shared.store.clone();
-        let touch = vec![(handle.id().scope(), handle.expires())];
-        self.shared.tasks.spawn(TaskKind::Store, async move {
-            if let Err(error) = store.touch(touch).await {
-                warn_ratelimited!("a passivated session's expiry could not be written", %error);
+        let me = ctx.address();
+        let shared = self.shared.clone();
+        let tasks = shared.tasks.clone();
+        tasks.spawn(TaskKind::Store, async move {
+            for batch in unused.chunks(TOUCH_BATCH) {
+                if let Err(error) = touch(&shared, batch).await {
+                    warn_ratelimited!("unused sessions stay: their expiry could not be written", %error);
+                    return;
+                }
+                let _closed = me.send(Unused(batch.to_vec())).await;
             }
         });
     }
@@ -270,21 +271,24 @@ pub(super) async fn flush_touches(shared: &Arc<Shared>, by: Duration) -> StoreRe
         let written = handle.inner().expiry_written.load(Ordering::Acquire);
         let moved = expires.0.saturating_sub(written);
         if !handle.is_piped() && moved > 0 && u128::from(moved) >= by.as_millis() {
-            touches.push((handle.clone(), expires));
+            touches.push(handle.clone());
         }
     }
     for batch in touches.chunks(TOUCH_BATCH) {
-        let scopes = batch
-            .iter()
-            .map(|(handle, expires)| (handle.id().scope(), *expires))
-            .collect();
-        shared.store.touch(scopes).await?;
-        for (handle, expires) in batch {
-            handle
-                .inner()
-                .expiry_written
-                .store(expires.0, Ordering::Release);
-        }
+        touch(shared, batch).await?;
+    }
+    Ok(())
+}
+
+/// Writes the expiries of a batch, and notes that they are written.
+async fn touch(shared: &Arc<Shared>, batch: &[SessionHandle]) -> StoreResult<()> {
+    let expires = batch.iter().map(SessionHandle::expires).collect::<Vec<_>>();
+    let touched = batch.iter().zip(&expires);
+    let touched = touched.map(|(handle, expires)| (handle.id().scope(), *expires));
+    shared.store.touch(touched.collect()).await?;
+    for (handle, expires) in batch.iter().zip(expires) {
+        let written = &handle.inner().expiry_written;
+        written.fetch_max(expires.0, Ordering::AcqRel);
     }
     Ok(())
 }
@@ -386,6 +390,19 @@ impl Handler<Close> for Registry {
             restoring.closed = true;
         }
         self.end(&id, reason);
+    }
+}
+
+impl Handler<Unused> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, Unused(handles): Unused, _: &mut Context<Self>) {
+        for handle in handles {
+            if self.shared.is_unused(&handle) && handle.inner().in_flight.close_if_unused() {
+                self.shared.forget(handle.id());
+                stop_actor(&handle);
+            }
+        }
     }
 }
 

@@ -470,6 +470,12 @@ impl Shared {
         })
     }
 
+    /// Whether a session was not used for so long that it may leave this process.
+    pub(super) fn is_unused(&self, handle: &SessionHandle) -> bool {
+        let since = self.clock.now().since(handle.last_used());
+        !handle.is_piped() && since >= self.config.passivate_after
+    }
+
     /// The session of that id, if it lives here. No guard of the index outlives this call.
     pub(super) fn live_handle(&self, id: &str) -> Option<SessionHandle> {
         self.index.get(id).map(|handle| handle.clone())

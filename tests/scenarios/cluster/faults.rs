@@ -7,6 +7,7 @@ mod emptied;
 mod failover;
 mod formats;
 mod hanging_up;
+mod idle;
 mod late_writes;
 mod log_lines;
 mod not_ready;
