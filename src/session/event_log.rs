@@ -15,6 +15,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use bytestring::ByteString;
 
+use crate::runtime::ratelimited::warn_ratelimited;
 use crate::runtime::sabotage::{self, Bug};
 use crate::runtime::seal;
 use crate::store::{
@@ -264,7 +265,7 @@ impl LogWriter {
             Ok(Some(AppendOutcome::Stored { .. })) => Ok(Some(self.last_seq)),
             Ok(Some(AppendOutcome::Stale | AppendOutcome::Gone) | None) => Err(NotOurs),
             Err(error) => {
-                tracing::warn!(%error, "an event could not be stored and leaves without an id");
+                warn_ratelimited!("an event could not be stored and leaves without an id", %error);
                 self.in_doubt = true;
                 Ok(None)
             }

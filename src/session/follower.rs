@@ -20,6 +20,7 @@ use super::stand_in::{self, Again, Note, StandIn};
 use super::tail::{Heard, Step, Tail};
 use crate::protocol::jsonrpc::{Params, Request};
 use crate::protocol::method::Method;
+use crate::runtime::ratelimited::warn_ratelimited;
 use crate::service::event::{Event, EventSender};
 use crate::store::{
     AppendOutcome, ClaimOutcome, Epoch, Incarnation, LogEntry, LogPage, StoreError,
@@ -114,7 +115,7 @@ impl Follower {
             Step::Close => return None,
         };
         Some(heard.unwrap_or_else(|error| {
-            tracing::warn!(%error, "a stream cannot be followed; its client is let go");
+            warn_ratelimited!("a stream cannot be followed; its client is let go", %error);
             Heard::Nothing
         }))
     }

@@ -37,6 +37,7 @@ use std::collections::VecDeque;
 use bytestring::ByteString;
 
 use super::event_log::Append;
+use crate::runtime::ratelimited::warn_ratelimited;
 use crate::runtime::sabotage::{self, Bug};
 use crate::store::{AppendOutcome, Incarnation, LogEntry, StoreResult};
 
@@ -129,7 +130,7 @@ impl From<StoreResult<AppendOutcome>> for Answer {
             Ok(AppendOutcome::Stored { followers }) => Self::Stored(followers),
             Ok(AppendOutcome::Stale | AppendOutcome::Gone) => Self::Overtaken,
             Err(error) => {
-                crate::runtime::ratelimited::warn_ratelimited!("an event could not be stored and leaves without an id", %error);
+                warn_ratelimited!("an event could not be stored and leaves without an id", %error);
                 Self::Failed
             }
         }

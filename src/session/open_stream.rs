@@ -15,6 +15,7 @@ use super::letters::News;
 use super::readers::Readers;
 use super::stand_in::Note;
 use crate::protocol::jsonrpc::{Params, RequestId};
+use crate::runtime::ratelimited::warn_ratelimited;
 use crate::runtime::shutdown::Phase;
 use crate::runtime::tasks::TaskKind;
 use crate::service::event::{self, Event, EventReceiver};
@@ -126,9 +127,9 @@ impl OpenStream {
         match run(&self.session, &self.stream).await {
             Ran::ToItsEnd | Ran::Owing => {}
             Ran::Overtaken => {
-                tracing::warn!(
-                    session = self.session.id().log_name(),
-                    "a call was overtaken and is cancelled: another node has ended its stream"
+                warn_ratelimited!(
+                    "a call was overtaken and is cancelled: another node has ended its stream",
+                    session = self.session.id().log_name()
                 );
                 for request in &self.requests {
                     let _still_ran = self.session.cancel(request);
@@ -200,7 +201,9 @@ pub(super) fn leave_to_readers(
         while shared.shutdown.phase() < Phase::Stopping && session.stream(&stream).is_none() {
             match log.leave(shared.node.incarnation(), note.clone()).await {
                 Ok(()) => return,
-                Err(error) => tracing::warn!(%error, "a stream could not be left to its readers"),
+                Err(error) => {
+                    warn_ratelimited!("a stream could not be left to its readers", %error);
+                }
             }
             tokio::select! {
                 () = tokio::time::sleep(AGAIN) => {}

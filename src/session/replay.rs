@@ -15,6 +15,7 @@ use super::follower::Follower;
 use super::handle::SessionHandle;
 use super::stand_in::StandIn;
 use crate::runtime::queue::Closed;
+use crate::runtime::ratelimited::warn_ratelimited;
 use crate::runtime::tasks::TaskKind;
 use crate::service::event::{self, Event, EventReceiver, EventSender};
 use crate::store::{LogPage, Scope, Store, StoreError, Thing};
@@ -56,7 +57,7 @@ impl From<Closed> for Stopped {
 
 impl From<StoreError> for Stopped {
     fn from(error: StoreError) -> Self {
-        tracing::warn!(%error, "an event log could not be read");
+        warn_ratelimited!("an event log could not be read", %error);
         Self::Store
     }
 }
