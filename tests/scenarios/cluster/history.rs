@@ -49,7 +49,8 @@ pub struct Record {
     pub session: String,
     /// The stream, as its event ids name it.
     pub stream: Option<String>,
-    /// Its number within the stream; for [`Op::Attach`] the last one seen before.
+    /// Its number within the stream; for [`Op::Attach`] the last one seen before, for [`Op::Answer`] that
+    /// of the event it was, if it was one.
     pub event_id: Option<u64>,
     /// The mark of a session that was in what came.
     pub mark: Option<String>,

@@ -12,12 +12,6 @@ pub struct Execution {
     pub call: String,
     /// The process that ran it.
     pub owner: u32,
-    /// What it was done to, if that is a thing that must be single.
-    #[serde(default)]
-    pub thing: Option<String>,
-    /// Under which epoch the owner held that thing.
-    #[serde(default)]
-    pub epoch: Option<u64>,
 }
 
 /// Reads a ledger. A line that a crash tore is no execution: the tool had not gone on.

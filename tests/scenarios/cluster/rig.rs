@@ -1,4 +1,5 @@
-//! The rig on one node, with what one node promises: a crowd whose links and server break.
+//! The rig on one node, with what one node promises: a crowd whose links and server break. And that
+//! the checker is not blind.
 
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use serde_json::json;
 use super::checker::{assert_promises_kept, violations};
 use super::clients::Crowd;
 use super::history::{Op, Outcome, Record};
+use super::judging::judge;
 use super::ledger;
 use super::requests::Tool;
 use crate::world::cluster::Node;
@@ -152,5 +154,43 @@ async fn a_crowd_at_a_server_that_forgets_is_told_apart() {
     for rule in ["D1", "O2"] {
         let broken = found.iter().any(|sentence| sentence.starts_with(rule));
         assert!(broken, "{rule} is broken and not found: {found:#?}");
+    }
+}
+
+/// Ours: nor to what stands in Redis, whoever wrote it.
+#[tokio::test]
+async fn a_store_that_was_tampered_with_is_told_apart() {
+    let cluster = Cluster::with(2).ledger().journal().start().await;
+    let mut crowd = Crowd::gather(cluster[0].address(), 4).await;
+    crowd.listen().await;
+    crowd.call_each(WORK).await;
+    // A hole in a log, a session that never ends, a key of nobody, and an epoch that came back.
+    let tamper = r"
+        local logs = redis.call('KEYS', '*:l:*')
+        local second = redis.call('XRANGE', logs[1], '-', '+', 'COUNT', 2)[2][1]
+        redis.call('XDEL', logs[1], second)
+        local sessions = redis.call('KEYS', '*:s:*')
+        redis.call('PERSIST', sessions[1])
+        redis.call('SET', 'sb:1:{p00}:other', '', 'EX', 60)
+        local packed = redis.call('HGET', sessions[2], 't:s')
+        local thing = cmsgpack.unpack(string.sub(packed, 2))
+        for _, epoch in ipairs({thing.epoch + 1, thing.epoch}) do
+          thing.epoch = epoch
+          redis.call('HSET', sessions[2], 't:s', string.char(1) .. cmsgpack.pack(thing))
+        end
+        return #logs";
+    let logs = cluster.redis.cli(&["EVAL", tamper, "0"]).await;
+    assert_eq!(logs.number(), 4);
+
+    let (_, _, found) = judge(&mut crowd, &cluster, 1).await;
+
+    for broken in [
+        "where its record counts",
+        "stays for ever",
+        "is in no layout",
+        "an earlier epoch came back",
+    ] {
+        let is_found = found.iter().any(|sentence| sentence.contains(broken));
+        assert!(is_found, "not found: {broken}: {found:#?}");
     }
 }

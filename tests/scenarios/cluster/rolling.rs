@@ -2,10 +2,9 @@
 
 use std::time::Instant;
 
-use super::checker::assert_promises_kept;
 use super::clients::Crowd;
 use super::history::{Op, Outcome};
-use super::ledger;
+use super::judging::judged;
 use super::requests::Tool;
 use crate::world::{Cluster, eventually, long};
 
@@ -49,7 +48,6 @@ async fn nobody_notices(mut cluster: Cluster) {
     calls.all_ended().await;
     crowd.all_listen().await;
     crowd.call_each(Tool::Echo).await;
-    crowd.leave().await;
 
     for late in &opened {
         late.call_each(Tool::Echo).await;
@@ -59,11 +57,8 @@ async fn nobody_notices(mut cluster: Cluster) {
             .filter(|it| it.op == Op::Answer && it.outcome == Outcome::Ok);
         assert_eq!(well.count(), late.members().len(), "sessions survive");
     }
-    let history = crowd.history().records();
+    let (history, executed) = judged(&mut crowd, &cluster, 1).await;
     assert!(history.len() > before);
-    let executed = ledger::read(&cluster.ledger_file());
-    let dump = crowd.dump(cluster[1].address()).await;
-    assert_promises_kept(&history, &executed, &dump);
     let ends = history.iter().filter(|it| it.op == Op::Answer);
     let not_well: Vec<_> = ends.filter(|it| it.outcome != Outcome::Ok).collect();
     println!(
@@ -79,11 +74,19 @@ async fn nobody_notices(mut cluster: Cluster) {
 /// Ours: behind nginx as it comes, which connects anew for each request. Twenty rounds in a long run.
 #[tokio::test]
 async fn no_session_notices_a_rolling_restart() {
-    nobody_notices(Cluster::with(3).ledger().nginx_as_it_comes().start().await).await;
+    nobody_notices(
+        Cluster::with(3)
+            .ledger()
+            .journal()
+            .nginx_as_it_comes()
+            .start()
+            .await,
+    )
+    .await;
 }
 
 /// Ours: behind nginx that keeps connections and uses them again.
 #[tokio::test]
 async fn no_session_notices_a_rolling_restart_behind_kept_connections() {
-    nobody_notices(Cluster::with(3).ledger().start().await).await;
+    nobody_notices(Cluster::with(3).ledger().journal().start().await).await;
 }

@@ -2,10 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::checker::assert_promises_kept;
 use super::clients::Crowd;
 use super::history::{Op, Outcome, Record};
-use super::ledger;
+use super::judging::judged;
 use super::requests::Tool;
 use crate::world::cluster::LEASE;
 use crate::world::{Cluster, Redis};
@@ -32,7 +31,7 @@ fn tally(history: &[Record]) -> [usize; 4] {
 /// Ours: a node dies among others, with streams open and calls running.
 #[tokio::test]
 async fn a_thousand_sessions_outlive_a_node() {
-    let mut cluster = Cluster::with(3).ledger().start().await;
+    let mut cluster = Cluster::with(3).ledger().journal().start().await;
     let mut crowd = Crowd::gather(cluster.nginx.address(), 1_000).await;
     crowd.subscribe().await;
     crowd.listen().await;
@@ -53,12 +52,8 @@ async fn a_thousand_sessions_outlive_a_node() {
     };
     let ((), died) = tokio::join!(traffic, death);
     crowd.call_each(Tool::Echo).await;
-    crowd.leave().await;
 
-    let history = crowd.history().records();
-    let executed = ledger::read(&cluster.ledger_file());
-    let dump = crowd.dump(cluster[1].address()).await;
-    assert_promises_kept(&history, &executed, &dump);
+    let (history, executed) = judged(&mut crowd, &cluster, 1).await;
     let [calls, well, failed, unknown] = tally(&history);
     println!("{calls} calls: {well} ended well, {failed} failed, {unknown} are unknown");
     let lost = (history.iter()).filter(|it| it.op == Op::Attach && it.outcome == Outcome::Fail);
@@ -79,7 +74,7 @@ async fn a_thousand_sessions_outlive_a_node() {
 /// Ours: what left with an id had been stored before, however far away the store is.
 #[tokio::test]
 async fn what_a_dead_node_said_is_told_again_though_its_store_was_far_away() {
-    let mut cluster = Cluster::with(2).proxied().ledger().start().await;
+    let mut cluster = Cluster::with(2).proxied().ledger().journal().start().await;
     let mut crowd = Crowd::gather(cluster[0].address(), 50).await;
     crowd.subscribe().await;
     crowd.listen().await;
@@ -92,12 +87,8 @@ async fn what_a_dead_node_said_is_told_again_though_its_store_was_far_away() {
     calls.all_ended().await;
     crowd.all_listen().await;
     crowd.call_each(Tool::Echo).await;
-    crowd.leave().await;
 
-    let history = crowd.history().records();
-    let executed = ledger::read(&cluster.ledger_file());
-    let dump = crowd.dump(cluster[1].address()).await;
-    assert_promises_kept(&history, &executed, &dump);
+    let (history, _) = judged(&mut crowd, &cluster, 1).await;
     let [calls, well, failed, unknown] = tally(&history);
     println!("{calls} calls: {well} ended well, {failed} failed, {unknown} are unknown");
     assert!(unknown > 0, "none ran when the node died");

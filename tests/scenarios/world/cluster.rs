@@ -35,6 +35,7 @@ pub struct Setup {
     redis: Option<Redis>,
     proxied: bool,
     ledger: bool,
+    journal: bool,
     apart: bool,
     keeps_logs: bool,
     config: String,
@@ -97,6 +98,12 @@ impl Setup {
         self
     }
 
+    /// Lets the store write down each change, for [`Redis::journal`].
+    pub fn journal(mut self) -> Self {
+        self.journal = true;
+        self
+    }
+
     /// Adds lines to the configuration of every node.
     pub fn config(mut self, toml: &str) -> Self {
         self.config.push_str(toml);
@@ -129,6 +136,7 @@ impl Setup {
     pub async fn start(self) -> Cluster {
         let redis = match self.redis {
             Some(redis) => redis,
+            None if self.journal => Redis::with().journal().start().await,
             None => Redis::start().await,
         };
         let ledger = tempfile::TempDir::new().expect("a temporary directory can be made");
@@ -208,6 +216,7 @@ impl Cluster {
             redis: None,
             proxied: false,
             ledger: false,
+            journal: false,
             apart: false,
             keeps_logs: false,
             config: String::new(),
@@ -230,6 +239,12 @@ impl Cluster {
     /// The file that says what was executed.
     pub fn ledger_file(&self) -> PathBuf {
         ledger_file(self.ledger.path())
+    }
+
+    /// How many nodes run.
+    pub fn running(&self) -> usize {
+        let running = self.nodes.iter().filter(|node| node.server.is_running());
+        running.count()
     }
 
     /// The sum of a metric over the nodes that run.

@@ -171,7 +171,7 @@ impl Call<'_> {
             200 => {
                 let message: Value = serde_json::from_str(&text).unwrap_or_default();
                 match requests::ended(&message) {
-                    Some(ended) => self.ended(ended),
+                    Some(ended) => self.ended(ended, false),
                     None => self.ends(Outcome::Unknown),
                 }
             }
@@ -214,6 +214,7 @@ impl Call<'_> {
                 .as_deref()
                 .and_then(|data| serde_json::from_str(data).ok())
                 .unwrap_or_default();
+            let stored = event.id.is_some();
             if let Some(id) = event.id {
                 let mut record = self.record(Op::Event).event_id(&id);
                 record.mark = requests::mark(&message).map(str::to_owned);
@@ -227,7 +228,7 @@ impl Call<'_> {
                 self.last = Some(id);
             }
             if let Some(ended) = requests::ended(&message) {
-                self.ended(ended);
+                self.ended(ended, stored);
             }
         }
         self.shared.give_back(connection);
@@ -235,15 +236,20 @@ impl Call<'_> {
     }
 
     fn ends(&mut self, outcome: Outcome) {
-        self.ended(Ended {
+        let ended = Ended {
             outcome,
             node: None,
             mark: None,
-        });
+        };
+        self.ended(ended, false);
     }
 
-    fn ended(&mut self, ended: Ended) {
+    /// `stored`: it came as the last event that was seen.
+    fn ended(&mut self, ended: Ended, stored: bool) {
         let mut record = self.record(Op::Answer).outcome(ended.outcome);
+        if let Some(id) = self.last.as_deref().filter(|_| stored) {
+            record = record.event_id(id);
+        }
         record.node = ended.node;
         record.mark = ended.mark;
         self.shared.history.add(record);

@@ -1,7 +1,6 @@
 //! A store that lost everything, or what was written last: lost sessions are gone for everybody,
 //! and nothing of one is ever found in another.
 
-use std::path::PathBuf;
 use std::time::Instant;
 
 use futures_util::StreamExt as _;
@@ -121,7 +120,7 @@ async fn a_store_with_a_torn_file_loses_the_latest_sessions_only() {
     let redis = Redis::with().append_only().start().await;
     let mut cluster = Cluster::with(3).redis(redis).ledger().start().await;
     let crowd = gathered(&cluster).await;
-    let file = appended(&cluster.redis);
+    let file = cluster.redis.appended();
     let length = || std::fs::metadata(&file).expect("it is there").len();
     let before = length();
     // Only one node knows these, so that all agree on a lost one only when that one has noticed.
@@ -149,13 +148,4 @@ async fn a_store_with_a_torn_file_loses_the_latest_sessions_only() {
     let answer = Stateless::new(&cluster.url("/mcp"));
     let answer = answer.tool("echo", json!({"text": "on"})).await;
     assert_eq!(answer.tool_text(), "on");
-}
-
-/// The file that a server appends to.
-fn appended(redis: &Redis) -> PathBuf {
-    let directory = redis.directory().join("appendonlydir");
-    let files = std::fs::read_dir(directory).expect("it appends");
-    let mut names = files.map(|file| file.expect("it is there").path());
-    let found = names.find(|path| path.to_string_lossy().ends_with(".incr.aof"));
-    found.expect("there is one")
 }

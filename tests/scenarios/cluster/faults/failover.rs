@@ -4,11 +4,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::super::checker::assert_promises_kept;
 use super::super::clients::Crowd;
 use super::super::history::{Op, Outcome};
 use super::super::http::Connection;
-use super::super::ledger;
+use super::super::judging::judged;
 use super::super::requests::{self, Tool};
 use super::steady::Steady;
 use crate::world::redis::{PRIMARY, Sentinel};
@@ -125,10 +124,11 @@ async fn what_was_acknowledged_outlives_the_primary() {
             assert_eq!(status, 200, "a session that was acknowledged");
         }
     }
-    let history = crowd.history().records();
-    let executed = ledger::read(&cluster.ledger_file());
-    let dump = crowd.dump(cluster[1].address()).await;
-    assert_promises_kept(&history, &executed, &dump);
+    let promoted = sentinels[0].primary_port().await;
+    let promoted = (replicas.iter()).find(|replica| replica.address().port() == promoted);
+    let promoted = promoted.expect("a replica was promoted");
+    cluster.redis.in_step_with(promoted).await;
+    let (history, executed) = judged(&mut crowd, &cluster, 1).await;
     let answers = history.iter().filter(|it| it.op == Op::Answer);
     let not_well: Vec<_> = answers.filter(|it| it.outcome != Outcome::Ok).collect();
     println!("{} calls were executed", executed.len());

@@ -3,10 +3,9 @@
 
 use std::time::Duration;
 
-use super::super::checker::assert_promises_kept;
 use super::super::clients::Crowd;
 use super::super::history::{Op, Outcome};
-use super::super::ledger;
+use super::super::judging::judged;
 use super::super::requests::Tool;
 use crate::world::Cluster;
 
@@ -18,7 +17,7 @@ const WORK: Tool = Tool::Append {
 /// Ours: killed between store and send.
 #[tokio::test]
 async fn what_a_dead_node_wrote_last_does_not_count_once_it_is_succeeded() {
-    let mut cluster = Cluster::with(2).proxied().ledger().start().await;
+    let mut cluster = Cluster::with(2).proxied().ledger().journal().start().await;
     let mut crowd = Crowd::gather(cluster[0].address(), 30).await;
     crowd.subscribe().await;
     crowd.listen().await;
@@ -33,12 +32,8 @@ async fn what_a_dead_node_wrote_last_does_not_count_once_it_is_succeeded() {
     crowd.all_listen().await;
     cluster[0].link.as_ref().expect("there is a link").resume();
     crowd.call_each(WORK).await;
-    crowd.leave().await;
 
-    let history = crowd.history().records();
-    let executed = ledger::read(&cluster.ledger_file());
-    let dump = crowd.dump(cluster[1].address()).await;
-    assert_promises_kept(&history, &executed, &dump);
+    let (history, _) = judged(&mut crowd, &cluster, 1).await;
     let ended = history.iter().filter(|it| it.op == Op::Answer);
     let unknown = ended.filter(|it| it.outcome == Outcome::Unknown).count();
     println!("of {unknown} calls the outcome is unknown");

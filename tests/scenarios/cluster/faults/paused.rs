@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::super::checker::assert_promises_kept;
 use super::super::clients::Crowd;
-use super::super::ledger;
+use super::super::judging::judged;
 use super::super::requests::Tool;
 use crate::world::{Cluster, FaultProxy, NOTHING, Told as _, long, within};
 
@@ -18,7 +17,7 @@ const WORK: Tool = Tool::Append {
 
 /// Clients are led away from a node that sleeps, but for one, which waits on a stream of it.
 async fn is_superseded_while_it_sleeps(sleep: Duration) {
-    let cluster = Cluster::with(2).ledger().start().await;
+    let cluster = Cluster::with(2).ledger().journal().start().await;
     let road = FaultProxy::before(cluster[0].address()).await;
     let mut crowd = Crowd::gather(road.address(), 30).await;
     crowd.subscribe().await;
@@ -57,11 +56,7 @@ async fn is_superseded_while_it_sleeps(sleep: Duration) {
     assert_eq!(taken_over.answers().len(), 1);
     crowd.lead_to_any(&[cluster[0].address(), cluster[1].address()]);
     crowd.call_each(Tool::Echo).await;
-    crowd.leave().await;
-    let history = crowd.history().records();
-    let executed = ledger::read(&cluster.ledger_file());
-    let dump = crowd.dump(cluster[0].address()).await;
-    assert_promises_kept(&history, &executed, &dump);
+    let (_, executed) = judged(&mut crowd, &cluster, 0).await;
     let runs = executed.iter().filter(|run| run.call == "patient");
     assert_eq!(runs.count(), 1);
 }

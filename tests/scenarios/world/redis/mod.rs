@@ -5,13 +5,14 @@
 
 mod certificate;
 mod group;
+mod journal;
 mod monitor;
 mod resp;
 mod setup;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -19,6 +20,7 @@ use tokio::process::{Child, Command};
 
 use super::{eventually, signals, within};
 pub use group::{PRIMARY, RedisCluster, Sentinel};
+pub use journal::Command as Journaled;
 pub use monitor::Monitor;
 pub use resp::{Connection, Reply};
 pub use setup::Setup;
@@ -61,7 +63,7 @@ impl Redis {
     }
 
     /// The certificate of the authority to trust, if it speaks TLS.
-    pub fn authority(&self) -> std::path::PathBuf {
+    pub fn authority(&self) -> PathBuf {
         self.directory.path().join("authority.pem")
     }
 
@@ -70,16 +72,37 @@ impl Redis {
         self.directory.path()
     }
 
+    /// The file that it appends each change to; see [`Setup::append_only`], [`Setup::journal`].
+    pub fn appended(&self) -> PathBuf {
+        let directory = self.directory().join("appendonlydir");
+        let files = std::fs::read_dir(directory).expect("it appends");
+        let mut names = files.map(|file| file.expect("it is there").path());
+        let found = names.find(|path| path.to_string_lossy().ends_with(".incr.aof"));
+        found.expect("there is one")
+    }
+
+    /// All that changed it so far, in order; nothing if it keeps no journal.
+    pub fn journal(&self) -> Vec<Journaled> {
+        if !self.setup.journal {
+            return Vec::new();
+        }
+        let file = std::fs::read(self.appended()).expect("it can be read");
+        journal::commands(&file)
+    }
+
     /// The process id.
     pub fn pid(&self) -> u32 {
         self.process.id().expect("the server is running")
     }
 
     /// Says a command and gives its reply.
-    pub async fn cli(&self, command: &[&str]) -> Reply {
+    pub async fn cli<T: AsRef<[u8]>>(&self, command: &[T]) -> Reply {
         let said = async { self.connection().await?.command(command).await };
         let reply = within("Redis replies", said).await;
-        reply.unwrap_or_else(|error| panic!("{command:?}: {error}"))
+        reply.unwrap_or_else(|error| {
+            let name = String::from_utf8_lossy(command[0].as_ref());
+            panic!("{name}: {error}")
+        })
     }
 
     /// A connection that is let in.

@@ -2,7 +2,6 @@
 //!
 //! Not the product's client, so that what is checked and what checks share no mistakes.
 
-use std::fmt::Write as _;
 use std::io;
 use std::net::SocketAddr;
 
@@ -85,12 +84,15 @@ impl Connection {
     ///
     /// # Errors
     /// When the connection breaks.
-    pub async fn command(&mut self, command: &[&str]) -> io::Result<Reply> {
-        let mut bytes = format!("*{}\r\n", command.len());
+    pub async fn command<T: AsRef<[u8]>>(&mut self, command: &[T]) -> io::Result<Reply> {
+        let mut bytes = format!("*{}\r\n", command.len()).into_bytes();
         for part in command {
-            write!(bytes, "${}\r\n{part}\r\n", part.len()).expect("memory can be written");
+            let part = part.as_ref();
+            bytes.extend(format!("${}\r\n", part.len()).as_bytes());
+            bytes.extend(part);
+            bytes.extend(b"\r\n");
         }
-        self.0.write_all(bytes.as_bytes()).await?;
+        self.0.write_all(&bytes).await?;
         self.reply().await
     }
 

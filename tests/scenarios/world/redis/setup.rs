@@ -24,6 +24,7 @@ pub struct Setup {
     pub(super) tls: bool,
     rules: String,
     clustered: bool,
+    pub(super) journal: bool,
     pub(super) sentinel: bool,
     lines: String,
 }
@@ -39,6 +40,12 @@ impl Setup {
     /// Writes each change to a file before it replies, so that a crash loses nothing.
     pub fn append_only(self) -> Self {
         self.config("appendonly yes\nappendfsync always")
+    }
+
+    /// Writes down each change in the order it was made, for [`Redis::journal`]; not for a crash.
+    pub fn journal(mut self) -> Self {
+        self.journal = true;
+        self.config("appendonly yes\nappendfsync no\nauto-aof-rewrite-percentage 0")
     }
 
     /// Follows a primary.
