@@ -3,6 +3,7 @@
 //! Promises are checked from the history, the ledger and what the store holds; times are printed.
 //! What a story takes for granted while something is broken is in [`steady`].
 
+mod cut_off;
 mod emptied;
 mod failover;
 mod formats;

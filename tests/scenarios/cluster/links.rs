@@ -2,6 +2,8 @@
 
 use std::io::{Error, ErrorKind};
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -9,11 +11,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 use crate::world::fault_proxy::Towards;
-use crate::world::{FaultProxy, within};
+use crate::world::{FaultProxy, eventually, within};
 
 /// A server that sends back what it gets until its client has said everything.
 struct Echo {
     address: SocketAddr,
+    /// Bytes that arrived.
+    heard: Arc<AtomicUsize>,
     serving: JoinHandle<()>,
 }
 
@@ -21,15 +25,28 @@ impl Echo {
     async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        let heard = Arc::<AtomicUsize>::default();
+        let hearing = heard.clone();
         let serving = tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
+                let heard = hearing.clone();
                 tokio::spawn(async move {
-                    let (mut from, mut to) = stream.split();
-                    let _ended = tokio::io::copy(&mut from, &mut to).await;
+                    let mut bytes = vec![0; 16 * 1024];
+                    while let Ok(read @ 1..) = stream.read(&mut bytes).await {
+                        heard.fetch_add(read, Ordering::Relaxed);
+                        if stream.write_all(&bytes[..read]).await.is_err() {
+                            return;
+                        }
+                    }
+                    let _ended = stream.shutdown().await;
                 });
             }
         });
-        Self { address, serving }
+        Self {
+            address,
+            heard,
+            serving,
+        }
     }
 }
 
@@ -43,7 +60,7 @@ impl Drop for Echo {
 struct Link {
     proxy: FaultProxy,
     client: TcpStream,
-    _echo: Echo,
+    server: Echo,
 }
 
 impl Link {
@@ -54,10 +71,15 @@ impl Link {
         let mut link = Self {
             proxy,
             client,
-            _echo: echo,
+            server: echo,
         };
         assert_eq!(link.echo(b"hello").await.unwrap(), b"hello");
         link
+    }
+
+    /// How many bytes have arrived at the server.
+    fn heard(&self) -> usize {
+        self.server.heard.load(Ordering::Relaxed)
     }
 
     async fn echo(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Error> {
@@ -138,6 +160,34 @@ async fn a_stalled_link_is_silent_and_loses_nothing() {
         .await
         .unwrap();
     assert_eq!(&back, b"wait");
+}
+
+/// Ours: one direction is silent, the other goes on.
+#[tokio::test]
+async fn a_link_that_is_stalled_one_way_carries_the_other() {
+    let mut link = Link::open().await;
+    for way in [Towards::Server, Towards::Client] {
+        let before = link.heard();
+        link.proxy.stall_towards(way);
+        link.client.write_all(b"wait").await.unwrap();
+        let mut back = [0; 4];
+        let silent = Duration::from_millis(100);
+        let early = tokio::time::timeout(silent, link.client.read_exact(&mut back)).await;
+        assert!(early.is_err(), "there is no way back");
+        match way {
+            Towards::Server => assert_eq!(link.heard(), before),
+            Towards::Client => {
+                eventually("there is one to the server", || async {
+                    (link.heard() == before + 4).then_some(())
+                })
+                .await;
+            }
+        }
+
+        link.proxy.resume();
+        let echo = link.client.read_exact(&mut back);
+        within("the echo", echo).await.unwrap();
+    }
 }
 
 /// Ours: RST, at once, on every connection that is open, and on no later one.

@@ -100,19 +100,20 @@ async fn one_way(
 ) -> io::Result<()> {
     let (queue, pieces) = mpsc::channel(PIECES_MAX);
     tokio::try_join!(
-        read(from, queue, weather.subscribe()),
+        read(towards, from, queue, weather.subscribe()),
         write(towards, to, pieces, weather)
     )
     .map(|_| ())
 }
 
 async fn read(
+    towards: Towards,
     mut from: ReadHalf<'_>,
     queue: mpsc::Sender<Piece>,
     mut weather: watch::Receiver<Weather>,
 ) -> io::Result<()> {
     loop {
-        unstalled(&mut weather).await;
+        unstalled(towards, &mut weather).await;
         let mut bytes = Vec::with_capacity(PIECE);
         // What came while a stall began waits with the writer.
         if from.read_buf(&mut bytes).await? == 0 {
@@ -136,7 +137,7 @@ async fn write(
     let carrying = async {
         while let Some(Piece { due, bytes }) = pieces.recv().await {
             sleep_until(due).await;
-            unstalled(&mut weather).await;
+            unstalled(towards, &mut weather).await;
             let budget = weather.borrow().budget.clone();
             let budget = budget.filter(|budget| budget.towards == towards);
             match budget {
@@ -165,7 +166,7 @@ async fn write(
     carried
 }
 
-async fn unstalled(weather: &mut watch::Receiver<Weather>) {
+async fn unstalled(towards: Towards, weather: &mut watch::Receiver<Weather>) {
     // The proxy gone, its connections are reset anyway.
-    let _gone = weather.wait_for(|now| !now.stalled).await;
+    let _gone = weather.wait_for(|now| !now.stalled[towards as usize]).await;
 }

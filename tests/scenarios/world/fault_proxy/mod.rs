@@ -36,7 +36,8 @@ pub enum Towards {
 #[derive(Clone, Debug, Default)]
 struct Weather {
     delay: Duration,
-    stalled: bool,
+    /// For each direction.
+    stalled: [bool; 2],
     /// Counts the orders to reset; a connection obeys those given while it is open.
     resets: u64,
     /// The same for each direction that was closed.
@@ -89,12 +90,20 @@ impl FaultProxy {
 
     /// Reads and writes nothing any more: connections stay open, and buffers fill up.
     pub fn stall(&self) {
-        self.weather.send_modify(|weather| weather.stalled = true);
+        self.weather
+            .send_modify(|weather| weather.stalled = [true; 2]);
+    }
+
+    /// The same in one direction; the other goes on, until an end of it takes silence for an end.
+    pub fn stall_towards(&self, towards: Towards) {
+        self.weather
+            .send_modify(|weather| weather.stalled[towards as usize] = true);
     }
 
     /// Ends a stall; nothing was lost.
     pub fn resume(&self) {
-        self.weather.send_modify(|weather| weather.stalled = false);
+        self.weather
+            .send_modify(|weather| weather.stalled = [false; 2]);
     }
 
     /// Breaks every open connection with RST, to both sides.
@@ -137,7 +146,7 @@ impl FaultProxy {
     pub async fn heal(&mut self) {
         self.weather.send_modify(|weather| {
             weather.delay = Duration::ZERO;
-            weather.stalled = false;
+            weather.stalled = [false; 2];
             weather.budget = None;
         });
         if self.accepting.is_none() {
