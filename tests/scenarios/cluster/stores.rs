@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::world::redis::{PRIMARY, RedisCluster, Reply, Sentinel};
+use crate::world::redis::{RedisCluster, Reply, Watched};
 use crate::world::{Redis, eventually};
 
 async fn set(redis: &Redis, value: &str) {
@@ -117,35 +117,22 @@ async fn a_redis_speaks_tls() {
 /// Ours: when the primary is gone, the sentinels put its replica in its place.
 #[tokio::test]
 async fn sentinels_replace_a_primary_that_is_gone() {
-    let mut primary = Redis::start().await;
-    let replica = Redis::with().replica_of(&primary).start().await;
-    replica.in_step_with(&primary).await;
-    set(&primary, "kept").await;
-    let mut sentinels = Vec::new();
-    for _ in 0..3 {
-        sentinels.push(Sentinel::watching(&primary, 2).await);
-    }
-    for sentinel in &sentinels {
-        sentinel.knows_replicas(1).await;
-        eventually("it knows the other sentinels", || async {
-            let known = sentinel.0.cli(&["SENTINEL", "SENTINELS", PRIMARY]).await;
-            (known.list().len() == 2).then_some(())
-        })
-        .await;
-    }
+    let mut watched = Watched::with(1).await;
+    set(&watched.primary, "kept").await;
     let began = Instant::now();
 
-    primary.stop_hard().await;
+    watched.primary.stop_hard().await;
 
+    let (replica, sentinel) = (&watched.replicas[0], &watched.sentinels[0]);
     eventually("the replica is the primary", || async {
         let role = replica.info_value("replication", "role").await;
-        let told = sentinels[0].primary_port().await == replica.address().port();
+        let told = sentinel.primary_port().await == replica.address().port();
         (role == "master" && told).then_some(())
     })
     .await;
     println!("failed over after {:?}", began.elapsed());
-    assert_eq!(get(&replica).await.as_deref(), Some("kept"));
-    set(&replica, "written").await;
+    assert_eq!(get(replica).await.as_deref(), Some("kept"));
+    set(replica, "written").await;
 }
 
 /// Ours: a cluster serves each key where its slot is, and says where that is.

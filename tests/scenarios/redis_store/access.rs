@@ -4,7 +4,7 @@ use switchboard::store::Health;
 
 use super::{config, is_back, is_unavailable, open, open_at, use_all};
 use crate::store_contract::world::{HERE, scope, text};
-use crate::world::redis::{RedisCluster, Reply};
+use crate::world::redis::{RedisCluster, Reply, Setup, Watched};
 use crate::world::{Redis, eventually};
 
 /// What docs/nodes.md tells operators to allow.
@@ -48,6 +48,45 @@ async fn a_user_with_the_documented_rule_may_do_all_that_is_needed_of_a_cluster(
             assert!(denied.starts_with("client"), "{denied}");
         }
     }
+}
+
+/// TLS and a user with no more than the documented rule.
+fn guarded() -> Setup {
+    Redis::with().tls().user("switchboard", "s3cret", rule())
+}
+
+/// Ours: a cluster whose servers speak TLS, to each other too.
+#[tokio::test]
+async fn a_cluster_is_trusted_by_its_certificates() {
+    let cluster = RedisCluster::like(&guarded(), 3).await;
+    assert!(cluster.url().starts_with("rediss+cluster://switchboard:"));
+    let mut config = config(&cluster.url());
+    let stranger = open(&config);
+    assert!(is_unavailable(&stranger.store.read(&scope("a")).await));
+
+    config.ca = Some(std::fs::read(cluster.0[0].authority()).unwrap());
+    let world = open(&config);
+    // Enough that each server has some.
+    for name in ["a", "b", "c", "d", "e", "f"] {
+        use_all(&world, HERE, name).await;
+    }
+}
+
+/// Ours: sentinels and the servers that they watch, before and after a failover.
+#[tokio::test]
+async fn a_watched_store_is_trusted_by_its_certificates() {
+    let mut watched = Watched::like(&guarded(), 1).await;
+    assert!(watched.url().starts_with("rediss+sentinel://switchboard:"));
+    let mut config = config(&watched.url());
+    let stranger = open(&config);
+    assert!(is_unavailable(&stranger.store.read(&scope("a")).await));
+
+    config.ca = Some(std::fs::read(watched.primary.authority()).unwrap());
+    let world = open(&config);
+    use_all(&world, HERE, "a").await;
+    watched.primary.stop_hard().await;
+    is_back(&world).await;
+    use_all(&world, HERE, "b").await;
 }
 
 /// Ours: a password that is changed while nodes run costs what it costs, and no more.

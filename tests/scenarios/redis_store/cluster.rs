@@ -8,11 +8,6 @@ use crate::store_contract::world::{HERE, THERE, World, scope, text};
 use crate::world::redis::{Monitor, RedisCluster};
 use crate::world::{Redis, eventually};
 
-fn url(cluster: &RedisCluster) -> String {
-    // Any of them knows the others.
-    format!("redis+cluster://{}", cluster.0[1].address())
-}
-
 /// Opens sessions enough that no partition is without one.
 async fn use_every_partition(world: &World) {
     let names: Vec<_> = (0..600).map(|number| number.to_string()).collect();
@@ -27,7 +22,7 @@ async fn generations(node: &Redis) -> usize {
 #[tokio::test]
 async fn scopes_spread_over_all_servers() {
     let cluster = RedisCluster::of(3).await;
-    let world = open_at(&url(&cluster));
+    let world = open_at(&cluster.url());
     use_every_partition(&world).await;
     let mut shares = Vec::new();
     for node in &cluster.0 {
@@ -43,7 +38,7 @@ async fn scopes_spread_over_all_servers() {
 #[tokio::test]
 async fn an_inbox_is_waited_for_longer_than_a_command_may_take() {
     let cluster = RedisCluster::of(3).await;
-    let world = open_at(&url(&cluster));
+    let world = open_at(&cluster.url());
     let quiet = world.store.receive(HERE, 0, TIMEOUT * 2).await.unwrap();
     assert!(quiet.messages.is_empty() && !quiet.lost);
     let (page, posted) = tokio::join!(
@@ -58,7 +53,7 @@ async fn an_inbox_is_waited_for_longer_than_a_command_may_take() {
 #[tokio::test]
 async fn a_renewal_costs_a_cluster_three_commands() {
     let cluster = RedisCluster::of(3).await;
-    let world = open_at(&url(&cluster));
+    let world = open_at(&cluster.url());
     use_every_partition(&world).await;
     renewed(&world, HERE).await;
     let monitors = join_all(cluster.0.iter().map(Redis::monitor)).await;
@@ -82,7 +77,7 @@ async fn a_renewal_costs_a_cluster_three_commands() {
 #[tokio::test]
 async fn a_server_that_was_emptied_is_noticed_once() {
     let cluster = RedisCluster::of(3).await;
-    let world = open_at(&url(&cluster));
+    let world = open_at(&cluster.url());
     use_every_partition(&world).await;
     assert!(!renewed(&world, THERE).await.lost);
     cluster.0[2].flushall().await;
@@ -102,7 +97,7 @@ async fn a_server_that_was_emptied_is_noticed_once() {
 #[tokio::test]
 async fn a_cluster_that_is_not_whole_is_away_until_it_is() {
     let mut cluster = RedisCluster::of(3).await;
-    let world = World::redis_as(&config(&url(&cluster)), Bounds::default());
+    let world = World::redis_as(&config(&cluster.url()), Bounds::default());
     world.session("a").await;
     cluster.0[2].stop_hard().await;
     eventually("the store is away", || async {

@@ -7,7 +7,7 @@ use switchboard::store::{AppendOutcome, Health};
 
 use super::{config, is_unavailable, open, open_at, renewed, use_all};
 use crate::store_contract::world::{HERE, THERE, World, scope, text};
-use crate::world::redis::{PRIMARY, Sentinel};
+use crate::world::redis::Watched;
 use crate::world::{Redis, eventually};
 
 /// Half of it is what a replica has to say that it has a write; here it shares its cores with others.
@@ -63,52 +63,11 @@ async fn writes_wait_for_the_replica_that_is_asked_for() {
     .await;
 }
 
-/// A primary, its replica, and three that watch them.
-struct Watched {
-    primary: Redis,
-    replica: Redis,
-    sentinels: Vec<Sentinel>,
-}
-
-impl Watched {
-    async fn start() -> Self {
-        let primary = Redis::start().await;
-        let replica = Redis::with().replica_of(&primary).start().await;
-        replica.in_step_with(&primary).await;
-        let mut sentinels = Vec::new();
-        for _ in 0..3 {
-            sentinels.push(Sentinel::watching(&primary, 2).await);
-        }
-        for sentinel in &sentinels {
-            sentinel.knows_replicas(1).await;
-            eventually("it knows the other sentinels", || async {
-                let known = sentinel.0.cli(&["SENTINEL", "SENTINELS", PRIMARY]).await;
-                (known.list().len() == 2).then_some(())
-            })
-            .await;
-        }
-        Self {
-            primary,
-            replica,
-            sentinels,
-        }
-    }
-
-    fn url(&self) -> String {
-        let addresses = self
-            .sentinels
-            .iter()
-            .map(|each| each.0.address().to_string());
-        let addresses: Vec<_> = addresses.collect();
-        format!("redis+sentinel://{}/{PRIMARY}", addresses.join(","))
-    }
-}
-
 /// Ours: the primary is gone with one of the sentinels; the store finds the new one by itself, and all
 /// that was with a replica is there.
 #[tokio::test]
 async fn a_store_behind_sentinels_finds_the_new_primary() {
-    let mut watched = Watched::start().await;
+    let mut watched = Watched::with(1).await;
     let world = open(&replicated(&watched.url()));
     use_all(&world, HERE, "a").await;
     let session = world.session("b").await;
@@ -128,7 +87,7 @@ async fn a_store_behind_sentinels_finds_the_new_primary() {
     })
     .await;
     println!("read again after {:?}", began.elapsed());
-    let role = watched.replica.info_value("replication", "role").await;
+    let role = watched.replicas[0].info_value("replication", "role").await;
     assert_eq!(role, "master");
     assert_eq!(world.seqs(&session, &stream, 0).await, Ok(vec![1, 2, 3]));
     assert!(!creates(&world, "c").await, "it has no replica yet");
@@ -140,7 +99,7 @@ async fn a_store_behind_sentinels_finds_the_new_primary() {
 /// meanwhile counts, and none ever stands.
 #[tokio::test]
 async fn an_owner_from_before_a_failover_writes_nothing_after_it() {
-    let watched = Watched::start().await;
+    let watched = Watched::with(1).await;
     let here = open(&replicated(&watched.url()));
     let there = open_at(&watched.url());
     let session = here.session("a").await;
@@ -179,7 +138,7 @@ async fn an_owner_from_before_a_failover_writes_nothing_after_it() {
         (role == "slave").then_some(())
     })
     .await;
-    watched.primary.in_step_with(&watched.replica).await;
+    watched.primary.in_step_with(&watched.replicas[0]).await;
     there
         .append((&session, &stream, taken), [3], 10)
         .await

@@ -48,7 +48,7 @@ pub async fn redis_cluster(cluster: &RedisCluster) -> Open {
     for node in &cluster.0 {
         node.flushall().await;
     }
-    let url = format!("redis+cluster://{}", cluster.0[0].address());
+    let url = cluster.url();
     let servers: Vec<_> = cluster.0.iter().map(Redis::address).collect();
     Box::new(move |bounds| {
         let mut world = World::redis_as(&redis_config(&url), bounds);

@@ -10,8 +10,8 @@ use super::super::http::Connection;
 use super::super::judging::judged;
 use super::super::requests::{self, Tool};
 use super::steady::Steady;
-use crate::world::redis::{PRIMARY, Sentinel};
-use crate::world::{Cluster, Redis, eventually, within};
+use crate::world::redis::Watched;
+use crate::world::{Cluster, eventually, within};
 
 const WORK: Tool = Tool::Append {
     hold_ms: 1_000,
@@ -50,29 +50,13 @@ async fn open_sessions(node: std::net::SocketAddr, over: &AtomicBool) -> Vec<Str
 /// Ours: with `[store] replicas = 1` and two replicas of which one is promoted.
 #[tokio::test]
 async fn what_was_acknowledged_outlives_the_primary() {
-    let primary = Redis::start().await;
-    let mut replicas = Vec::new();
-    for _ in 0..2 {
-        let replica = Redis::with().replica_of(&primary).start().await;
-        replica.in_step_with(&primary).await;
-        replicas.push(replica);
-    }
-    let mut sentinels = Vec::new();
-    for _ in 0..3 {
-        sentinels.push(Sentinel::watching(&primary, 2).await);
-    }
-    for sentinel in &sentinels {
-        sentinel.knows_replicas(2).await;
-        eventually("it knows the other sentinels", || async {
-            let known = sentinel.0.cli(&["SENTINEL", "SENTINELS", PRIMARY]).await;
-            (known.list().len() == 2).then_some(())
-        })
-        .await;
-    }
-    let watching: Vec<String> = (sentinels.iter())
-        .map(|sentinel| sentinel.0.address().to_string())
-        .collect();
-    let url = format!("redis+sentinel://{}/{PRIMARY}", watching.join(","));
+    let watched = Watched::with(2).await;
+    let url = watched.url();
+    let Watched {
+        primary,
+        replicas,
+        sentinels,
+    } = watched;
     let cluster = Cluster::with(3).redis(primary).store_url(&url).ledger();
     let cluster = cluster.config("[store]\nreplicas = 1").start().await;
     let mut crowd = Crowd::gather(cluster.nginx.address(), 40).await;

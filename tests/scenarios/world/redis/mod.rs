@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 use super::{eventually, signals, within};
-pub use group::{PRIMARY, RedisCluster, Sentinel};
+pub use group::{RedisCluster, Watched};
 pub use journal::Command as Journaled;
 pub use monitor::Monitor;
 pub use resp::{Connection, Reply};
@@ -47,13 +47,18 @@ impl Redis {
 
     /// Where the product finds it, with what it needs to be let in.
     pub fn url(&self) -> String {
+        self.url_as("", &self.address().to_string())
+    }
+
+    /// The same for a server of several that are found at `hosts`; `topology` is `+cluster` or so.
+    fn url_as(&self, topology: &str, hosts: &str) -> String {
         let scheme = if self.setup.tls { "rediss" } else { "redis" };
         let credentials = match (&self.setup.user, &self.setup.password) {
             (Some((name, password)), _) => format!("{name}:{password}@"),
             (None, Some(password)) => format!(":{password}@"),
             (None, None) => String::new(),
         };
-        format!("{scheme}://{credentials}{}", self.address())
+        format!("{scheme}{topology}://{credentials}{hosts}")
     }
 
     /// Where it serves its clients: with TLS, the port that speaks it.
@@ -206,7 +211,7 @@ impl Redis {
             (link == "up").then_some(())
         })
         .await;
-        let port = format!("port={},state=online", self.port);
+        let port = format!("port={},state=online", self.address().port());
         eventually("its primary knows", || async {
             let known = primary.info("replication").await;
             known.contains(&port).then_some(())
@@ -214,12 +219,12 @@ impl Redis {
         .await;
     }
 
-    /// Asked again when it is cut off: a server that takes another role drops its clients.
+    /// Asks again when it hangs up: it does to all when it becomes a primary or a replica.
     async fn info(&self, section: &str) -> String {
-        eventually("it tells of itself", || async {
+        eventually("Redis tells of itself", || async {
             let mut connection = self.connection().await.ok()?;
-            let reply = connection.command(&["INFO", section]).await.ok()?;
-            Some(reply.text())
+            let told = connection.command(&["INFO", section]).await.ok()?;
+            matches!(told, Reply::Text(_)).then(|| told.text())
         })
         .await
     }

@@ -48,13 +48,15 @@ impl Setup {
         self.config("appendonly yes\nappendfsync no\nauto-aof-rewrite-percentage 0")
     }
 
-    /// Follows a primary.
+    /// Follows a primary, and is let in there.
     pub fn replica_of(self, primary: &Redis) -> Self {
-        let address = ([127, 0, 0, 1], primary.port).into();
-        let follows = self.replica_of_address(address);
-        match &primary.setup.password {
-            None => follows,
-            Some(password) => follows.config(&format!("masterauth {password}")),
+        let follows = self.replica_of_address(primary.address());
+        match &primary.setup.rig() {
+            (_, None) => follows,
+            (None, Some(password)) => follows.config(&format!("masterauth {password}")),
+            (Some(user), Some(password)) => {
+                follows.config(&format!("masteruser {user}\nmasterauth {password}"))
+            }
         }
     }
 
@@ -123,12 +125,17 @@ impl Setup {
 
     /// What the rig says first on a connection.
     pub(super) fn login(&self) -> Option<Vec<String>> {
-        let parts = match (&self.user, &self.password) {
-            (Some(_), _) => vec!["AUTH", RIG.0, RIG.1],
-            (None, Some(password)) => vec!["AUTH", password],
-            (None, None) => return None,
-        };
-        Some(parts.into_iter().map(str::to_owned).collect())
+        let (user, password) = self.rig();
+        let parts = ["AUTH"].into_iter().chain(user).chain(Some(password?));
+        Some(parts.map(str::to_owned).collect())
+    }
+
+    /// The name and the password of whoever may do everything.
+    pub(super) fn rig(&self) -> (Option<&str>, Option<&str>) {
+        match (&self.user, &self.password) {
+            (Some(_), _) => (Some(RIG.0), Some(RIG.1)),
+            (None, password) => (None, password.as_deref()),
+        }
     }
 
     pub(super) fn spawn(&self, directory: &Path, port: u16) -> Child {
@@ -174,13 +181,18 @@ impl Setup {
             writeln!(text, "aclfile {}", file.display()).expect("memory can be written");
         }
         if self.tls {
-            writeln!(text, "tls-port {}", port + 1).expect("memory can be written");
+            // Among themselves they speak it, too.
+            let lines = format!("tls-port {}\ntls-replication yes\n", port + 1);
+            text.push_str(&lines);
         }
         if self.clustered {
             let lines = "cluster-enabled yes\ncluster-node-timeout 2000\n";
             let bus = format!("cluster-port {}\n", port + 2);
             text.push_str(lines);
             text.push_str(&bus);
+            if self.tls {
+                text.push_str("tls-cluster yes\n");
+            }
         }
         text.push_str(&self.lines);
         text
