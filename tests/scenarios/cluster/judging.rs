@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::checker::{self, store};
 use super::clients::Crowd;
 use super::history::Record;
-use super::kept::{Kept, changes};
+use super::kept::{Kept, StreamOf, changes};
 use super::ledger::{self, Execution};
 use crate::world::{Cluster, eventually};
 
@@ -21,16 +21,18 @@ pub async fn judge(
         .map(|member| (member.session.as_str(), member.name.as_str()))
         .collect();
     // Who died a moment ago counts as living for a while, and who was busy as dead.
-    let kept = eventually("the leases are those of the nodes that run", || async {
+    let mut kept = eventually("the leases are those of the nodes that run", || async {
         let kept = Kept::of(&cluster.redis, &names).await;
         (kept.living.len() == cluster.running()).then_some(kept)
     })
     .await;
+    kept.at = crowd.history().now();
     let changes = changes(&cluster.redis, &names).await;
     let history = crowd.history().records();
     let executed = ledger::read(&cluster.ledger_file());
     // Last, since whoever asks for a standing stream takes it over.
-    let dump = crowd.dump(cluster[asked].address()).await;
+    let begins = |of: &StreamOf| kept.streams.get(of).map(|it| it.last - it.kept);
+    let dump = crowd.dump(cluster[asked].address(), begins).await;
 
     println!(
         "judged: {} records, {} executions, {} streams in Redis after {} changes",

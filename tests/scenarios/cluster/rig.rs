@@ -57,7 +57,7 @@ async fn a_crowd_on_a_breaking_link_gets_every_answer_once() {
     crowd.leave().await;
 
     let (history, ledger) = (crowd.history().records(), executed(&server));
-    let dump = crowd.dump(server.address()).await;
+    let dump = crowd.dump(server.address(), |_| Some(0)).await;
     assert_promises_kept(&history, &ledger, &dump);
     let (known, unknown) = (
         ended(&history, Outcome::Ok),
@@ -85,7 +85,7 @@ async fn a_crowd_outlives_its_server() {
     crowd.leave().await;
 
     let (history, ledger) = (crowd.history().records(), executed(&server));
-    let dump = crowd.dump(server.address()).await;
+    let dump = crowd.dump(server.address(), |_| Some(0)).await;
     assert_promises_kept(&history, &ledger, &dump);
     let unknown = ended(&history, Outcome::Unknown);
     assert!((1..=50).contains(&unknown), "{unknown} calls ran then");
@@ -149,7 +149,7 @@ async fn a_crowd_at_a_server_that_forgets_is_told_apart() {
     calls.all_ended().await;
 
     let history = crowd.history().records();
-    let dump = crowd.dump(server.address()).await;
+    let dump = crowd.dump(server.address(), |_| Some(0)).await;
     let found = violations(&history, &executed(&server), &dump);
     for rule in ["D1", "O2"] {
         let broken = found.iter().any(|sentence| sentence.starts_with(rule));

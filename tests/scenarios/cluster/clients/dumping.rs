@@ -1,30 +1,32 @@
-//! What the store holds of every stream that a crowd saw, read from its start as a client would:
-//! each event again, once, in order.
+//! What a node tells again of every stream that a crowd saw, read from where its log begins as a
+//! client would: each event, once, in order. Ask one that did not run the calls.
 //!
-//! It asks a node and not the store, so that it holds whatever the store's keys are; ask one that
-//! did not run the calls.
+//! What Redis itself has of them is read by [`super::super::kept`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Range;
 
 use futures_util::{StreamExt as _, stream};
 
 use super::super::checker::{Dump, Log};
 use super::super::history::Op;
 use super::super::http::Connection;
+use super::super::kept::StreamOf;
 use super::super::requests;
 use super::{AT_ONCE, Crowd};
 use crate::world::within;
 
 impl Crowd {
     /// Reads all streams again at a node. The crowd should have left: whoever asks for a standing
-    /// stream takes it over.
-    pub async fn dump(&self, node: SocketAddr) -> Dump {
+    /// stream takes it over. `begins` has the number before the first event that a log still has;
+    /// nothing, if a rule dropped all of it.
+    pub async fn dump(&self, node: SocketAddr, begins: impl Fn(&StreamOf) -> Option<u64>) -> Dump {
         let sessions: BTreeMap<&str, &str> = (self.members.iter())
             .map(|member| (member.name.as_str(), member.session.as_str()))
             .collect();
-        let mut seen: BTreeMap<(String, String), u64> = BTreeMap::new();
+        let mut seen: BTreeMap<StreamOf, u64> = BTreeMap::new();
         for record in self.shared.history.records() {
             if let (Op::Event, Some(stream), Some(number)) =
                 (record.op, record.stream, record.event_id)
@@ -33,23 +35,26 @@ impl Crowd {
                 *last = number.max(*last);
             }
         }
-        let reading = stream::iter(seen).map(|((session, stream), last)| {
-            let id = sessions[session.as_str()];
+        let reading = stream::iter(seen).map(|(of, last)| {
+            let (id, begins) = (sessions[of.0.as_str()], begins(&of));
             async move {
-                let read = within("a stream is told again", replay(node, id, &stream, last));
-                let events = read.await.unwrap_or_default();
-                let log = Log {
-                    events,
-                    trimmed: false,
+                let events = match begins {
+                    None => BTreeSet::new(),
+                    Some(first) => {
+                        let again = replay(node, id, &of.1, first..last);
+                        let read = within("a stream is told again", again);
+                        read.await.unwrap_or_default()
+                    }
                 };
-                ((session, stream), log)
+                let trimmed = begins != Some(0);
+                (of, Log { events, trimmed })
             }
         });
         reading.buffer_unordered(AT_ONCE).collect().await
     }
 }
 
-/// The numbers of a stream's events up to `last`, read from its start.
+/// The numbers of a stream's events, of those after `range.start` up to `range.end`.
 ///
 /// # Panics
 /// When one comes twice or out of order.
@@ -57,14 +62,14 @@ async fn replay(
     node: SocketAddr,
     session: &str,
     stream: &str,
-    last: u64,
+    range: Range<u64>,
 ) -> io::Result<BTreeSet<u64>> {
     let mut events = BTreeSet::new();
-    if last == 0 {
+    if range.is_empty() {
         return Ok(events);
     }
     let mut connection = Connection::open(node).await?;
-    let start = format!("{stream}_0");
+    let start = format!("{stream}_{}", range.start);
     let head = connection
         .send(&requests::listen(session, Some(&start)))
         .await?;
@@ -76,7 +81,7 @@ async fn replay(
         let number =
             (event.id.as_deref()).and_then(|id| id.rsplit_once('_')?.1.parse::<u64>().ok());
         let Some(number) = number else { continue };
-        let after = events.last().copied().unwrap_or(0);
+        let after = events.last().copied().unwrap_or(range.start);
         assert_eq!(
             number,
             after + 1,
@@ -84,7 +89,7 @@ async fn replay(
         );
         events.insert(number);
         // A standing stream goes on for ever.
-        if number >= last {
+        if number >= range.end {
             break;
         }
     }
