@@ -11,9 +11,9 @@ use super::super::http::{Connection, Head};
 use super::super::requests::{self, Tool};
 use super::steady::Steady;
 use super::trouble::{Lasting, Trouble};
-use crate::world::{Cluster, Redis, Session, eventually, get, within};
+use crate::world::{Cluster, Redis, Session, eventually, get, long, within};
 
-/// How long the trouble lasts after it was noticed.
+/// How long a trouble lasts after it was noticed.
 const TROUBLE: Duration = Duration::from_secs(4);
 /// Connections that a node may make at once: one for each that it keeps, and one over.
 const AT_ONCE: usize = 7;
@@ -36,7 +36,7 @@ async fn ask(cluster: &Cluster, request: &[u8]) -> (Head, Duration) {
 }
 
 /// Tells the story of one trouble at the first of two nodes.
-async fn is_survived(trouble: Trouble) {
+async fn is_survived(trouble: Trouble, time: Duration) {
     let redis = Redis::with().config("loading-process-events-interval-bytes 1024");
     let redis = redis.start().await;
     let mut cluster = (Cluster::with(2).redis(redis).proxied().ledger().start()).await;
@@ -55,7 +55,7 @@ async fn is_survived(trouble: Trouble) {
     let steady = Steady::at(cluster[0].address());
     let link = cluster[0].link.as_ref().expect("there is a link");
     let (began, connected) = (Instant::now(), link.accepted());
-    while began.elapsed() < TROUBLE {
+    while began.elapsed() < time {
         state_waits(&cluster, &unmet, trouble).await;
         crowd.call_each(Tool::Echo).await;
         tokio::time::sleep(ROUND).await;
@@ -137,41 +137,46 @@ async fn works_again(cluster: &Cluster, crowd: &Crowd, unmet: &[Session]) {
 /// Ours: a second each way.
 #[tokio::test]
 async fn a_slow_store_delays_what_needs_it_and_nothing_else() {
-    is_survived(Trouble::Slow).await;
+    is_survived(Trouble::Slow, TROUBLE).await;
 }
 
-/// Ours: half-open connections.
+/// Ours: half-open connections. Two minutes in a long run.
 #[tokio::test]
 async fn a_silent_store_delays_nothing_that_does_not_need_it() {
-    is_survived(Trouble::Stalled).await;
+    let time = if long() {
+        Duration::from_secs(120)
+    } else {
+        TROUBLE
+    };
+    is_survived(Trouble::Stalled, time).await;
 }
 
 /// Ours: RST, fifty times a second.
 #[tokio::test]
 async fn a_store_whose_connections_break_is_not_stormed() {
-    is_survived(Trouble::Reset).await;
+    is_survived(Trouble::Reset, TROUBLE).await;
 }
 
 /// Ours: `maxmemory` with `noeviction`.
 #[tokio::test]
 async fn a_full_store_refuses_what_is_new() {
-    is_survived(Trouble::Full).await;
+    is_survived(Trouble::Full, TROUBLE).await;
 }
 
 /// Ours: a primary that became a replica.
 #[tokio::test]
 async fn a_store_that_cannot_be_written_refuses_what_is_new() {
-    is_survived(Trouble::ReadOnly).await;
+    is_survived(Trouble::ReadOnly, TROUBLE).await;
 }
 
 /// Ours: the password was changed.
 #[tokio::test]
 async fn a_store_that_lets_nobody_in_is_waited_for() {
-    is_survived(Trouble::Locked).await;
+    is_survived(Trouble::Locked, TROUBLE).await;
 }
 
 /// Ours: a server that has just been started.
 #[tokio::test]
 async fn a_store_that_is_loading_is_waited_for() {
-    is_survived(Trouble::Loading).await;
+    is_survived(Trouble::Loading, TROUBLE).await;
 }
