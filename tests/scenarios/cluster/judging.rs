@@ -21,12 +21,11 @@ pub async fn judge(
         .map(|member| (member.session.as_str(), member.name.as_str()))
         .collect();
     // Who died a moment ago counts as living for a while, and who was busy as dead.
-    let mut kept = eventually("the leases are those of the nodes that run", || async {
+    let kept = eventually("the leases are those of the nodes that run", || async {
         let kept = Kept::of(&cluster.redis, &names).await;
         (kept.living.len() == cluster.running()).then_some(kept)
     })
     .await;
-    kept.at = crowd.history().now();
     let changes = changes(&cluster.redis, &names).await;
     let history = crowd.history().records();
     let executed = ledger::read(&cluster.ledger_file());

@@ -4,7 +4,6 @@
 //! client was told is in no value that is looked into.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use crate::world::Redis;
 use crate::world::redis::Reply;
@@ -69,8 +68,6 @@ pub struct Owned {
 /// All that a store holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Kept {
-    /// When, by the clock of the history.
-    pub at: Duration,
     /// Keys that the layout does not know.
     pub unknown: Vec<String>,
     /// Keys that stay for ever.

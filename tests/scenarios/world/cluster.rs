@@ -16,6 +16,9 @@ pub const LEASE: Duration = Duration::from_secs(2);
 const KEY: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 /// What clients call a node: nginx, as it comes, calls it by the name of its upstream.
 const HOSTS: &str = "nodes,127.0.0.1";
+/// How long a stream that has ended is remembered: longer than any story, so that when it is over what
+/// is not there was lost.
+const REMEMBERED: &str = "1h";
 /// Idle connections that nginx keeps to the nodes, as many deployments have it.
 const KEEPALIVE: u32 = 32;
 
@@ -159,6 +162,7 @@ impl Setup {
                 .store_url(&url)
                 .variable("SWITCHBOARD_CLUSTER_KEY", KEY)
                 .variable("SWITCHBOARD_SERVER_ALLOWED_HOSTS", HOSTS)
+                .variable("SWITCHBOARD_STREAMS_ENDED_LOG_AGE", REMEMBERED)
                 .config(&self.config)
                 .variable(
                     "SWITCHBOARD_CLUSTER_LEASE",
