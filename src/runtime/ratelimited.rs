@@ -1,6 +1,6 @@
 //! Warnings that may come at the rate of requests, written at a rate that can be read.
 //!
-//! [`warn_ratelimited!`] writes the first of a place in the code and then one in [`INTERVAL`], which
+//! [`warn_ratelimited!`] writes the first of a place in the code and then one in [`INTERVAL_MS`], which
 //! says how many were suppressed before it. What is suppressed last is told by [`tell_overdue`], so
 //! that each is accounted for also when no further one comes.
 //!
@@ -9,10 +9,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// How long a place says nothing more: an outage of an hour is a few hundred lines.
-const INTERVAL: Duration = Duration::from_secs(10);
+const INTERVAL_MS: u64 = 10_000;
 
 /// Places that wrote something, in the order in which they first did. As many as there are in the code.
 static PLACES: Mutex<Vec<&'static Place>> = Mutex::new(Vec::new());
@@ -62,7 +62,7 @@ impl Place {
     /// The same at a point in time, and whether this is the first line ever.
     fn admit_at(&self, now: u64) -> (Option<u64>, bool) {
         let quiet_until = self.quiet_until.load(Ordering::Acquire);
-        let next = now + INTERVAL.as_millis() as u64;
+        let next = now + INTERVAL_MS;
         // Of several at once one takes the turn.
         let order = Ordering::AcqRel;
         let taken = now >= quiet_until
@@ -119,8 +119,6 @@ fn lock() -> std::sync::MutexGuard<'static, Vec<&'static Place>> {
 mod tests {
     use super::*;
 
-    const QUIET: u64 = INTERVAL.as_millis() as u64;
-
     #[test]
     fn one_of_an_interval_is_written_and_says_how_many_were_not() {
         let place = Place::new("a store is away");
@@ -128,8 +126,8 @@ mod tests {
         for now in 1..100 {
             assert_eq!(place.admit_at(now), (None, false));
         }
-        assert_eq!(place.admit_at(1 + QUIET), (Some(99), false));
-        assert_eq!(place.admit_at(1 + 2 * QUIET), (Some(0), false));
+        assert_eq!(place.admit_at(1 + INTERVAL_MS), (Some(99), false));
+        assert_eq!(place.admit_at(1 + 2 * INTERVAL_MS), (Some(0), false));
     }
 
     #[test]
@@ -138,9 +136,9 @@ mod tests {
         place.admit_at(1);
         place.admit_at(2);
         place.admit_at(3);
-        assert_eq!(place.overdue(QUIET), None, "a line may still tell it");
-        assert_eq!(place.overdue(1 + QUIET), Some(2));
-        assert_eq!(place.overdue(1 + QUIET), None);
+        assert_eq!(place.overdue(INTERVAL_MS), None, "a line may still tell it");
+        assert_eq!(place.overdue(1 + INTERVAL_MS), Some(2));
+        assert_eq!(place.overdue(1 + INTERVAL_MS), None);
     }
 
     #[test]
