@@ -81,7 +81,7 @@ impl Lasting {
                 saving_ended(redis, "err").await;
             }
             Trouble::Alone => {
-                said(&mut rig, &["CONFIG", "SET", "min-replicas-to-write", "1"]).await
+                said(&mut rig, &["CONFIG", "SET", "min-replicas-to-write", "1"]).await;
             }
             Trouble::Locked => {
                 said(&mut rig, &["CONFIG", "SET", "requirepass", "x"]).await;
