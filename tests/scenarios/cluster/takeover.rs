@@ -59,6 +59,7 @@ async fn a_thousand_sessions_outlive_a_node() {
     let lost = (history.iter()).filter(|it| it.op == Op::Attach && it.outcome == Outcome::Fail);
     assert_eq!(lost.count(), 0, "no session is lost");
     assert_eq!(failed, 0, "nothing is refused");
+    // How many ran there is a matter of how busy the machine is; that no other did is not.
     for call in history.iter().filter(|it| it.outcome == Outcome::Unknown) {
         let run = (executed.iter()).find(|run| Some(&run.call) == call.call.as_ref());
         assert!(run.is_none_or(|run| run.owner == dying), "{run:?}");
