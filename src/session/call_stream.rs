@@ -24,6 +24,7 @@ use tokio::sync::{Notify, Semaphore};
 use super::event_log::{OwnedLog, StreamName};
 use super::gate::{Answer, Gate, Phase, Way};
 use super::readers::Readers;
+use crate::node::Node;
 use crate::runtime::sabotage::{self, Bug};
 use crate::service::event::{Event, EventSender};
 use crate::store::{AppendOutcome, Claimed, Incarnation, StoreFuture};
@@ -154,8 +155,8 @@ impl CallStream {
     }
 
     /// Hands stored messages to the connection, in order, until the last one has left, and wakes
-    /// those who read the log. Runs beside the call, in the same task. The log is `owner`'s.
-    pub(super) async fn run(&self, owner: Incarnation, wake: impl Fn(Incarnation)) -> Ran {
+    /// those who read the log. Runs beside the call, in the same task. The log is this node's.
+    pub(super) async fn run(&self, node: &Node, wake: impl Fn(Incarnation)) -> Ran {
         // Kept while messages come and go: each would begin the wait anew.
         let mut mending = None;
         loop {
@@ -170,26 +171,30 @@ impl CallStream {
                     None => Answer::NotLogged,
                 };
                 let mut done = false;
-                self.change(|gate| done = gate.settle(answer));
+                let sure = node.holds_lease();
+                self.change(|gate| done = gate.settle(answer, sure));
                 self.deliver_settled().await;
                 self.unacknowledged.add_permits(usize::from(done));
                 self.readers.wake();
             } else {
                 self.wake_unaware(&wake);
-                if self.lock().gate.is_broken() {
-                    let claiming = mending.get_or_insert_with(|| Box::pin(self.reclaim(owner)));
+                let broken = self.lock().gate.is_broken();
+                if broken {
+                    let claiming =
+                        mending.get_or_insert_with(|| Box::pin(self.reclaim(node.incarnation())));
                     tokio::select! {
-                        () = said => continue,
+                        () = said => {}
+                        // How the call ended may wait for the log, and the call with it.
+                        () = self.disconnected() => self.release_connection(),
                         claimed = claiming => {
                             mending = None;
-                            self.mend(claimed);
+                            self.mend(claimed, node.holds_lease());
                             self.deliver_settled().await;
                             self.readers.wake();
                         }
                     }
                 } else {
                     said.await;
-                    continue;
                 }
             }
             let phase = self.lock().gate.phase();
@@ -222,6 +227,15 @@ impl CallStream {
         state.log.clone().filter(|_| state.gate.leaves_log_open())
     }
 
+    /// Waits until the connection is of no use; for ever if there is none.
+    async fn disconnected(&self) {
+        let connection = self.lock().connection.clone();
+        match connection {
+            Some(connection) => connection.closed().await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Claims the broken log anew; `None` if it is not `owner`'s any more.
     async fn reclaim(&self, owner: Incarnation) -> Option<(OwnedLog, Claimed)> {
         let log = self.lock().log.clone()?;
@@ -235,13 +249,13 @@ impl CallStream {
     }
 
     /// Goes on with a log that was claimed anew.
-    fn mend(&self, claimed: Option<(OwnedLog, Claimed)>) {
+    fn mend(&self, claimed: Option<(OwnedLog, Claimed)>, sure: bool) {
         let mut state = self.lock();
         let mut done = 0;
         // Said since: no log keeps it.
         for asked in std::mem::take(&mut state.answers) {
             assert!(asked.is_none(), "invariant: a broken log is asked nothing");
-            done += usize::from(state.gate.settle(Answer::NotLogged));
+            done += usize::from(state.gate.settle(Answer::NotLogged, sure));
         }
         if let Some((log, claimed)) = claimed {
             let owed = state.gate.owed();
@@ -328,6 +342,8 @@ impl CallStream {
         drop(state);
         if let_go {
             self.let_go.notify_waiters();
+            // With nobody connected the call need not wait for its end to leave.
+            self.said.notify_one();
         }
     }
 

@@ -19,11 +19,15 @@
 //! [`Gate::mended`] goes on with it. What had left without a number stays out of it; what could not
 //! leave, and how the call ended, is owed to it.
 //!
+//! How a call ended leaves without a number only while this node holds its lease: otherwise another
+//! may have taken the stream over and told its reader another end. It waits until the log is mended,
+//! or found to be another's.
+//!
 //! It does not append or send; [`super::call_stream`] does. It does not know of readers that came
 //! back to this node but that they did.
 //!
-//! A lost lease is no input: the call goes on, and each append finds out whether its epoch still
-//! stands. What has no number may leave all the while, as long as nobody came back for it.
+//! Without its lease the call goes on, and each append finds out whether its epoch still stands. What
+//! ends nothing may leave without a number all the while, as long as nobody came back for it.
 //!
 //! Invariants:
 //! - Nothing leaves with a number before the log has it under the epoch that stands.
@@ -55,6 +59,8 @@ pub(super) struct Gate {
     /// What a broken log is to get, the oldest first. It grows by what the call may say unsettled,
     /// and by the last.
     owed: Vec<Said>,
+    /// Whether the last is owed and has not left otherwise, though somebody is connected.
+    withheld: bool,
     connected: bool,
     /// Followers that were not told of the newest append. At most as many as a log lists.
     unaware: Vec<Incarnation>,
@@ -162,6 +168,7 @@ impl Gate {
             said: VecDeque::new(),
             leaving: VecDeque::new(),
             owed: Vec::new(),
+            withheld: false,
             connected: true,
             unaware: Vec::new(),
             newest: 0,
@@ -173,7 +180,8 @@ impl Gate {
         if self.overtaken {
             return Phase::Overtaken;
         }
-        let all_gone = self.said_all && self.said.is_empty() && self.leaving.is_empty();
+        let waits = self.withheld && self.connected;
+        let all_gone = self.said_all && self.said.is_empty() && self.leaving.is_empty() && !waits;
         match self.log {
             Log::None | Log::Closed if all_gone => Phase::Ended,
             Log::Broken if all_gone => Phase::Owing,
@@ -232,9 +240,9 @@ impl Gate {
         self.way(entries, true)
     }
 
-    /// The oldest append that was not answered is. Whether it is done with: what is owed to a broken
-    /// log still waits.
-    pub(super) fn settle(&mut self, answer: Answer) -> bool {
+    /// The oldest append that was not answered is. `sure`: this node holds its lease. Whether it is
+    /// done with: what is owed to a broken log still waits.
+    pub(super) fn settle(&mut self, answer: Answer, sure: bool) -> bool {
         if self.overtaken {
             return true;
         }
@@ -280,6 +288,10 @@ impl Gate {
         if owes {
             self.owed.extend(settled.iter().cloned());
         }
+        if owes && ends && !sure {
+            self.withheld = true;
+            return false;
+        }
         for said in &mut settled {
             said.seq = None;
         }
@@ -294,9 +306,13 @@ impl Gate {
             self.is_broken() && self.said.is_empty(),
             "invariant: what is said to a broken log is settled at once"
         );
-        let mut owed = std::mem::take(&mut self.owed);
-        // Of these only the answers were lost.
-        owed.retain(|said| said.seq.is_none_or(|seq| seq > last));
+        let owed = std::mem::take(&mut self.owed).into_iter();
+        // Of some only the answers were lost.
+        let (stored, owed): (Vec<_>, Vec<_>) =
+            owed.partition(|said| said.seq.is_some_and(|seq| seq <= last));
+        if std::mem::take(&mut self.withheld) {
+            self.leave(stored);
+        }
         if ended {
             self.log = Log::Closed;
             return Vec::new();
@@ -446,9 +462,9 @@ mod tests {
         assert_eq!(seqs(&gate.say("a".into())), [1]);
         assert_eq!(seqs(&gate.say("b".into())), [2]);
         assert_eq!(leaving(&mut gate), []);
-        gate.settle(stored());
+        gate.settle(stored(), true);
         assert_eq!(leaving(&mut gate), [numbered(1, "a")]);
-        gate.settle(stored());
+        gate.settle(stored(), true);
         assert_eq!(leaving(&mut gate), [numbered(2, "b")]);
         assert_eq!(gate.phase(), Phase::Speaking);
     }
@@ -458,9 +474,9 @@ mod tests {
         let mut gate = Gate::new(false);
         assert_eq!(gate.say("a".into()), Way::Straight);
         assert_eq!(gate.last(vec!["b".into(), "c".into()]), Way::Straight);
-        gate.settle(Answer::NotLogged);
+        gate.settle(Answer::NotLogged, true);
         assert_eq!(leaving(&mut gate), [bare("a")]);
-        gate.settle(Answer::NotLogged);
+        gate.settle(Answer::NotLogged, true);
         assert_eq!(leaving(&mut gate), [bare("b"), bare("c")]);
         assert_eq!(gate.phase(), Phase::Ended);
         assert!(!gate.leaves_log_open());
@@ -473,7 +489,7 @@ mod tests {
         assert!(matches!(&way, Way::Log(append) if append.ends));
         assert_eq!(seqs(&way), [1, 2]);
         assert!(gate.leaves_log_open(), "until it is answered");
-        gate.settle(stored());
+        gate.settle(stored(), true);
         assert_eq!(leaving(&mut gate), [numbered(1, "a"), numbered(2, "b")]);
         assert_eq!(gate.phase(), Phase::Ended);
         assert!(!gate.leaves_log_open());
@@ -487,7 +503,7 @@ mod tests {
             ends: true,
         };
         assert_eq!(gate.last(Vec::new()), Way::Log(ended));
-        gate.settle(stored());
+        gate.settle(stored(), true);
         assert_eq!(leaving(&mut gate), []);
         assert_eq!(gate.phase(), Phase::Ended);
     }
@@ -496,14 +512,14 @@ mod tests {
     fn after_a_failed_append_what_is_said_has_no_number() {
         let mut gate = Gate::new(true);
         gate.say("a".into());
-        gate.settle(Answer::Failed);
+        gate.settle(Answer::Failed, true);
         assert_eq!(leaving(&mut gate), [bare("a")]);
         assert_eq!(gate.say("b".into()), Way::Straight);
         assert_eq!(gate.last(vec!["c".into()]), Way::Straight);
-        gate.settle(Answer::NotLogged);
+        gate.settle(Answer::NotLogged, true);
         assert_eq!(leaving(&mut gate), [bare("b")]);
         assert_eq!(gate.phase(), Phase::Speaking);
-        gate.settle(Answer::NotLogged);
+        gate.settle(Answer::NotLogged, true);
         assert_eq!(leaving(&mut gate), [bare("c")]);
         assert_eq!(gate.phase(), Phase::Owing, "the log lacks its end");
         assert!(gate.leaves_log_open());
@@ -526,11 +542,11 @@ mod tests {
     fn a_mended_log_goes_on_after_what_it_has_and_lacks_what_left_without_a_number() {
         let mut gate = Gate::new(true);
         gate.say("a".into());
-        gate.settle(stored());
+        gate.settle(stored(), true);
         gate.say("b".into());
-        assert!(gate.settle(Answer::Failed));
+        assert!(gate.settle(Answer::Failed, true));
         assert_eq!(gate.say("c".into()), Way::Straight);
-        assert!(gate.settle(Answer::NotLogged));
+        assert!(gate.settle(Answer::NotLogged, true));
         let left = [numbered(1, "a"), bare("b"), bare("c")];
         assert_eq!(leaving(&mut gate), left);
         assert!(gate.is_broken());
@@ -543,9 +559,9 @@ mod tests {
     fn how_a_call_ended_is_owed_to_its_log_even_when_its_client_heard_it() {
         let mut gate = Gate::new(true);
         gate.say("a".into());
-        gate.settle(Answer::Failed);
+        gate.settle(Answer::Failed, true);
         gate.last(vec!["b".into(), "c".into()]);
-        assert!(!gate.settle(Answer::NotLogged));
+        assert!(!gate.settle(Answer::NotLogged, true));
         assert_eq!(leaving(&mut gate), [bare("a"), bare("b"), bare("c")]);
         assert_eq!(gate.phase(), Phase::Owing);
         gate.disconnect();
@@ -554,7 +570,7 @@ mod tests {
         let end = vec![(2, "b".to_owned()), (3, "c".to_owned())];
         assert_eq!(appends, [(end, true)]);
         assert_eq!(gate.phase(), Phase::Speaking);
-        assert!(gate.settle(stored()));
+        assert!(gate.settle(stored(), true));
         assert_eq!(leaving(&mut gate), []);
         assert_eq!(gate.phase(), Phase::Ended);
     }
@@ -563,10 +579,49 @@ mod tests {
     fn an_end_whose_answer_was_lost_is_not_written_twice() {
         let mut gate = Gate::new(true);
         gate.last(vec!["a".into()]);
-        gate.settle(Answer::Failed);
+        gate.settle(Answer::Failed, true);
         assert_eq!(leaving(&mut gate), [bare("a")]);
         assert_eq!(owed(&gate.mended(1, true)), []);
         assert_eq!(gate.phase(), Phase::Ended);
+    }
+
+    #[test]
+    fn how_a_call_ended_waits_for_the_log_when_another_may_have_taken_it_over() {
+        let mut gate = Gate::new(true);
+        gate.say("a".into());
+        gate.settle(Answer::Failed, false);
+        gate.last(vec!["b".into()]);
+        assert!(!gate.settle(Answer::NotLogged, false));
+        assert_eq!(leaving(&mut gate), [bare("a")]);
+        assert_eq!(gate.phase(), Phase::Speaking, "somebody waits for it");
+        assert_eq!(
+            owed(&gate.mended(0, false)),
+            [(vec![(1, "b".into())], true)]
+        );
+        gate.settle(stored(), true);
+        assert_eq!(leaving(&mut gate), [numbered(1, "b")]);
+        assert_eq!(gate.phase(), Phase::Ended);
+    }
+
+    #[test]
+    fn an_end_that_waited_and_was_stored_after_all_leaves_once() {
+        let mut gate = Gate::new(true);
+        gate.last(vec!["a".into(), "b".into()]);
+        gate.settle(Answer::Failed, false);
+        assert_eq!(leaving(&mut gate), []);
+        assert_eq!(owed(&gate.mended(2, true)), []);
+        assert_eq!(leaving(&mut gate), [numbered(1, "a"), numbered(2, "b")]);
+        assert_eq!(gate.phase(), Phase::Ended);
+    }
+
+    #[test]
+    fn an_end_that_waits_keeps_nobody_when_the_connection_is_gone() {
+        let mut gate = Gate::new(true);
+        gate.last(vec!["a".into()]);
+        gate.settle(Answer::Failed, false);
+        assert_eq!(gate.phase(), Phase::Speaking);
+        gate.disconnect();
+        assert_eq!(gate.phase(), Phase::Owing);
     }
 
     #[test]
@@ -578,11 +633,11 @@ mod tests {
             gate.say(text.into());
         }
         for _ in 0..3 {
-            assert!(!gate.settle(Answer::Failed), "they wait");
+            assert!(!gate.settle(Answer::Failed, true), "they wait");
         }
         assert_eq!(gate.owed(), 3);
         gate.say("d".into());
-        assert!(!gate.settle(Answer::NotLogged));
+        assert!(!gate.settle(Answer::NotLogged, true));
         let one = |seq, text: &str| (vec![(seq, text.to_owned())], false);
         let appends = owed(&gate.mended(1, false));
         assert_eq!(appends, [one(2, "b"), one(3, "c"), one(4, "d")]);
@@ -595,7 +650,7 @@ mod tests {
         gate.last(vec!["a".into()]);
         assert_eq!(gate.say("b".into()), Way::Closed);
         assert_eq!(gate.last(Vec::new()), Way::Closed);
-        gate.settle(stored());
+        gate.settle(stored(), true);
         assert_eq!(leaving(&mut gate), [numbered(1, "a")]);
     }
 
@@ -604,10 +659,10 @@ mod tests {
         let mut gate = Gate::new(true);
         gate.say("a".into());
         gate.say("b".into());
-        gate.settle(Answer::Failed);
+        gate.settle(Answer::Failed, true);
         assert_eq!(leaving(&mut gate), [bare("a")]);
         // Stored, so the first was too, and only its answer was lost: no hole.
-        gate.settle(stored());
+        gate.settle(stored(), true);
         assert_eq!(leaving(&mut gate), [numbered(2, "b")]);
         assert_eq!(gate.say("c".into()), Way::Straight);
         assert!(gate.leaves_log_open());
@@ -618,13 +673,13 @@ mod tests {
         let mut gate = Gate::new(true);
         gate.say("a".into());
         gate.say("b".into());
-        gate.settle(Answer::Overtaken);
+        gate.settle(Answer::Overtaken, true);
         assert_eq!(gate.phase(), Phase::Overtaken);
         assert!(!gate.is_connected());
         assert_eq!(leaving(&mut gate), []);
         assert_eq!(gate.say("c".into()), Way::Closed);
         assert_eq!(gate.last(vec!["d".into()]), Way::Closed);
-        gate.settle(stored());
+        gate.settle(stored(), true);
         assert_eq!(leaving(&mut gate), []);
         assert!(!gate.leaves_log_open(), "it is not ours to end");
     }
@@ -635,12 +690,12 @@ mod tests {
         for data in ["a", "b", "c"] {
             gate.say(data.into());
         }
-        gate.settle(stored());
+        gate.settle(stored(), true);
         assert_eq!(leaving(&mut gate), [numbered(1, "a")]);
-        gate.settle(Answer::Stored(vec![THERE]));
+        gate.settle(Answer::Stored(vec![THERE]), true);
         assert_eq!(leaving(&mut gate), []);
         assert!(!gate.is_connected());
-        gate.settle(Answer::Stored(vec![THERE]));
+        gate.settle(Answer::Stored(vec![THERE]), true);
         assert_eq!(leaving(&mut gate), []);
         assert_eq!(gate.unaware(), [THERE]);
         assert_eq!(gate.unaware(), []);
@@ -651,10 +706,10 @@ mod tests {
         let mut gate = Gate::new(true);
         gate.say("a".into());
         gate.disconnect();
-        gate.settle(stored());
+        gate.settle(stored(), true);
         assert_eq!(leaving(&mut gate), []);
         assert_eq!(seqs(&gate.last(vec!["b".into()])), [2]);
-        gate.settle(stored());
+        gate.settle(stored(), true);
         assert_eq!(leaving(&mut gate), []);
         assert_eq!(gate.phase(), Phase::Ended);
     }

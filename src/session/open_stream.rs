@@ -171,7 +171,7 @@ async fn run(session: &SessionHandle, stream: &CallStream) -> Ran {
         let name = stream.name().as_str().to_owned();
         shared.tell(follower, session.id(), News::Stored(name));
     };
-    stream.run(shared.node.incarnation(), wake).await
+    stream.run(&shared.node, wake).await
 }
 
 /// Tries until the store has it. When the process stops first, its lease ends, and whoever reads the

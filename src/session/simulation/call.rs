@@ -181,7 +181,8 @@ impl World {
             if answer == Answer::Overtaken {
                 self.overtaken();
             }
-            self.call.gate.settle(answer);
+            let sure = self.holds_lease(0);
+            self.call.gate.settle(answer, sure);
             self.deliver_settled();
             self.wake_readers(0);
             match self.call.gate.phase() {
@@ -200,6 +201,7 @@ impl World {
         while let Some(delivery) = self.call.gate.next() {
             if let Some(connection) = self.call.connection {
                 assert!(!self.call.overtaken, "a call speaks that was overtaken");
+                self.witness.told_by_call(delivery.seq, &delivery.data);
                 self.leaves(connection, delivery.seq, delivery.data);
             }
         }
@@ -280,6 +282,7 @@ impl World {
         for append in self.call.gate.mended(claimed.last_seq, claimed.ended) {
             self.call_appends(append);
         }
+        self.deliver_settled();
         self.wake_readers(0);
         if self.call.gate.phase() == Phase::Ended {
             return self.drop_call();

@@ -24,6 +24,10 @@ pub(super) struct Node {
     pub(super) newest: Option<At>,
     /// Until when the store lets it live.
     leased_until: u64,
+    /// Until when it is sure of that.
+    held_until: u64,
+    /// When it last asked for it.
+    asked: u64,
     /// Whether it was taken for dead at some time.
     lapsed: bool,
 }
@@ -39,6 +43,8 @@ impl Node {
             renewing: false,
             newest: None,
             leased_until: LEASE,
+            held_until: LEASE,
+            asked: 0,
             lapsed: false,
         }
     }
@@ -55,6 +61,7 @@ impl World {
         let waiting = &mut self.nodes[node];
         if waiting.wait == wait && !waiting.renewing {
             waiting.renewing = true;
+            waiting.asked = self.now;
             self.ask(node, Ask::Renew);
         }
     }
@@ -68,6 +75,7 @@ impl World {
             return self.after(AGAIN, Event::RenewalDue(node, wait));
         };
         known.living = renewed.living;
+        known.held_until = known.asked + LEASE;
         self.after(BETWEEN_RENEWALS, Event::RenewalDue(node, wait));
         self.readers_hear_of_renewal(node);
     }
@@ -106,6 +114,7 @@ impl World {
             return;
         }
         self.witness.seen.takeovers += 1;
+        self.witness.taken_over();
         let Some(previous) = claimed.previous.filter(|previous| *previous != NOBODY) else {
             return;
         };
@@ -113,6 +122,11 @@ impl World {
             self.was_gone(place(previous)) || self.call.broke_off,
             "a call was taken from a node that lived all the time"
         );
+    }
+
+    /// Whether a node is sure that nobody takes it for dead.
+    pub(super) fn holds_lease(&self, node: At) -> bool {
+        self.now < self.nodes[node].held_until
     }
 
     /// Whether others had reason to take that node for dead at some time.

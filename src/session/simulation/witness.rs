@@ -16,6 +16,7 @@ pub(super) struct Witness {
     kept: usize,
     history: Vec<Bytes>,
     ended: bool,
+    taken: bool,
     writers: BTreeMap<u64, By>,
     pub(super) seen: Seen,
 }
@@ -43,6 +44,7 @@ impl Witness {
             kept,
             history: Vec::new(),
             ended: false,
+            taken: false,
             writers: BTreeMap::new(),
             seen: Seen::default(),
         }
@@ -99,6 +101,19 @@ impl Witness {
     /// The newest number that the log has dropped; 0 if it has dropped nothing.
     pub(super) fn dropped(&self) -> u64 {
         self.history.len().saturating_sub(self.kept) as u64
+    }
+
+    pub(super) const fn taken_over(&mut self) {
+        self.taken = true;
+    }
+
+    /// The node that runs the call tells its client something.
+    pub(super) fn told_by_call(&self, seq: Option<u64>, data: &ByteString) {
+        let ends = (0..self.requests).any(|request| answers(data.as_bytes(), request));
+        assert!(
+            !ends || seq.is_some() || !self.taken,
+            "a call that was taken over says how it ended"
+        );
     }
 
     /// The call had every chance to say how it ended.

@@ -562,6 +562,27 @@ fn a_call_that_ended_while_the_store_was_away_is_read_elsewhere_as_it_ended() {
 }
 
 #[test]
+fn how_a_call_ended_is_not_said_by_a_node_that_may_have_been_succeeded() {
+    System::new().block_on(async {
+        let (members, session) = cluster(2).await;
+        let taken = Running::of(&session).await;
+        let other = members[0].world.open().await.unwrap();
+        let kept = Running::of(&other).await;
+        members[0].reaches(Reach::Down);
+        members[0].until_lease_is_lost().await;
+        let there = members[1].follow(&session, taken.open.name(), 0).await;
+        assert_eq!(rest(there).await, numbered(1, ["unknown"]));
+        for call in [&taken, &kept] {
+            call.open.last(vec!["result".into()]);
+        }
+        members[0].reaches(Reach::Up);
+
+        assert_eq!(rest(taken.events).await, [], "another end was told");
+        assert_eq!(rest(kept.events).await, numbered(1, ["result"]));
+    });
+}
+
+#[test]
 fn what_cannot_leave_while_the_store_is_away_waits_for_the_log() {
     System::new().block_on(async {
         let (members, session) = cluster(2).await;

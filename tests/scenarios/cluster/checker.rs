@@ -114,9 +114,10 @@ fn at_most_one_execution_per_call(history: &[Record], ledger: &[Execution]) -> V
 }
 
 /// O1: within a stream each event follows the one before; a resumed one goes on after the last
-/// that was seen.
+/// that was seen. What came without an id may have one in the log: its place is no gap.
 fn streams_without_gap_or_duplicate(history: &[Record]) -> Vec<String> {
     let mut last: BTreeMap<(&str, &str), Option<u64>> = BTreeMap::new();
+    let mut without_id: BTreeMap<(&str, &str), u64> = BTreeMap::new();
     let mut found = Vec::new();
     for record in history {
         let Some(stream) = record.stream.as_deref() else {
@@ -124,12 +125,15 @@ fn streams_without_gap_or_duplicate(history: &[Record]) -> Vec<String> {
         };
         let session = record.session.as_str();
         let place = last.entry((session, stream)).or_default();
+        let unnumbered = without_id.entry((session, stream)).or_default();
         match (record.op, record.event_id) {
-            (Op::Attach, after) => *place = after,
+            (Op::Attach, after) => (*place, *unnumbered) = (after, 0),
+            (Op::Event, None) => *unnumbered += 1,
             (Op::Event, Some(number)) => {
+                let heard = std::mem::take(unnumbered);
                 if let Some(last) = *place {
                     let what = match number {
-                        number if number == last + 1 => None,
+                        number if (last + 1..=last + 1 + heard).contains(&number) => None,
                         number if number > last => Some("a gap"),
                         number if number == last => Some("a duplicate"),
                         _ => Some("a step back"),

@@ -125,6 +125,16 @@ fn a_gap_is_found_on_a_stream_and_at_its_resumption() {
 }
 
 #[test]
+fn what_came_without_an_id_is_no_gap_and_hides_no_other() {
+    let store = stored("s", 1..=9);
+    let bare = || Record::of("ada", Op::Event).stream("s");
+    let within = [event("s_1"), bare(), event("s_3"), event("s_5")];
+    let sentence = "O1: session ada, stream s: event 5 after 3 is a gap";
+    assert_found(&within, &[], &store, sentence);
+    assert_eq!(violations(&within[..3], &[], &store), [""; 0]);
+}
+
+#[test]
 fn a_duplicate_is_found_on_a_stream_and_at_its_resumption() {
     let store = stored("s", 1..=9);
     let within = [event("s_1"), event("s_1")];

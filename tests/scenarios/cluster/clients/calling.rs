@@ -226,6 +226,11 @@ impl Call<'_> {
                 }
                 self.shared.history.add(record);
                 self.last = Some(id);
+            } else if let Some((stream, _)) =
+                self.last.as_deref().and_then(|it| it.rsplit_once('_'))
+            {
+                let record = self.record(Op::Event).stream(stream);
+                self.shared.history.add(record);
             }
             if let Some(ended) = requests::ended(&message) {
                 self.ended(ended, stored);

@@ -59,10 +59,12 @@ impl Shared {
         // Counted for as long as it is open, also when its client leaves.
         let _listening = Listening::begin(self);
         while let Some(event) = connection.event().await? {
+            let record = Record::of(&member.name, Op::Event);
             if let Some(id) = event.id {
-                self.history
-                    .add(Record::of(&member.name, Op::Event).event_id(&id));
+                self.history.add(record.event_id(&id));
                 *last = Some(id);
+            } else {
+                self.history.add(record.stream(STANDING));
             }
         }
         Ok(Cut::Broken)
