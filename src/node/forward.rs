@@ -1,7 +1,8 @@
 //! Letters on their way out: a bounded queue, and the loop that carries it to the inboxes.
 //!
-//! Whoever sends never waits. When the store is away letters pile up; when too many have, all of
-//! them are dropped and each addressee is told, once it can be, to doubt what it keeps.
+//! Whoever sends never waits. When the store is away letters pile up and are sent again until it takes
+//! them, so one may arrive twice; when too many have, all of them are dropped and each addressee is
+//! told, once it can be, to doubt what it keeps.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,10 +11,11 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
+use futures_util::future::join_all;
 use tokio::sync::Notify;
 
 use super::letter::{self, Topic};
-use super::{Inner, Parts};
+use super::{Inner, Living, Parts};
 use crate::runtime::ratelimited::warn_ratelimited;
 use crate::runtime::seal;
 use crate::store::{INBOX_MESSAGE_BYTES_MAX, Incarnation, Scope, StoreResult};
@@ -70,6 +72,18 @@ impl Outbox {
         taken
     }
 
+    /// Puts letters that were not sent back where they were.
+    fn put_back(&self, letters: Vec<(Incarnation, Bytes)>) {
+        let mut waiting = self.lock();
+        waiting.bytes += letters
+            .iter()
+            .map(|(_, letter)| letter.len())
+            .sum::<usize>();
+        for letter in letters.into_iter().rev() {
+            waiting.letters.push_front(letter);
+        }
+    }
+
     fn take_doubting(&self) -> BTreeSet<Incarnation> {
         std::mem::take(&mut self.lock().doubting)
     }
@@ -123,22 +137,31 @@ async fn carry(node: &Inner, parts: &Parts) -> Carried {
         return Carried::Nothing;
     }
     let doubt = letter::write(Topic::Doubt, parts.incarnation, node.keys.letter());
-    let addressees = letters
-        .into_iter()
-        .chain(doubting.into_iter().map(|to| (to, doubt.clone())));
-    let posting = addressees.map(|(to, letter)| async move { (to, post(parts, to, letter).await) });
-    let mut failed = false;
-    for (to, outcome) in futures_util::future::join_all(posting).await {
-        if let Err(error) = outcome {
-            failed = true;
-            warn_ratelimited!("a letter could not be sent", %error);
-            // It may have arrived, so it is not sent again; that something is missing is said.
-            node.outbox.doubt([to]);
-        }
+    let sent = join_all(
+        letters
+            .iter()
+            .map(|(to, letter)| post(parts, *to, letter.clone())),
+    )
+    .await;
+    let told = join_all(doubting.iter().map(|to| post(parts, *to, doubt.clone()))).await;
+    let failure = sent
+        .iter()
+        .chain(&told)
+        .find_map(|outcome| outcome.as_ref().err());
+    if let Some(error) = failure {
+        warn_ratelimited!("letters to other nodes cannot be sent yet", %error);
     }
-    // One that is dead needs no letters any more, so it is not told for ever.
-    let living = node.living.borrow().nodes.clone();
-    node.outbox.lock().doubting.retain(|to| living.contains(to));
+    let failed = failure.is_some();
+    // One that is dead needs none any more.
+    let Living { nodes, asleep, .. } = node.living.borrow().clone();
+    let may_read = |to: &Incarnation| nodes.contains(to) || asleep.iter().any(|(it, _)| it == to);
+    let unsent = letters.into_iter().zip(sent);
+    let unsent = unsent.filter(|((to, _), outcome)| outcome.is_err() && may_read(to));
+    node.outbox
+        .put_back(unsent.map(|(letter, _)| letter).collect());
+    let untold = doubting.into_iter().zip(told);
+    let untold = untold.filter(|(to, outcome)| outcome.is_err() && nodes.contains(to));
+    node.outbox.lock().doubting.extend(untold.map(|(to, _)| to));
     if failed {
         Carried::Failed
     } else {

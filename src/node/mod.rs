@@ -309,8 +309,9 @@ impl Node {
         forward::post(parts, to, letter).await
     }
 
-    /// Tells one node something. Arrives soon, once, in no promised order; not at all if that node
-    /// is dead.
+    /// Tells one node something. Arrives soon, or when the store is back, in no promised order; twice
+    /// when the store did not say that it has it; not at all if that node is dead, or this one before
+    /// it was sent.
     pub fn tell(&self, to: Incarnation, topic: Topic, body: Bytes) {
         if to != self.0.incarnation {
             self.0

@@ -96,6 +96,16 @@ pub(super) struct Claimed {
     expires: Timestamp,
 }
 
+/// What came of writing an end.
+enum Written {
+    /// It stands, or need not any more.
+    Ours,
+    /// Another stands.
+    First(End),
+    /// The store did not take it, or did not say.
+    Not,
+}
+
 /// A key that is in somebody's hands here. Dropped, all who wait for it look again.
 struct Entered {
     calls: Arc<Calls>,
@@ -272,40 +282,61 @@ impl Calls {
         }))
     }
 
-    /// Keeps how a call ended. When the store does not take it, it is tried again beside; until
-    /// then nobody else may have the call.
-    pub(super) async fn keep(self: &Arc<Self>, claimed: Claimed, end: End) {
+    /// Keeps how a call ended. `Some`: another node took this one for dead and wrote this end first.
+    ///
+    /// When the store does not take it, it is tried again; beside, while this node holds its lease, so
+    /// that nobody else can have the call meanwhile. Without it whoever waits is told nothing that
+    /// might not be true at another node.
+    pub(super) async fn keep(self: &Arc<Self>, claimed: Claimed, end: End) -> Option<End> {
         let record = self.record(&claimed, Some(end)).encode();
         self.kept.add(claimed.expires, record.len());
-        if self.write(&claimed, &record).await {
-            return;
+        let mut retry = RETRY_FIRST;
+        loop {
+            match self.write(&claimed, &record).await {
+                Written::Ours => return None,
+                Written::First(end) => return Some(end),
+                Written::Not if self.parts.node.holds_lease() => break,
+                Written::Not => {}
+            }
+            if self.parts.clock.now() >= claimed.expires {
+                return None;
+            }
+            retry = self.rest(retry).await;
         }
         let calls = self.clone();
         self.parts.tasks.spawn(TaskKind::Upkeep, async move {
-            let mut retry = RETRY_FIRST;
             while calls.parts.clock.now() < claimed.expires {
-                tokio::time::sleep(retry).await;
-                retry = (retry * 2).min(RETRY_MAX);
-                if calls.write(&claimed, &record).await {
+                retry = calls.rest(retry).await;
+                if !matches!(calls.write(&claimed, &record).await, Written::Not) {
                     return;
                 }
             }
         });
+        None
     }
 
-    /// Whether an end is written, or need not be any more: another node took this one for dead and
-    /// wrote the first end, or the key's time is over.
-    async fn write(&self, claimed: &Claimed, record: &Bytes) -> bool {
+    /// Waits until the store is tried again, and gives the next wait.
+    async fn rest(&self, wait: Duration) -> Duration {
+        tokio::time::sleep(wait).await;
+        (wait * 2).min(RETRY_MAX)
+    }
+
+    async fn write(&self, claimed: &Claimed, record: &Bytes) -> Written {
         let (scope, version) = (claimed.name.scope(), claimed.version);
         let writing = self
             .parts
             .store
             .compare_and_set(&scope, version, record.clone());
         match writing.await {
-            Ok(CasOutcome::Written(_) | CasOutcome::Lost(_) | CasOutcome::Gone) => true,
+            Ok(CasOutcome::Lost(other)) if other.value != *record => {
+                let first = Record::decode(&other.value).and_then(|other| other.end);
+                first.map_or(Written::Ours, Written::First)
+            }
+            // Also when the key's time is over.
+            Ok(CasOutcome::Written(_) | CasOutcome::Lost(_) | CasOutcome::Gone) => Written::Ours,
             Err(error) => {
                 self.say_failed(StoreOperation::CompareAndSet, error);
-                false
+                Written::Not
             }
         }
     }

@@ -20,7 +20,8 @@
 //!
 //! Cancelling the request that runs the call, from whichever node, cancels it for all: a tool that
 //! ends by itself then has come to something, which is kept; one that is cut off has not, and nobody
-//! knows how far it came. Cancelled before it ran, the call may be made again. A request that only
+//! knows how far it came. A node that was taken for dead while it ran the call says what has been said
+//! in its place. Cancelled before it ran, the call may be made again. A request that only
 //! waits for the call can be given up without consequence.
 //!
 //! It does not make a tool's effects happen once across crashes: what a run had done before its node
@@ -141,12 +142,17 @@ impl OnceService {
                 }
                 () = cut_off(&cancel) => Err(ServiceError::Cancelled),
             };
-            match End::of(&outcome, |error| calls.on_the_wire(error, version)) {
-                Some(end) => calls.keep(claimed, end).await,
-                None => calls.release(claimed).await,
-            }
+            let end = End::of(&outcome, |error| calls.on_the_wire(error, version));
+            let told = if let Some(end) = end {
+                // One key, one end, wherever it is asked for.
+                let first = calls.keep(claimed, end).await;
+                first.map_or(outcome, End::into_outcome)
+            } else {
+                calls.release(claimed).await;
+                outcome
+            };
             // Whoever waited may have gone.
-            drop(answer.send(outcome));
+            drop(answer.send(told));
         });
         let outcome = answered.await.unwrap_or(Err(ServiceError::Internal));
         leaving.disarm();

@@ -3,8 +3,9 @@
 
 use serde_json::json;
 
+use super::together::asks_at_the_first;
 use crate::world::reading::{NOTHING, Told as _};
-use crate::world::{Cluster, Event, Redis, eventually, get};
+use crate::world::{Cluster, Event, Redis, Stateless, eventually, get};
 
 const VERSION: &str = "2025-11-25";
 
@@ -128,4 +129,54 @@ async fn a_call_of_an_idempotent_tool_is_made_again_at_another_node() {
     assert_eq!(answers[0]["result"]["content"][0]["text"], "done");
     let again = elsewhere.listen(Some(last)).await.rest().await;
     assert_eq!(again, resumed, "once");
+}
+
+/// Ours: what was accepted arrives, however long that takes.
+#[tokio::test]
+async fn an_answer_given_elsewhere_while_the_store_is_away_arrives() {
+    let cluster = patient().await;
+    let (there, id, mut stream) = asks_at_the_first(&cluster).await;
+    stream.priming().await;
+    let question = stream.message().await;
+    // The other node knows the session.
+    there.tool("echo", json!({"text": "here"})).await;
+    cluster.redis.freeze().await;
+    let content = json!({"action": "accept", "content": {"name": "Ada"}});
+    there.answer(&question, content).await;
+    eventually("the store is found to be away", || async {
+        (cluster[1].metric("mcp_store_up").await == 0.0).then_some(())
+    })
+    .await;
+    wake(&cluster).await;
+
+    let answers = stream.rest().await.answers();
+    assert_eq!(answers.len(), 1);
+    assert_eq!(answers[0]["id"], id);
+    assert!(answers[0].to_string().contains("Ada"));
+}
+
+/// Ours: one key, one end, whoever asks and wherever.
+#[tokio::test]
+async fn a_key_whose_node_slept_has_one_end() {
+    let cluster = Cluster::with(2).start().await;
+    let [here, there] = [0, 1].map(|node| Stateless::new(&cluster[node].url("/mcp")));
+    let params = json!({"name": "countdown", "arguments": {"from": 100, "interval_ms": 50},
+        "_meta": {"switchboard/idempotencyKey": "key"}});
+    let calling = here.call("tools/call", params.clone());
+    let sleeping = async {
+        eventually("it runs", || async {
+            (cluster[0].metric("mcp_running_calls").await >= 1.0).then_some(())
+        })
+        .await;
+        cluster[0].pause().await;
+        let told = there.call("tools/call", params.clone()).await;
+        cluster[0].wake().await;
+        told
+    };
+    let (first, elsewhere) = tokio::join!(calling, sleeping);
+    let error = &elsewhere.message()["error"];
+    assert_eq!(error["data"]["outcome"], "unknown");
+    assert_eq!(first.message()["error"], *error);
+    let again = here.call("tools/call", params).await;
+    assert_eq!(again.message()["error"], *error);
 }
