@@ -320,6 +320,14 @@ impl Node {
         }
     }
 
+    /// The other nodes that live, as far as is known.
+    #[must_use]
+    pub fn others(&self) -> Vec<Incarnation> {
+        let nodes = self.0.living.borrow().nodes.clone();
+        let others = nodes.iter().filter(|node| **node != self.0.incarnation);
+        others.copied().collect()
+    }
+
     /// Tells every other node something: those that live, and those that did until lately and may
     /// only be asleep.
     pub fn announce(&self, topic: Topic, body: &Bytes) {

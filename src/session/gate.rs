@@ -59,7 +59,7 @@ pub(super) struct Gate {
     /// What a broken log is to get, the oldest first. It grows by what the call may say unsettled,
     /// and by the last.
     owed: Vec<Said>,
-    /// Whether the last is owed and has not left otherwise, though somebody is connected.
+    /// Whether the last is owed and did not leave to who is connected. Nothing else is owed then.
     withheld: bool,
     connected: bool,
     /// Followers that were not told of the newest append. At most as many as a log lists.
@@ -288,7 +288,7 @@ impl Gate {
         if owes {
             self.owed.extend(settled.iter().cloned());
         }
-        if owes && ends && !sure {
+        if owes && ends && !sure && self.connected {
             self.withheld = true;
             return false;
         }
@@ -310,7 +310,7 @@ impl Gate {
         // Of some only the answers were lost.
         let (stored, owed): (Vec<_>, Vec<_>) =
             owed.partition(|said| said.seq.is_some_and(|seq| seq <= last));
-        if std::mem::take(&mut self.withheld) {
+        if std::mem::take(&mut self.withheld) && self.connected {
             self.leave(stored);
         }
         if ended {
@@ -612,6 +612,23 @@ mod tests {
         assert_eq!(owed(&gate.mended(2, true)), []);
         assert_eq!(leaving(&mut gate), [numbered(1, "a"), numbered(2, "b")]);
         assert_eq!(gate.phase(), Phase::Ended);
+    }
+
+    #[test]
+    fn what_was_stored_after_all_leaves_to_nobody_that_is_gone() {
+        let mut gate = Gate::new(true);
+        gate.disconnect();
+        gate.say("a".into());
+        gate.say("b".into());
+        gate.settle(Answer::Failed, false);
+        gate.settle(stored(), false);
+        gate.last(vec!["c".into()]);
+        gate.settle(Answer::NotLogged, false);
+        assert_eq!(
+            owed(&gate.mended(2, false)),
+            [(vec![(3, "c".into())], true)]
+        );
+        assert_eq!(leaving(&mut gate), []);
     }
 
     #[test]

@@ -42,6 +42,10 @@ pub(super) struct Letter {
 pub(super) enum News {
     /// To all: it ended, and its record is gone.
     Ended,
+    /// To all: its client ended it, and its record is gone. Who has let it go says so.
+    Deleted,
+    /// To the node where its client ended it: it has ended here, too.
+    LetGo,
     /// To all: what may change has changed.
     Changed,
     /// To all: its client cancels a request that does not run at the sender.
@@ -56,7 +60,8 @@ pub(super) enum News {
 
 impl News {
     fn is_lost(&self) -> bool {
-        sabotage::is(Bug::LostAnnouncement) && matches!(self, Self::Ended | Self::Superseded(_))
+        sabotage::is(Bug::LostAnnouncement)
+            && matches!(self, Self::Ended | Self::Deleted | Self::Superseded(_))
     }
 }
 
@@ -91,41 +96,57 @@ impl Shared {
     }
 
     async fn hear(self: Arc<Self>, heard: Heard) {
-        let body = match heard {
-            Heard::Letter { body, .. } => body,
+        let (from, body) = match heard {
+            Heard::Letter { from, body } => (from, body),
             Heard::Doubt => return self.doubt().await,
         };
         match serde_json::from_slice::<Letter>(&body) {
-            Ok(letter) => self.take(letter).await,
+            Ok(letter) => self.take(from, letter).await,
             Err(error) => warn_ratelimited!("a letter about a session was not understood", %error),
         }
     }
 }
 
 impl Shared {
-    async fn take(self: &Arc<Self>, Letter { session, news }: Letter) {
-        // A session that is being read must not come back after its end, so the registry hears of
-        // that in any case.
-        if let News::Ended = news {
-            return self.end(session, CloseReason::Deleted).await;
-        }
-        let Some(handle) = self.live_handle(session.as_str()) else {
-            return;
-        };
+    async fn take(self: &Arc<Self>, from: Incarnation, Letter { session, news }: Letter) {
+        let live = || self.live_handle(session.as_str());
         match news {
+            // A session that is being read must not come back after its end, so the registry hears
+            // of that in any case.
+            News::Ended => self.end(session, CloseReason::Deleted).await,
+            News::Deleted => {
+                self.end(session.clone(), CloseReason::Deleted).await;
+                self.tell(from, &session, News::LetGo);
+            }
+            News::LetGo => self.endings.hear(&session, from),
             News::Cancelled(request) => {
-                let _ran_here = handle.cancel(&request);
+                let _ran_here = live().is_some_and(|handle| handle.cancel(&request));
             }
             News::Answered(number, answer) => {
-                if !handle.answer_here(number, answer).await {
+                let answered = match live() {
+                    Some(handle) => handle.answer_here(number, answer).await,
+                    None => false,
+                };
+                if !answered {
                     tracing::debug!("an answer that nobody waits for was dropped");
                 }
             }
-            News::Superseded(by) => handle.superseded(by).await,
+            News::Superseded(by) => {
+                if let Some(handle) = live() {
+                    handle.superseded(by).await;
+                }
+            }
             // A store that is away: it is read again before anything is written over it.
-            News::Changed => drop(self.check(&handle).await),
-            News::Stored(stream) => handle.inner().now_and_then.wake_readers(&stream),
-            News::Ended => {}
+            News::Changed => {
+                if let Some(handle) = live() {
+                    drop(self.check(&handle).await);
+                }
+            }
+            News::Stored(stream) => {
+                if let Some(handle) = live() {
+                    handle.inner().now_and_then.wake_readers(&stream);
+                }
+            }
         }
     }
 

@@ -41,6 +41,7 @@ mod checkpoint;
 mod clients;
 mod config;
 pub mod dispatch;
+mod ending;
 pub mod event_log;
 mod follower;
 mod gate;

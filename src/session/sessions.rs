@@ -15,9 +15,9 @@ use dashmap::DashMap;
 use super::checkpoint;
 use super::clients::Clients;
 use super::config::Config;
+use super::ending::Endings;
 use super::handle::{Beginning, SessionHandle};
 use super::id::{IdMint, SessionId};
-use super::letters::News;
 use super::messages::{Adopt, Awaken, Close, Died, Found, Restore};
 use super::record::{Changing, Negotiated};
 use super::registry::Registry;
@@ -92,6 +92,7 @@ pub(super) struct Shared {
     questions: Seal,
     /// Counts the times that all sessions kept here were in doubt.
     pub(super) doubts: AtomicU64,
+    pub(super) endings: Endings,
     /// Sessions at home here.
     live: AtomicUsize,
     registry: Mutex<Option<Addr<Registry>>>,
@@ -188,6 +189,7 @@ impl Sessions {
             metrics: parts.metrics,
             index: DashMap::new(),
             doubts: AtomicU64::new(0),
+            endings: Endings::default(),
             clients: Clients::default(),
             live: AtomicUsize::new(0),
             registry: Mutex::new(None),
@@ -389,14 +391,14 @@ impl Sessions {
                 FindError::Unavailable
             })?
         };
-        if existed && !piped {
-            self.0.announce(&id, News::Ended);
-        }
         let registry = self.0.registry().ok_or(FindError::Unavailable)?;
-        registry
-            .send(Close(id, reason))
-            .await
-            .map_err(|_| FindError::Unavailable)?;
+        let elsewhere = async {
+            if existed && !piped {
+                self.0.end_elsewhere(&id).await;
+            }
+        };
+        let (closed, ()) = tokio::join!(registry.send(Close(id.clone(), reason)), elsewhere);
+        closed.map_err(|_| FindError::Unavailable)?;
         if existed {
             Ok(())
         } else {

@@ -190,10 +190,8 @@ async fn a_session_deleted_at_one_node_ends_at_all() {
     standing.rest().await;
     assert_eq!(running.rest().await.answers(), NOTHING);
     for node in [&there, &here, &third] {
-        eventually("it does not exist any more", || async {
-            (node.send(&ping).await.status == 404).then_some(())
-        })
-        .await;
+        let status = node.send(&ping).await.status;
+        assert_eq!(status, 404, "it does not exist any more");
         assert_eq!(node.get(None).await.status(), 404);
     }
     eventually("no node runs it", || async {
@@ -203,6 +201,20 @@ async fn a_session_deleted_at_one_node_ends_at_all() {
     })
     .await;
     assert_eq!(here.send(&ping).await.status, 404, "nothing is resurrected");
+}
+
+/// basic/transports (2025-11-25), session management: after the answer to DELETE nobody serves it.
+#[tokio::test]
+async fn a_session_is_gone_everywhere_when_its_deletion_is_answered() {
+    let cluster = Cluster::of(2).await;
+    let ping = json!({"jsonrpc": "2.0", "id": "p", "method": "ping"});
+    for _ in 0..50 {
+        let here = cluster[0].server.session(VERSION).await;
+        let there = here.elsewhere(&cluster[1].url("/mcp"));
+        assert_eq!(there.send(&ping).await.result(), json!({}));
+        assert_eq!(here.delete().await.status, 204);
+        assert_eq!(there.send(&ping).await.status, 404);
+    }
 }
 
 /// Ours: what nodes share is not asked for at every call.
