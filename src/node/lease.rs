@@ -26,6 +26,9 @@ pub(super) async fn renew(node: &Inner, parts: &Parts) {
                     parts.clock.follow(renewed.now);
                 }
                 let held = u64::try_from(lease.as_millis()).unwrap_or(u64::MAX);
+                if node.elapsed() >= node.held_until.load(Ordering::Acquire) {
+                    node.held_since.store(asked, Ordering::Release);
+                }
                 node.held_until
                     .store(asked.saturating_add(held), Ordering::Release);
                 if renewed.lost {

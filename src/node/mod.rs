@@ -99,6 +99,8 @@ struct Inner {
     began: Instant,
     /// Until when the lease is held, in milliseconds since `began`.
     held_until: AtomicU64,
+    /// Since when, without a break.
+    held_since: AtomicU64,
     living: watch::Sender<Living>,
     /// Asks for a renewal before its time.
     hurry: Notify,
@@ -119,6 +121,10 @@ struct Living {
     /// Counts the nodes that lived and live no more.
     gone: u64,
 }
+
+/// See [`Node::tenure`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tenure(u64);
 
 impl Node {
     /// A node among others, which does nothing yet.
@@ -141,6 +147,7 @@ impl Node {
             parts,
             began: Instant::now(),
             held_until: AtomicU64::new(0),
+            held_since: AtomicU64::new(0),
             living: watch::Sender::new(Living::default()),
             hurry: Notify::new(),
             outbox: Outbox::default(),
@@ -227,6 +234,14 @@ impl Node {
     #[must_use]
     pub fn holds_lease(&self) -> bool {
         self.0.parts.is_none() || self.0.elapsed() < self.0.held_until.load(Ordering::Acquire)
+    }
+
+    /// The time for which this node has held its lease without a break; `None` when it does not hold
+    /// it. What was claimed within the same tenure nobody can have taken over since.
+    #[must_use]
+    pub fn tenure(&self) -> Option<Tenure> {
+        let since = self.0.held_since.load(Ordering::Acquire);
+        self.holds_lease().then_some(Tenure(since))
     }
 
     /// Whether another run of a node is worth waiting for.

@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 
 use super::kept::Kept;
 use super::record::{End, Record};
-use crate::node::{Heard, Incarnation, Node, Topic};
+use crate::node::{Heard, Incarnation, Node, Tenure, Topic};
 use crate::protocol::canonical;
 use crate::protocol::jsonrpc::ResponseError;
 use crate::protocol::params::{ParamsHead, string_of};
@@ -94,6 +94,8 @@ pub(super) struct Claimed {
     name: Name,
     version: Version,
     expires: Timestamp,
+    /// In which it became this caller's.
+    tenure: Option<Tenure>,
 }
 
 /// What came of writing an end.
@@ -218,6 +220,7 @@ impl Calls {
             name: name.clone(),
             version: Version(0),
             expires: self.parts.clock.now().after(KEY_TTL),
+            tenure: self.parts.node.tenure(),
         })
     }
 
@@ -284,9 +287,8 @@ impl Calls {
 
     /// Keeps how a call ended. `Some`: another node took this one for dead and wrote this end first.
     ///
-    /// When the store does not take it, it is tried again; beside, while this node holds its lease, so
-    /// that nobody else can have the call meanwhile. Without it whoever waits is told nothing that
-    /// might not be true at another node.
+    /// When the store does not take it, it is tried again; beside, if nobody can have taken this node
+    /// for dead meanwhile. Otherwise whoever waits is told nothing that might not be true elsewhere.
     pub(super) async fn keep(self: &Arc<Self>, claimed: Claimed, end: End) -> Option<End> {
         let record = self.record(&claimed, Some(end)).encode();
         self.kept.add(claimed.expires, record.len());
@@ -295,7 +297,7 @@ impl Calls {
             match self.write(&claimed, &record).await {
                 Written::Ours => return None,
                 Written::First(end) => return Some(end),
-                Written::Not if self.parts.node.holds_lease() => break,
+                Written::Not if self.is_sure(&claimed) => break,
                 Written::Not => {}
             }
             if self.parts.clock.now() >= claimed.expires {
@@ -313,6 +315,10 @@ impl Calls {
             }
         });
         None
+    }
+
+    fn is_sure(&self, claimed: &Claimed) -> bool {
+        claimed.tenure.is_some() && claimed.tenure == self.parts.node.tenure()
     }
 
     /// Waits until the store is tried again, and gives the next wait.

@@ -24,7 +24,7 @@ use tokio::sync::{Notify, Semaphore};
 use super::event_log::{OwnedLog, StreamName};
 use super::gate::{Answer, Gate, Phase, Way};
 use super::readers::Readers;
-use crate::node::Node;
+use crate::node::{Node, Tenure};
 use crate::runtime::sabotage::{self, Bug};
 use crate::service::event::{Event, EventSender};
 use crate::store::{AppendOutcome, Claimed, Incarnation, StoreFuture};
@@ -51,6 +51,8 @@ struct State {
     gate: Gate,
     /// `None` when the log could not be begun: the stream then cannot be resumed.
     log: Option<OwnedLog>,
+    /// In which it was claimed.
+    tenure: Option<Tenure>,
     /// What the store will say, in the order it was asked; nothing for what no log keeps.
     answers: VecDeque<Option<StoreFuture<AppendOutcome>>>,
     connection: Option<EventSender>,
@@ -62,6 +64,13 @@ impl std::fmt::Debug for State {
             .field("gate", &self.gate)
             .finish_non_exhaustive()
     }
+}
+
+/// A log that was claimed anew.
+struct Reclaimed {
+    log: OwnedLog,
+    standing: Claimed,
+    tenure: Option<Tenure>,
 }
 
 /// How a stream was run to its end.
@@ -78,15 +87,17 @@ pub(super) enum Ran {
 impl CallStream {
     /// A stream that writes to `log` and, while it lasts, to `connection`.
     pub(super) fn new(
-        log: Option<OwnedLog>,
+        log: Option<(OwnedLog, Tenure)>,
         readers: Arc<Readers>,
         connection: EventSender,
         unacknowledged: usize,
     ) -> Self {
+        let (log, tenure) = log.unzip();
         Self {
             state: Mutex::new(State {
                 gate: Gate::new(log.is_some()),
                 log,
+                tenure,
                 answers: VecDeque::new(),
                 connection: Some(connection),
             }),
@@ -99,7 +110,7 @@ impl CallStream {
 
     /// A stream that goes on with `log` after number `last`; whoever wants it reads the log.
     pub(super) fn going_on(
-        log: OwnedLog,
+        (log, tenure): (OwnedLog, Option<Tenure>),
         last: u64,
         readers: Arc<Readers>,
         unacknowledged: usize,
@@ -108,6 +119,7 @@ impl CallStream {
             state: Mutex::new(State {
                 gate: Gate::going_on(last),
                 log: Some(log),
+                tenure,
                 answers: VecDeque::new(),
                 connection: None,
             }),
@@ -171,7 +183,7 @@ impl CallStream {
                     None => Answer::NotLogged,
                 };
                 let mut done = false;
-                let sure = node.holds_lease();
+                let sure = self.is_sure(node);
                 self.change(|gate| done = gate.settle(answer, sure));
                 self.deliver_settled().await;
                 self.unacknowledged.add_permits(usize::from(done));
@@ -180,15 +192,14 @@ impl CallStream {
                 self.wake_unaware(&wake);
                 let broken = self.lock().gate.is_broken();
                 if broken {
-                    let claiming =
-                        mending.get_or_insert_with(|| Box::pin(self.reclaim(node.incarnation())));
+                    let claiming = mending.get_or_insert_with(|| Box::pin(self.reclaim(node)));
                     tokio::select! {
                         () = said => {}
                         // How the call ended may wait for the log, and the call with it.
                         () = self.disconnected() => self.release_connection(),
                         claimed = claiming => {
                             mending = None;
-                            self.mend(claimed, node.holds_lease());
+                            self.mend(claimed, self.is_sure(node));
                             self.deliver_settled().await;
                             self.readers.wake();
                         }
@@ -236,20 +247,33 @@ impl CallStream {
         }
     }
 
-    /// Claims the broken log anew; `None` if it is not `owner`'s any more.
-    async fn reclaim(&self, owner: Incarnation) -> Option<(OwnedLog, Claimed)> {
+    /// Whether nobody can have taken the log over.
+    fn is_sure(&self, node: &Node) -> bool {
+        let tenure = self.lock().tenure;
+        tenure.is_some() && tenure == node.tenure()
+    }
+
+    /// Claims the broken log anew; `None` if it is another's.
+    async fn reclaim(&self, node: &Node) -> Option<Reclaimed> {
         let log = self.lock().log.clone()?;
         loop {
             tokio::time::sleep(AGAIN).await;
-            match log.reclaim(owner).await {
-                Ok(claimed) => return claimed,
+            let tenure = node.tenure();
+            match log.reclaim(node.incarnation()).await {
+                Ok(claimed) => {
+                    return claimed.map(|(log, standing)| Reclaimed {
+                        log,
+                        standing,
+                        tenure,
+                    });
+                }
                 Err(error) => tracing::debug!(%error, "an event log cannot be claimed anew yet"),
             }
         }
     }
 
     /// Goes on with a log that was claimed anew.
-    fn mend(&self, claimed: Option<(OwnedLog, Claimed)>, sure: bool) {
+    fn mend(&self, reclaimed: Option<Reclaimed>, sure: bool) {
         let mut state = self.lock();
         let mut done = 0;
         // Said since: no log keeps it.
@@ -257,13 +281,18 @@ impl CallStream {
             assert!(asked.is_none(), "invariant: a broken log is asked nothing");
             done += usize::from(state.gate.settle(Answer::NotLogged, sure));
         }
-        if let Some((log, claimed)) = claimed {
+        if let Some(Reclaimed {
+            log,
+            standing,
+            tenure,
+        }) = reclaimed
+        {
             let owed = state.gate.owed();
-            let appends = state.gate.mended(claimed.last_seq, claimed.ended);
+            let appends = state.gate.mended(standing.last_seq, standing.ended);
             done += owed - appends.len();
             let asked = appends.into_iter().map(|append| Some(log.append(append)));
             state.answers.extend(asked);
-            state.log = Some(log);
+            (state.log, state.tenure) = (Some(log), tenure);
         } else {
             state.gate.overtake();
         }

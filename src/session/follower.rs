@@ -193,6 +193,7 @@ impl Follower {
         let again = self.may_run_again();
         let log = self.log(ending);
         let note = Note::taken_over(&self.note.requests);
+        let tenure = self.session.inner().shared.node.tenure();
         let outcome = if again.is_some() {
             let me = self.session.inner().shared.node.incarnation();
             let outcome = log.take_over(me, note).await;
@@ -214,7 +215,8 @@ impl Follower {
         self.again = again.map(|(request, entered)| Again {
             session: self.session.clone(),
             stream: self.session.go_on(
-                (self.log(epoch), last_seq),
+                (self.log(epoch), tenure),
+                last_seq,
                 self.readers.clone(),
                 request.id.clone(),
             ),

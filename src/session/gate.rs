@@ -19,8 +19,8 @@
 //! [`Gate::mended`] goes on with it. What had left without a number stays out of it; what could not
 //! leave, and how the call ended, is owed to it.
 //!
-//! How a call ended leaves without a number only while this node holds its lease: otherwise another
-//! may have taken the stream over and told its reader another end. It waits until the log is mended,
+//! How a call ended leaves without a number only if this node has held its lease all the while: otherwise
+//! another may have taken the stream over and told its reader another end. It waits until the log is mended,
 //! or found to be another's.
 //!
 //! It does not append or send; [`super::call_stream`] does. It does not know of readers that came
@@ -240,7 +240,7 @@ impl Gate {
         self.way(entries, true)
     }
 
-    /// The oldest append that was not answered is. `sure`: this node holds its lease. Whether it is
+    /// The oldest append that was not answered is. `sure`: nobody can have taken the log over. Whether it is
     /// done with: what is owed to a broken log still waits.
     pub(super) fn settle(&mut self, answer: Answer, sure: bool) -> bool {
         if self.overtaken {

@@ -14,6 +14,7 @@ use super::handle::SessionHandle;
 use super::letters::News;
 use super::readers::Readers;
 use super::stand_in::Note;
+use crate::node::Tenure;
 use crate::protocol::jsonrpc::{Params, RequestId};
 use crate::runtime::ratelimited::warn_ratelimited;
 use crate::runtime::shutdown::Phase;
@@ -76,12 +77,13 @@ impl SessionHandle {
     /// The stream of a call that is made again: it goes on with `log` after number `last`.
     pub(super) fn go_on(
         &self,
-        (log, last): (OwnedLog, u64),
+        (log, tenure): (OwnedLog, Option<Tenure>),
+        last: u64,
         readers: Arc<Readers>,
         request: RequestId,
     ) -> OpenStream {
         let unacknowledged = self.inner().shared.config.unacknowledged;
-        let stream = CallStream::going_on(log, last, readers.clone(), unacknowledged);
+        let stream = CallStream::going_on((log, tenure), last, readers.clone(), unacknowledged);
         let stream = Arc::new(stream);
         self.inner().now_and_then.add_stream(stream.clone());
         OpenStream {
@@ -100,16 +102,14 @@ impl SessionHandle {
 
     /// Begins a log, if this node may begin anything that must exist once: whoever finds its lease
     /// lapsed would end the stream while the call runs.
-    async fn begin_log(&self, name: &StreamName, note: Note) -> Option<OwnedLog> {
+    async fn begin_log(&self, name: &StreamName, note: Note) -> Option<(OwnedLog, Tenure)> {
         let shared = &self.inner().shared;
-        if !shared.node.holds_lease() {
-            return None;
-        }
+        let tenure = shared.node.tenure()?;
         let note = note.to_bytes();
         let owner = shared.node.incarnation();
         let begun = OwnedLog::begin(shared.store.clone(), self.id().scope(), name, owner, note);
         match begun.await {
-            Ok(log) => log,
+            Ok(log) => Some((log?, tenure)),
             Err(error) => {
                 let operation = StoreOperation::Claim;
                 StoreFailed { operation, error }.emit(&shared.metrics);

@@ -43,6 +43,10 @@ pub(super) struct Call {
     /// Whether it ended without saying how.
     pub(super) broke_off: bool,
     epoch: Epoch,
+    /// In which it claimed its log.
+    tenure: Option<u64>,
+    /// In which it claims it anew.
+    claiming: Option<u64>,
     /// Whether it claims its broken log.
     mending: bool,
     pub(super) asked_until: u64,
@@ -74,6 +78,8 @@ impl Call {
             dropped: false,
             broke_off: false,
             epoch: Epoch(1),
+            tenure: Some(0),
+            claiming: None,
             mending: false,
             asked_until: 0,
             answered_until: 0,
@@ -181,7 +187,7 @@ impl World {
             if answer == Answer::Overtaken {
                 self.overtaken();
             }
-            let sure = self.holds_lease(0);
+            let sure = self.call.tenure.is_some() && self.call.tenure == self.tenure(0);
             self.call.gate.settle(answer, sure);
             self.deliver_settled();
             self.wake_readers(0);
@@ -239,6 +245,7 @@ impl World {
 
     pub(super) fn call_asks(&mut self, purpose: Purpose) {
         if purpose == Purpose::Leave || !self.call.dropped {
+            self.call.claiming = self.tenure(0);
             self.ask(0, Ask::Own(purpose));
         }
     }
@@ -279,6 +286,7 @@ impl World {
         self.witness.seen.mended += 1;
         self.witness.seen.ended_late += u64::from(self.call.gate.phase() == Phase::Owing);
         self.call.epoch = claimed.ownership.epoch;
+        self.call.tenure = self.call.claiming;
         for append in self.call.gate.mended(claimed.last_seq, claimed.ended) {
             self.call_appends(append);
         }

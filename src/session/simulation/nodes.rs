@@ -26,6 +26,8 @@ pub(super) struct Node {
     leased_until: u64,
     /// Until when it is sure of that.
     held_until: u64,
+    /// Since when, without a break.
+    held_since: u64,
     /// When it last asked for it.
     asked: u64,
     /// Whether it was taken for dead at some time.
@@ -44,6 +46,7 @@ impl Node {
             newest: None,
             leased_until: LEASE,
             held_until: LEASE,
+            held_since: 0,
             asked: 0,
             lapsed: false,
         }
@@ -75,6 +78,9 @@ impl World {
             return self.after(AGAIN, Event::RenewalDue(node, wait));
         };
         known.living = renewed.living;
+        if self.now >= known.held_until {
+            known.held_since = known.asked;
+        }
         known.held_until = known.asked + LEASE;
         self.after(BETWEEN_RENEWALS, Event::RenewalDue(node, wait));
         self.readers_hear_of_renewal(node);
@@ -124,9 +130,10 @@ impl World {
         );
     }
 
-    /// Whether a node is sure that nobody takes it for dead.
-    pub(super) fn holds_lease(&self, node: At) -> bool {
-        self.now < self.nodes[node].held_until
+    /// For how long a node has been sure that nobody takes it for dead.
+    pub(super) fn tenure(&self, node: At) -> Option<u64> {
+        let node = &self.nodes[node];
+        (self.now < node.held_until).then_some(node.held_since)
     }
 
     /// Whether others had reason to take that node for dead at some time.
