@@ -48,12 +48,11 @@ async fn day(mode: &str, arguments: &[&str]) -> Value {
 }
 
 fn is_a_good_day(mut saw: Value) {
-    // The client handles an answer before the notifications that came just before it.
+    // The client handles an answer before the notifications that came just before it: all of them, if
+    // it read them in one piece.
     let steps = saw["steps"].take();
-    assert!(
-        [json!([1]), json!([1, 2]), json!([1, 2, 3])].contains(&steps),
-        "{steps}"
-    );
+    let told = steps.as_array().map_or(usize::MAX, Vec::len);
+    assert_eq!(steps, json!([1, 2, 3][..told.min(3)]), "no step is skipped");
     for (name, part) in [("hidden", "purge_tickets"), ("missing", "not found")] {
         let told = saw[name].take();
         assert!(told.as_str().unwrap_or("").contains(part), "{name}: {told}");
