@@ -120,8 +120,9 @@
 //! - Nothing of the stateless era reaches for a session or an event log, nor for the store, but where
 //!   its client wants something kept (a task, an idempotency key): every request is complete in
 //!   itself, so any node can answer it.
-//! - No event that carries an id leaves before it is in the store; once one could not be stored, later
-//!   ones leave without an id. A log with a hole would let a client skip what it never got.
+//! - No event that carries an id leaves before it is in the store. While one could not be stored, later
+//!   ones leave without an id, until the log is claimed anew: a log with a hole would let a client skip
+//!   what it never got.
 //! - Nothing with side effects is run again silently. A call ends in exactly one outcome, and
 //!   *unknown* is one.
 //! - A session belongs to its principal and its endpoint; to anybody else it does not exist, and
