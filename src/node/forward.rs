@@ -137,13 +137,10 @@ async fn carry(node: &Inner, parts: &Parts) -> Carried {
         return Carried::Nothing;
     }
     let doubt = letter::write(Topic::Doubt, parts.incarnation, node.keys.letter());
-    let sent = join_all(
-        letters
-            .iter()
-            .map(|(to, letter)| post(parts, *to, letter.clone())),
-    )
-    .await;
-    let told = join_all(doubting.iter().map(|to| post(parts, *to, doubt.clone()))).await;
+    let sending = letters.iter();
+    let sending = sending.map(|(to, letter)| post(parts, *to, letter.clone()));
+    let telling = doubting.iter().map(|to| post(parts, *to, doubt.clone()));
+    let (sent, told) = tokio::join!(join_all(sending), join_all(telling));
     let failure = sent
         .iter()
         .chain(&told)

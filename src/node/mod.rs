@@ -244,6 +244,12 @@ impl Node {
         self.holds_lease().then_some(Tenure(since))
     }
 
+    /// Whether that tenure, if there was one, has lasted until now.
+    #[must_use]
+    pub fn is_still_in(&self, tenure: Option<Tenure>) -> bool {
+        tenure.is_some() && tenure == self.tenure()
+    }
+
     /// Whether another run of a node is worth waiting for.
     ///
     /// # Errors
@@ -338,9 +344,7 @@ impl Node {
     /// The other nodes that live, as far as is known.
     #[must_use]
     pub fn others(&self) -> Vec<Incarnation> {
-        let nodes = self.0.living.borrow().nodes.clone();
-        let others = nodes.iter().filter(|node| **node != self.0.incarnation);
-        others.copied().collect()
+        self.0.others()
     }
 
     /// Tells every other node something: those that live, and those that did until lately and may
@@ -389,11 +393,16 @@ impl Inner {
 
     /// Lets the others ask who lives now, rather than at their next renewal.
     fn call_census(&self) {
-        let nodes = self.living.borrow().nodes.clone();
-        for node in nodes.iter().filter(|node| **node != self.incarnation) {
+        for node in self.others() {
             let letter = letter::write(Topic::Census, self.incarnation, self.keys.letter());
-            self.outbox.put(*node, letter);
+            self.outbox.put(node, letter);
         }
+    }
+
+    fn others(&self) -> Vec<Incarnation> {
+        let nodes = self.living.borrow().nodes.clone();
+        let others = nodes.iter().filter(|node| **node != self.incarnation);
+        others.copied().collect()
     }
 
     fn hear(&self, topic: Topic, heard: Heard) {

@@ -297,7 +297,7 @@ impl Calls {
             match self.write(&claimed, &record).await {
                 Written::Ours => return None,
                 Written::First(end) => return Some(end),
-                Written::Not if self.is_sure(&claimed) => break,
+                Written::Not if self.parts.node.is_still_in(claimed.tenure) => break,
                 Written::Not => {}
             }
             if self.parts.clock.now() >= claimed.expires {
@@ -315,10 +315,6 @@ impl Calls {
             }
         });
         None
-    }
-
-    fn is_sure(&self, claimed: &Claimed) -> bool {
-        claimed.tenure.is_some() && claimed.tenure == self.parts.node.tenure()
     }
 
     /// Waits until the store is tried again, and gives the next wait.

@@ -188,25 +188,23 @@ impl CallStream {
                 self.deliver_settled().await;
                 self.unacknowledged.add_permits(usize::from(done));
                 self.readers.wake();
+            } else if self.is_broken() {
+                self.wake_unaware(&wake);
+                let claiming = mending.get_or_insert_with(|| Box::pin(self.reclaim(node)));
+                tokio::select! {
+                    () = said => {}
+                    // How the call ended may wait for the log, and the call with it.
+                    () = self.disconnected() => self.release_connection(),
+                    claimed = claiming => {
+                        mending = None;
+                        self.mend(claimed, self.is_sure(node));
+                        self.deliver_settled().await;
+                        self.readers.wake();
+                    }
+                }
             } else {
                 self.wake_unaware(&wake);
-                let broken = self.lock().gate.is_broken();
-                if broken {
-                    let claiming = mending.get_or_insert_with(|| Box::pin(self.reclaim(node)));
-                    tokio::select! {
-                        () = said => {}
-                        // How the call ended may wait for the log, and the call with it.
-                        () = self.disconnected() => self.release_connection(),
-                        claimed = claiming => {
-                            mending = None;
-                            self.mend(claimed, self.is_sure(node));
-                            self.deliver_settled().await;
-                            self.readers.wake();
-                        }
-                    }
-                } else {
-                    said.await;
-                }
+                said.await;
             }
             let phase = self.lock().gate.phase();
             let ran = match phase {
@@ -220,6 +218,10 @@ impl CallStream {
             self.release_connection();
             return ran;
         }
+    }
+
+    fn is_broken(&self) -> bool {
+        self.lock().gate.is_broken()
     }
 
     /// Whether this node still writes it.
@@ -249,8 +251,7 @@ impl CallStream {
 
     /// Whether nobody can have taken the log over.
     fn is_sure(&self, node: &Node) -> bool {
-        let tenure = self.lock().tenure;
-        tenure.is_some() && tenure == node.tenure()
+        node.is_still_in(self.lock().tenure)
     }
 
     /// Claims the broken log anew; `None` if it is another's.

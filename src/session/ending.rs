@@ -57,16 +57,15 @@ impl Shared {
     /// Tells every other node that a session has ended, and waits until they say that it has there.
     pub(super) async fn end_elsewhere(&self, session: &SessionId) {
         let others = BTreeSet::from_iter(self.node.others());
-        let (all, heard) = oneshot::channel();
-        let nobody = others.is_empty();
-        let _forget = Forget(&self.endings, session);
-        self.endings
-            .0
-            .insert(session.clone(), Waiting { others, all });
-        self.announce(session, News::Deleted);
-        if nobody {
-            return;
+        if others.is_empty() {
+            // Also those that may only be asleep.
+            return self.announce(session, News::Deleted);
         }
+        let (all, heard) = oneshot::channel();
+        let waiting = Waiting { others, all };
+        self.endings.0.insert(session.clone(), waiting);
+        let _forget = Forget(&self.endings, session);
+        self.announce(session, News::Deleted);
         let _late = tokio::time::timeout(OTHERS, heard).await;
     }
 }

@@ -308,6 +308,15 @@ impl Running {
         }
     }
 
+    /// A call that has said something, and one who has heard it at that node.
+    async fn heard_at(member: &Member, session: &SessionHandle) -> (Self, EventReceiver) {
+        let call = Self::of(session).await;
+        call.say("a").await;
+        let mut there = member.follow(session, call.open.name(), 0).await;
+        assert_eq!(told(&mut there, 1).await, numbered(1, ["a"]));
+        (call, there)
+    }
+
     /// A call that may be made again and has said something.
     async fn trusted(session: &SessionHandle, said: &'static str) -> Self {
         let mut call = Self::of_tool(session, "trusted").await;
@@ -389,10 +398,7 @@ fn a_call_is_followed_on_another_node_while_it_runs() {
 fn a_client_returns_to_the_node_that_runs_its_call() {
     System::new().block_on(async {
         let (members, session) = cluster(2).await;
-        let call = Running::of(&session).await;
-        call.say("a").await;
-        let mut there = members[1].follow(&session, call.open.name(), 0).await;
-        assert_eq!(told(&mut there, 1).await, numbered(1, ["a"]));
+        let (call, there) = Running::heard_at(&members[1], &session).await;
         drop(there);
 
         let mut here = members[0].follow(&session, call.open.name(), 1).await;
@@ -489,10 +495,7 @@ fn a_stream_that_lost_its_call_is_ended_by_its_reader_though_its_node_lives() {
 fn a_reader_sees_that_a_call_of_its_own_node_is_gone() {
     System::new().block_on(async {
         let (members, session) = cluster(1).await;
-        let call = Running::of(&session).await;
-        call.say("a").await;
-        let mut here = members[0].follow(&session, call.open.name(), 0).await;
-        assert_eq!(told(&mut here, 1).await, numbered(1, ["a"]));
+        let (call, here) = Running::heard_at(&members[0], &session).await;
         call.pump.abort();
         within(call.pump).await.unwrap_err();
         drop(call.open);
@@ -505,10 +508,7 @@ fn a_reader_sees_that_a_call_of_its_own_node_is_gone() {
 fn a_reader_whose_store_goes_away_is_let_go() {
     System::new().block_on(async {
         let (members, session) = cluster(2).await;
-        let call = Running::of(&session).await;
-        call.say("a").await;
-        let mut there = members[1].follow(&session, call.open.name(), 0).await;
-        assert_eq!(told(&mut there, 1).await, numbered(1, ["a"]));
+        let (call, there) = Running::heard_at(&members[1], &session).await;
 
         members[1].reaches(Reach::Down);
         call.say("b").await;
@@ -546,10 +546,7 @@ fn without_a_lease_a_stream_begins_without_a_log() {
 fn a_call_that_ended_while_the_store_was_away_is_read_elsewhere_as_it_ended() {
     System::new().block_on(async {
         let (members, session) = cluster(2).await;
-        let call = Running::of(&session).await;
-        call.say("a").await;
-        let mut there = members[1].follow(&session, call.open.name(), 0).await;
-        assert_eq!(told(&mut there, 1).await, numbered(1, ["a"]));
+        let (call, there) = Running::heard_at(&members[1], &session).await;
         members[0].reaches(Reach::Down);
         call.say("b").await;
         call.open.last(vec!["result".into()]);
