@@ -92,6 +92,7 @@
 //! | [`once`] | calls that are made once, by their idempotency key |
 //! | [`spread`] | changes announced here, told on the other nodes |
 //! | [`server`] | the library: tools, resources, prompts out of async functions |
+//! | [`gateway`] | many MCP servers behind one endpoint, each in its own revision |
 //! | [`builtin`] | the demonstration and conformance sets, written with the library |
 //! | [`transport`] | Streamable HTTP of both eras, HTTP+SSE, stdio |
 //! | [`admin`] | health, readiness, metrics; the socket of the command line |
@@ -110,7 +111,7 @@
 //! | 1 | `telemetry`, `identity` |
 //! | 2 | `store`, `client` (not each other) |
 //! | 3 | `node`, `policy`, `service` (not each other) |
-//! | 4 | `session`, `server`, `task`, `once`, `spread` (never each other: they meet in `service`) |
+//! | 4 | `session`, `server`, `gateway`, `task`, `once`, `spread` (never each other: they meet in `service`) |
 //! | 5 | `builtin`, `transport`, `admin` (transport never imports `store`) |
 //! | 6 | `config` |
 //! | 7 | `app`, then `testing`, then `cli`, then `main` |
@@ -136,6 +137,7 @@ pub mod builtin;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod gateway;
 pub mod identity;
 pub mod node;
 pub mod once;

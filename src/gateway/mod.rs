@@ -1,0 +1,3 @@
+//! The gateway: many MCP servers behind one endpoint, each spoken to in its own revision.
+
+pub mod config;
