@@ -5,18 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use reqwest::header::HeaderMap;
+use serde_json::json;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::child::{Child, Program};
-use super::connected::{Client, Parts, Wire};
+use super::child::Program;
+use super::connected::Client;
+use super::connection::Connection;
+use super::connector::{Connector, HttpEndpoint};
 use super::error::ClientError;
 use super::host::{Host, Notice, Question, Refusal};
-use super::http::{Http, header};
 use super::limits::Limits;
+use super::message::Request;
 use super::patience::Pauses;
-use super::pipe::Pipe;
-use super::probe::{self, Silence};
 use crate::protocol::lifecycle::Implementation;
 use crate::protocol::logging::LogLevel;
 use crate::protocol::raw::RawJson;
@@ -178,16 +178,10 @@ impl Builder {
     /// # Errors
     /// [`ClientError`].
     pub async fn http(self, url: &str) -> Result<Client, ClientError> {
-        let mut headers = HeaderMap::new();
-        for (name, value) in &self.headers {
-            let (name, value) = header(name, value)?;
-            headers.append(name, value);
-        }
-        let http = Http::new(url, headers, self.limits)?;
-        let (speak, parts) = self.parts(Wire::Http(http));
-        Box::pin(probe::connect(parts, speak, Silence::IsNoAnswer))
-            .await
-            .map_err(|(error, _)| error)
+        let endpoint = HttpEndpoint::new(url, &self.headers, self.limits)?;
+        let (host, connector) = self.connector();
+        let connection = connector.http(&endpoint).await?;
+        self.connected(connection, host).await
     }
 
     /// Starts a program and connects to its standard input and output. A program that leaves or
@@ -197,39 +191,9 @@ impl Builder {
     /// # Errors
     /// [`ClientError`].
     pub async fn program(self, program: &Program) -> Result<Client, ClientError> {
-        let host = Arc::new(self.host.clone());
-        let start = || {
-            let (child, input, output) = Child::start(program)?;
-            let (tasks, limits) = (&self.tasks, self.limits);
-            let pipe = Pipe::open(tasks, host.clone(), limits, input, output, Some(child));
-            Ok::<_, ClientError>(Wire::Pipe(pipe))
-        };
-        let parts = |wire| Parts {
-            wire,
-            host: host.clone(),
-            tasks: self.tasks.clone(),
-            timeout: self.timeout,
-        };
-        let first = Box::pin(probe::connect(
-            parts(start()?),
-            self.speak,
-            Silence::NeedsAnotherStart,
-        ))
-        .await;
-        match first {
-            Ok(client) => Ok(client),
-            Err((_, true)) => {
-                let session = Speak::Era(Era::Session);
-                Box::pin(probe::connect(
-                    parts(start()?),
-                    session,
-                    Silence::IsNoAnswer,
-                ))
-                .await
-                .map_err(|(error, _)| error)
-            }
-            Err((error, false)) => Err(error),
-        }
+        let (host, connector) = self.connector();
+        let connection = connector.program(program).await?;
+        self.connected(connection, host).await
     }
 
     /// Connects to whatever is at the other end of a pair of byte streams, one message per line.
@@ -241,21 +205,43 @@ impl Builder {
         I: AsyncRead + Send + Unpin + 'static,
         O: AsyncWrite + Send + Unpin + 'static,
     {
-        let host = Arc::new(self.host.clone());
-        let pipe = Pipe::open(&self.tasks, host, self.limits, input, output, None);
-        let (speak, parts) = self.parts(Wire::Pipe(pipe));
-        Box::pin(probe::connect(parts, speak, Silence::MeansSession))
-            .await
-            .map_err(|(error, _)| error)
+        let (host, connector) = self.connector();
+        let connection = connector.pipe(input, output).await?;
+        self.connected(connection, host).await
     }
 
-    fn parts(self, wire: Wire) -> (Speak, Parts) {
-        let parts = Parts {
-            wire,
-            host: Arc::new(self.host),
-            tasks: self.tasks,
+    fn connector(&self) -> (Arc<Host>, Connector) {
+        let host = Arc::new(self.host.clone());
+        let connector = Connector {
+            tasks: self.tasks.clone(),
+            speak: self.speak,
+            introduction: host.introduction(),
+            hears: host.clone(),
+            limits: self.limits,
             timeout: self.timeout,
         };
-        (self.speak, parts)
+        (host, connector)
+    }
+
+    /// The client over a connection. In the session era the standing stream is opened, if somebody
+    /// here would hear what comes, and log lines are asked for once.
+    async fn connected(
+        self,
+        connection: Connection,
+        host: Arc<Host>,
+    ) -> Result<Client, ClientError> {
+        let is_session = connection.version().era() == Era::Session;
+        if is_session && host.is_somebody_there() {
+            connection.stand().await;
+        }
+        let client = Client::connected(connection, host, self.timeout);
+        if let Some(level) = self.host.log_level.filter(|_| is_session) {
+            let declared = client.server().map(RawJson::to_value).unwrap_or_default();
+            if declared["capabilities"]["logging"].is_object() {
+                let request = Request::new("logging/setLevel", &json!({"level": level}));
+                client.request(request).await?;
+            }
+        }
+        Ok(client)
     }
 }

@@ -11,14 +11,18 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value, json};
 
+use super::connection::{Hears, Introduction};
 use super::patience::Pauses;
 use crate::protocol::capabilities::TASKS_EXTENSION;
 use crate::protocol::encode;
 use crate::protocol::error_code::ErrorCode;
-use crate::protocol::jsonrpc::{Notification, Params, Request, RequestId};
+use crate::protocol::jsonrpc::{Notification, Params, Request, RequestId, ResponseError};
 use crate::protocol::lifecycle::Implementation;
 use crate::protocol::logging::LogLevel;
+use crate::protocol::meta::LOG_LEVEL_KEY;
+use crate::protocol::method::Method;
 use crate::protocol::raw::RawJson;
+use crate::protocol::version::{Era, ProtocolVersion};
 
 /// The code with which a user's no to a model's turn is told (client/sampling, error handling).
 const REJECTED: i64 = -1;
@@ -162,37 +166,75 @@ impl Host {
         Some(answerer(question).await)
     }
 
-    /// The whole message that answers a request of the server.
-    pub(super) async fn respond(&self, request: Request) -> String {
-        let method = request.method.as_str();
-        if method == "ping" {
-            return encode::result(&request.id, &[]);
+    /// Adds to the `_meta` of a request what is wanted with its answer.
+    pub(super) fn add_meta(
+        &self,
+        id: &RequestId,
+        version: ProtocolVersion,
+        meta: &mut Map<String, Value>,
+    ) {
+        if self.listener.is_some() {
+            meta.insert("progressToken".into(), json!(id));
         }
-        let params = request.params.raw().cloned();
-        let params = params.unwrap_or_else(RawJson::empty_object);
-        match self.answer(method, params, None).await {
-            Some(Ok(result)) => {
-                encode::result(&request.id, &[result.members().unwrap_or_default()])
-            }
-            Some(Err(refusal)) => {
-                let code = ErrorCode(refusal.code);
-                encode::error(Some(&request.id), code, &refusal.message, None)
-            }
-            None => {
-                let what = format!("this client does not answer `{method}`");
-                encode::error(Some(&request.id), ErrorCode::METHOD_NOT_FOUND, &what, None)
-            }
+        if let Some(level) = self.log_level.filter(|_| version.era() == Era::Stateless) {
+            meta.insert(LOG_LEVEL_KEY.into(), json!(level));
         }
     }
 
-    /// Passes a notice on.
-    pub(super) fn notice(&self, request: Option<&RequestId>, notification: Notification) {
+    /// What is said of it in either era.
+    pub(super) fn introduction(&self) -> Introduction {
+        Introduction {
+            info: self.info.clone(),
+            session: self.capabilities(false),
+            stateless: self.capabilities(true),
+        }
+    }
+}
+
+impl Hears for Host {
+    fn told(&self, request: Option<&RequestId>, notification: Notification) {
         if let Some(listener) = &self.listener {
             listener(Notice {
                 request: request.cloned(),
                 method: notification.method,
                 params: notification.params,
             });
+        }
+    }
+
+    fn asked(&self, question: Request) -> BoxFuture<'_, Result<RawJson, ResponseError>> {
+        Box::pin(async move {
+            let method = question.method.as_str();
+            let params = question.params.raw().cloned();
+            let params = params.unwrap_or_else(RawJson::empty_object);
+            let (code, message) = match self.answer(method, params, None).await {
+                Some(Ok(result)) => return Ok(result),
+                Some(Err(refusal)) => (refusal.code, refusal.message),
+                None => {
+                    let what = format!("this client does not answer `{method}`");
+                    (ErrorCode::METHOD_NOT_FOUND.0, what)
+                }
+            };
+            Err(ResponseError {
+                code,
+                message,
+                data: None,
+            })
+        })
+    }
+}
+
+/// The whole message that answers a request of the server.
+pub(super) async fn respond(hears: &dyn Hears, request: Request) -> String {
+    let id = request.id.clone();
+    if request.method == Method::Ping {
+        return encode::result(&id, &[]);
+    }
+    match hears.asked(request).await {
+        Ok(result) => encode::result(&id, &[result.members().unwrap_or_default()]),
+        Err(error) => {
+            let code = ErrorCode(error.code);
+            encode::error(Some(&id), code, &error.message, error.data.as_ref())
         }
     }
 }

@@ -22,8 +22,9 @@ use futures_util::stream::FuturesUnordered;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Response as Answer, StatusCode, Url};
 
+use super::connection::Hears;
 use super::error::ClientError;
-use super::host::{Host, busy};
+use super::host::{busy, respond};
 use super::limits::Limits;
 use super::sse::Decoder;
 use crate::protocol::headers;
@@ -61,12 +62,15 @@ pub(super) struct Speaking {
 
 /// One request on its way.
 #[derive(Debug)]
-pub(super) struct Outgoing<'a> {
-    pub(super) id: &'a RequestId,
-    pub(super) method: &'a str,
-    pub(super) text: String,
-    /// Headers that repeat the message, in the stateless era.
-    pub(super) headers: Vec<(String, String)>,
+pub struct Outgoing<'a> {
+    /// Its id, from [`super::Connection::next_id`].
+    pub id: &'a RequestId,
+    /// Its method.
+    pub method: &'a str,
+    /// The whole message.
+    pub text: String,
+    /// Headers that repeat the message, in the stateless era over HTTP.
+    pub headers: Vec<(String, String)>,
 }
 
 /// The answer to a request.
@@ -117,12 +121,12 @@ impl Http {
     }
 
     /// Sends a request and waits for its answer; what the server asks or tells meanwhile goes to
-    /// `host`.
+    /// `hears`.
     pub(super) async fn exchange(
         &self,
         speaking: &Speaking,
         outgoing: Outgoing<'_>,
-        host: &Host,
+        hears: &dyn Hears,
     ) -> Result<Exchanged, ClientError> {
         let mut request = self.post(speaking, outgoing.text);
         for (name, value) in &outgoing.headers {
@@ -140,7 +144,7 @@ impl Http {
             let following = Following {
                 http: self,
                 speaking,
-                host,
+                hears,
                 id: Some(outgoing.id),
                 method: outgoing.method,
                 cursor: None,
@@ -150,7 +154,7 @@ impl Http {
         } else if is(&answer, "application/json") {
             let body = self.body(answer, outgoing.method).await?;
             let unnamed = |message| ClientError::Protocol(message);
-            self.find(&body, outgoing.id, host)?
+            self.find(&body, outgoing.id, hears)?
                 .ok_or_else(|| unnamed("its answer is none to this request".to_owned()))?
         } else {
             let what = format!("a request was answered with HTTP {status} and no message");
@@ -213,13 +217,13 @@ impl Http {
         &self,
         body: &Bytes,
         id: &RequestId,
-        host: &Host,
+        hears: &dyn Hears,
     ) -> Result<Option<Response>, ClientError> {
         let mut found = None;
         for message in messages(body, &self.limits)? {
             match message {
                 Message::Response(response) if answers(&response, id) => found = Some(response),
-                Message::Notification(notification) => host.notice(Some(id), notification),
+                Message::Notification(notification) => hears.told(Some(id), notification),
                 Message::Response(_) | Message::Request(_) => {}
             }
         }
@@ -283,7 +287,7 @@ async fn status_error(speaking: &Speaking, answer: Answer) -> ClientError {
 pub(super) struct Following<'a> {
     pub(super) http: &'a Http,
     pub(super) speaking: &'a Speaking,
-    pub(super) host: &'a Host,
+    pub(super) hears: &'a dyn Hears,
     /// The request it answers, if it answers one.
     pub(super) id: Option<&'a RequestId>,
     pub(super) method: &'a str,
@@ -371,7 +375,7 @@ impl<'a> Following<'a> {
                             tracing::debug!("an answer to nothing that was asked here");
                         }
                         Message::Notification(notification) => {
-                            self.host.notice(self.id, notification);
+                            self.hears.told(self.id, notification);
                         }
                         Message::Request(request) => self.asked(request, asked)?,
                     }
@@ -390,12 +394,12 @@ impl<'a> Following<'a> {
             return Err(ClientError::Protocol(what));
         }
         let is_busy = asked.len() >= QUESTIONS_MAX;
-        let (http, speaking, host) = (self.http, self.speaking, self.host);
+        let (http, speaking, hears) = (self.http, self.speaking, self.hears);
         asked.push(Box::pin(async move {
             let text = if is_busy {
                 busy(&request)
             } else {
-                host.respond(request).await
+                respond(hears, request).await
             };
             if let Err(error) = http.send(speaking, text).await {
                 tracing::warn!(%error, "a question's answer could not be delivered");

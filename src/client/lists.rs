@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::connected::{Client, Inner, Wire};
+use super::connected::{Client, Inner};
 use super::error::ClientError;
 use super::message::Request;
 use crate::protocol::param_headers::HeaderParams;
@@ -34,10 +34,10 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn list(&self, method: &str, member: &str) -> Result<Vec<RawJson>, ClientError> {
-        let limit = self.0.parts.timeout;
+        let limit = self.0.timeout;
         tokio::select! {
             listed = self.0.pages(method, member) => listed,
-            () = self.0.parts.host.pauses.ran_out(limit) => Err(ClientError::TimedOut(limit)),
+            () = self.0.host.pauses.ran_out(limit) => Err(ClientError::TimedOut(limit)),
         }
     }
 }
@@ -55,7 +55,7 @@ impl Inner {
                 .as_ref()
                 .map_or_else(|| json!({}), |cursor| json!({"cursor": cursor}));
             let request = Request::new(method, &params);
-            let headers = if matches!(self.parts.wire, Wire::Http(_)) && self.is_stateless() {
+            let headers = if self.connection.is_http() && self.is_stateless() {
                 request.headers()
             } else {
                 Vec::new()
@@ -95,7 +95,7 @@ impl Inner {
     }
 
     fn is_stateless(&self) -> bool {
-        self.speaking.version.era() == Era::Stateless
+        self.connection.version().era() == Era::Stateless
     }
 
     /// Remembers which arguments are repeated as headers. A tool that asks for that in a way it
@@ -108,7 +108,7 @@ impl Inner {
             #[serde(default)]
             input_schema: Value,
         }
-        if !self.is_stateless() || matches!(self.parts.wire, Wire::Pipe(_)) {
+        if !self.is_stateless() || !self.connection.is_http() {
             return;
         }
         let mut annotated = std::collections::HashMap::new();

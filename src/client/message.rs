@@ -8,13 +8,10 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::host::Host;
 use crate::protocol::encode;
 use crate::protocol::headers::{self, encode_value};
 use crate::protocol::jsonrpc::RequestId;
-use crate::protocol::meta;
 use crate::protocol::raw::RawJson;
-use crate::protocol::version::{Era, ProtocolVersion};
 
 /// A request to a server.
 #[derive(Clone, Debug)]
@@ -68,20 +65,13 @@ impl Request {
         }
     }
 
-    /// The message, with `more` members of `params` besides its own.
-    pub(super) fn text(
-        &self,
-        id: &RequestId,
-        version: ProtocolVersion,
-        host: &Host,
-        more: &[String],
-    ) -> String {
+    /// The message, with this `_meta` and with `more` members of `params` besides its own.
+    pub(super) fn text(&self, id: &RequestId, meta: Map<String, Value>, more: &[String]) -> String {
         let mut text = String::from(r#"{"jsonrpc":"2.0","id":"#);
         encode::push(&mut text, id);
         text.push_str(r#","method":"#);
         encode::push(&mut text, &self.method);
         text.push_str(r#","params":{"#);
-        let meta = meta_of(id, version, host);
         let meta = (!meta.is_empty()).then(|| format!(r#""_meta":{}"#, Value::Object(meta)));
         let members = self.params.members().map(ToOwned::to_owned);
         let members = members.into_iter().chain(more.iter().cloned()).chain(meta);
@@ -98,25 +88,6 @@ impl Request {
         }
         found
     }
-}
-
-fn meta_of(id: &RequestId, version: ProtocolVersion, host: &Host) -> Map<String, Value> {
-    let mut found = Map::new();
-    if host.listener.is_some() {
-        found.insert("progressToken".into(), json!(id));
-    }
-    if version.era() == Era::Stateless {
-        found.insert(meta::PROTOCOL_VERSION_KEY.into(), json!(version));
-        found.insert(
-            meta::CLIENT_CAPABILITIES_KEY.into(),
-            host.capabilities(true),
-        );
-        found.insert(meta::CLIENT_INFO_KEY.into(), json!(host.info));
-        if let Some(level) = host.log_level {
-            found.insert(meta::LOG_LEVEL_KEY.into(), json!(level));
-        }
-    }
-    found
 }
 
 /// A notification as text.

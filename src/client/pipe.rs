@@ -19,10 +19,12 @@ use futures_util::stream::FuturesUnordered;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::child::Child;
+use super::connection::Hears;
 use super::error::ClientError;
-use super::host::{Host, busy};
+use super::host::{busy, respond};
 use super::http::{Exchanged, Outgoing};
 use super::limits::Limits;
 use crate::protocol::jsonrpc::{Body, Message, Request, RequestId, Response};
@@ -53,6 +55,8 @@ pub(super) struct Pipe {
     /// Taken away to end the output.
     out: Mutex<Option<mpsc::Sender<String>>>,
     pending: Arc<Mutex<Pending>>,
+    /// Fires when nothing more can come.
+    ended: CancellationToken,
     reader: JoinHandle<()>,
     writer: Mutex<Option<JoinHandle<()>>>,
     /// The process at the other end, if we started it.
@@ -70,7 +74,7 @@ impl Pipe {
     /// A connection over `input` and `output`.
     pub(super) fn open<I, O>(
         tasks: &Tasks,
-        host: Arc<Host>,
+        hears: Arc<dyn Hears>,
         limits: Limits,
         input: I,
         output: O,
@@ -81,9 +85,11 @@ impl Pipe {
         O: AsyncWrite + Send + Unpin + 'static,
     {
         let (out, queue) = mpsc::channel(QUEUE);
+        let ended = CancellationToken::new();
+        let open = ended.clone().drop_guard();
         let pending = Arc::new(Mutex::new(Pending::default()));
         let reading = Reading {
-            host,
+            hears,
             limits,
             pending: pending.clone(),
             // Questions are answered only as long as somebody uses the connection.
@@ -91,6 +97,7 @@ impl Pipe {
         };
         // They end with the connection, or are cut when it is dropped; stopping waits for neither.
         let reader = tasks.spawn(TaskKind::Upkeep, async move {
+            let _tells_the_end = open;
             let reason = reading.to_the_end(input).await;
             lock(&reading.pending).end(&Lost::Closed(reason));
         });
@@ -98,6 +105,7 @@ impl Pipe {
         Self {
             out: Mutex::new(Some(out)),
             pending,
+            ended,
             reader,
             writer: Mutex::new(Some(writer)),
             child: Mutex::new(child),
@@ -145,6 +153,11 @@ impl Pipe {
         let closed = || ClientError::Closed("the server takes nothing more".to_owned());
         let out = out.ok_or_else(closed)?;
         out.send(text).await.map_err(|_| closed())
+    }
+
+    /// Waits until nothing more can come.
+    pub(super) async fn ended(&self) {
+        self.ended.cancelled().await;
     }
 
     /// Ends the output, and the child with it.
@@ -209,7 +222,7 @@ impl Drop for Forget<'_> {
 }
 
 struct Reading {
-    host: Arc<Host>,
+    hears: Arc<dyn Hears>,
     limits: Limits,
     pending: Arc<Mutex<Pending>>,
     out: mpsc::WeakSender<String>,
@@ -258,7 +271,7 @@ impl Reading {
         for message in messages {
             match message {
                 Message::Response(response) => lock(&self.pending).answer(response),
-                Message::Notification(notification) => self.host.notice(None, notification),
+                Message::Notification(notification) => self.hears.told(None, notification),
                 Message::Request(request) => {
                     let is_busy = asked.len() >= QUESTIONS_MAX;
                     asked.push(Box::pin(self.respond(request, is_busy)));
@@ -271,7 +284,7 @@ impl Reading {
         let text = if is_busy {
             busy(&request)
         } else {
-            self.host.respond(request).await
+            respond(&*self.hears, request).await
         };
         if let Some(out) = self.out.upgrade() {
             let _gone = out.send(text).await;

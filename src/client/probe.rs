@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::builder::Speak;
-use super::connected::{Client, Parts, exchange, result_of};
+use super::connection::{Connection, Parts, exchange, result_of};
 use super::error::ClientError;
 use super::http::{Outgoing, Speaking};
 use super::message::{self, Request};
@@ -50,7 +50,7 @@ pub(super) async fn connect(
     parts: Parts,
     speak: Speak,
     silence: Silence,
-) -> Result<Client, (ClientError, bool)> {
+) -> Result<Connection, (ClientError, bool)> {
     let last = |error| (error, false);
     match speak {
         Speak::Era(Era::Session) => {
@@ -76,13 +76,13 @@ pub(super) async fn connect(
     }
 }
 
-fn stateless(parts: Parts, version: ProtocolVersion, server: Option<RawJson>) -> Client {
+fn stateless(parts: Parts, version: ProtocolVersion, server: Option<RawJson>) -> Connection {
     let speaking = Speaking {
         version,
         session: None,
         agreed: true,
     };
-    Client::connected(parts, speaking, server, 2)
+    Connection::new(parts, speaking, server, 2)
 }
 
 /// Asks which revisions the server speaks; once more if it wants that.
@@ -108,14 +108,15 @@ async fn ask_once(
     let outgoing = Outgoing {
         id: &id,
         method: &request.method,
-        text: request.text(&id, speaking.version, &parts.host, &[]),
+        text: request.text(&id, parts.introduction.meta(speaking.version), &[]),
         headers: request.headers(),
     };
     let limit = match silence {
         Silence::MeansSession | Silence::NeedsAnotherStart => PROBE.min(parts.timeout),
         Silence::IsNoAnswer => parts.timeout,
     };
-    let answered = tokio::time::timeout(limit, exchange(parts, &speaking, outgoing)).await;
+    let exchanged = exchange(&parts.wire, &speaking, outgoing, &*parts.hears);
+    let answered = tokio::time::timeout(limit, exchanged).await;
     match (answered, silence) {
         (Err(_), Silence::IsNoAnswer) => Err((ClientError::TimedOut(limit), false)),
         (Err(_), Silence::MeansSession) => Ok(Verdict::Session),
@@ -202,7 +203,7 @@ async fn handshake(
     parts: Parts,
     version: ProtocolVersion,
     is_pinned: bool,
-) -> Result<Client, ClientError> {
+) -> Result<Connection, ClientError> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Initialized {
@@ -217,18 +218,19 @@ async fn handshake(
         "initialize",
         &json!({
             "protocolVersion": version,
-            "capabilities": parts.host.capabilities(false),
-            "clientInfo": parts.host.info,
+            "capabilities": parts.introduction.session,
+            "clientInfo": parts.introduction.info,
         }),
     );
     let id = RequestId::Number(2);
     let outgoing = Outgoing {
         id: &id,
         method: &request.method,
-        text: request.text(&id, version, &parts.host, &[]),
+        text: request.text(&id, parts.introduction.meta(version), &[]),
         headers: Vec::new(),
     };
-    let answered = tokio::time::timeout(parts.timeout, exchange(&parts, &speaking, outgoing)).await;
+    let exchanged = exchange(&parts.wire, &speaking, outgoing, &*parts.hears);
+    let answered = tokio::time::timeout(parts.timeout, exchanged).await;
     let exchanged = answered.map_err(|_| ClientError::TimedOut(parts.timeout))??;
     speaking.session.clone_from(&exchanged.session);
     let server = result_of(exchanged)?;
@@ -243,29 +245,10 @@ async fn handshake(
         })?;
     speaking.version = theirs;
     speaking.agreed = true;
-    let client = Client::connected(parts, speaking, Some(server), 3);
-    client
-        .0
-        .send(message::notification("notifications/initialized", None))
-        .await?;
-    client.0.stand().await;
-    client.ask_for_log_lines().await?;
-    Ok(client)
-}
-
-impl Client {
-    /// In the session era log lines are asked for once.
-    async fn ask_for_log_lines(&self) -> Result<(), ClientError> {
-        let declared = self.server().map(RawJson::to_value).unwrap_or_default();
-        let Some(level) = self.0.parts.host.log_level else {
-            return Ok(());
-        };
-        if declared["capabilities"]["logging"].is_object() {
-            let request = Request::new("logging/setLevel", &json!({"level": level}));
-            self.request(request).await?;
-        }
-        Ok(())
-    }
+    let connection = Connection::new(parts, speaking, Some(server), 3);
+    let initialized = message::notification("notifications/initialized", None);
+    connection.send(initialized).await?;
+    Ok(connection)
 }
 
 #[cfg(test)]

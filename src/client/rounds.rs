@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::connected::{Inner, Wire};
+use super::connected::Inner;
 use super::error::ClientError;
 use super::message::Request;
 use crate::protocol::error_code::ErrorCode;
@@ -57,7 +57,7 @@ impl Inner {
         self: &Arc<Self>,
         request: &Request,
     ) -> Result<RawJson, ClientError> {
-        if self.speaking.version.era() == Era::Session {
+        if self.connection.version().era() == Era::Session {
             return self.once(request, &[], Vec::new()).await;
         }
         let mut more = Vec::new();
@@ -70,7 +70,7 @@ impl Inner {
                 // Servers built before the final text leave it out.
                 None | Some("complete") => return Ok(result),
                 Some("input_required") => more = self.next_round(&result).await?,
-                Some("task") if self.parts.host.tasks => {
+                Some("task") if self.host.tasks => {
                     return Box::pin(self.follow_task(&result)).await;
                 }
                 Some(other) => {
@@ -89,8 +89,7 @@ impl Inner {
         request: &Request,
         more: &[String],
     ) -> Result<RawJson, ClientError> {
-        let has_headers =
-            matches!(self.parts.wire, Wire::Http(_)) && request.method == "tools/call";
+        let has_headers = self.connection.is_http() && request.method == "tools/call";
         if has_headers {
             Box::pin(self.list_before_calling()).await;
         }
@@ -111,7 +110,7 @@ impl Inner {
     }
 
     fn headers_of(&self, request: &Request) -> Vec<(String, String)> {
-        if matches!(self.parts.wire, Wire::Pipe(_)) {
+        if !self.connection.is_http() {
             return Vec::new();
         }
         let mut headers = request.headers();
@@ -153,10 +152,7 @@ impl Inner {
         let mut answers = Vec::new();
         for (key, asked) in questions {
             let params = asked.params.unwrap_or_else(RawJson::empty_object);
-            let answered = self
-                .parts
-                .host
-                .answer(&asked.method, params, Some(key.clone()));
+            let answered = self.host.answer(&asked.method, params, Some(key.clone()));
             let answer = match answered.await {
                 Some(Ok(answer)) => answer.as_str().to_owned(),
                 // A form can be left; for the others there is no way to say no but to stop here.

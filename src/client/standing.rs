@@ -14,7 +14,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::host::Host;
+use super::connection::Hears;
 use super::http::{Following, Http, RESUME_AFTER, RESUME_AFTER_MAX, RESUMES_MAX, Speaking, beside};
 
 /// A stream that lasted so long was worth opening, also if nothing came.
@@ -24,14 +24,14 @@ const LASTED: Duration = Duration::from_secs(5);
 pub(super) async fn hold(
     http: Http,
     speaking: Speaking,
-    host: Arc<Host>,
+    hears: Arc<dyn Hears>,
     opened: oneshot::Sender<()>,
 ) {
     let mut opened = Some(opened);
     let mut following = Following {
         http: &http,
         speaking: &speaking,
-        host: &host,
+        hears: &*hears,
         id: None,
         method: "the standing stream",
         cursor: None,

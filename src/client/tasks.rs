@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::connected::{Inner, Wire};
+use super::connected::Inner;
 use super::error::ClientError;
 use super::message::Request;
 use super::rounds::Asked;
@@ -110,9 +110,10 @@ impl Inner {
         params: &serde_json::Value,
     ) -> Result<RawJson, ClientError> {
         let request = Request::new(method, params);
-        let headers = match self.parts.wire {
-            Wire::Http(_) => request.headers(),
-            Wire::Pipe(_) => Vec::new(),
+        let headers = if self.connection.is_http() {
+            request.headers()
+        } else {
+            Vec::new()
         };
         self.once(&request, &[], headers).await
     }
@@ -153,12 +154,15 @@ impl Drop for Leaving<'_> {
     fn drop(&mut self) {
         let Some(id) = self.id.take() else { return };
         let inner = self.inner.clone();
-        let cancelling = self.inner.track(async move {
+        let cancelling = self.inner.connection.track(async move {
             let params = json!({"taskId": id});
             if let Err(error) = inner.of_task("tasks/cancel", &params).await {
                 tracing::debug!(%error, "a task could not be cancelled");
             }
         });
-        self.inner.parts.tasks.spawn(TaskKind::Upkeep, cancelling);
+        self.inner
+            .connection
+            .tasks()
+            .spawn(TaskKind::Upkeep, cancelling);
     }
 }

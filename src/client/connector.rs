@@ -1,0 +1,147 @@
+//! From an address to a connection: the wire, then the revision.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::HeaderMap;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::builder::Speak;
+use super::child::{Child, Program};
+use super::connection::{Connection, Hears, Introduction, Parts, Wire};
+use super::error::ClientError;
+use super::http::{Http, header};
+use super::limits::Limits;
+use super::pipe::Pipe;
+use super::probe::{self, Silence};
+use crate::protocol::version::Era;
+use crate::runtime::tasks::Tasks;
+
+/// An MCP endpoint by HTTP. Cloning shares its connections, which know nothing of sessions.
+#[derive(Clone, Debug)]
+pub struct HttpEndpoint(Http);
+
+impl HttpEndpoint {
+    /// The endpoint at `url`, to which `headers` are sent with every message.
+    ///
+    /// # Errors
+    /// [`ClientError::Address`].
+    pub fn new(
+        url: &str,
+        headers: &[(String, String)],
+        limits: Limits,
+    ) -> Result<Self, ClientError> {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            let (name, value) = header(name, value)?;
+            map.append(name, value);
+        }
+        Ok(Self(Http::new(url, map, limits)?))
+    }
+}
+
+/// How connections are made.
+#[derive(Clone)]
+pub struct Connector {
+    /// Where their work runs.
+    pub tasks: Tasks,
+    /// Which revisions may be spoken.
+    pub speak: Speak,
+    /// Who we say we are.
+    pub introduction: Introduction,
+    /// Who hears what comes with no answer.
+    pub hears: Arc<dyn Hears>,
+    /// How much a server may say at once.
+    pub limits: Limits,
+    /// How long the handshake may take.
+    pub timeout: Duration,
+}
+
+impl std::fmt::Debug for Connector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connector")
+            .field("speak", &self.speak)
+            .field("introduction", &self.introduction)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Connector {
+    /// Connects to an endpoint.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn http(&self, endpoint: &HttpEndpoint) -> Result<Connection, ClientError> {
+        let wire = Wire::Http(endpoint.0.clone());
+        let connected = self.connect(wire, self.speak, Silence::IsNoAnswer);
+        connected.await.map_err(|(error, _)| error)
+    }
+
+    /// Starts a program and connects to its standard input and output. A program that leaves or
+    /// stays silent when it is asked which revisions it speaks is started once more, for a
+    /// handshake.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn program(&self, program: &Program) -> Result<Connection, ClientError> {
+        let start = || {
+            let (child, input, output) = Child::start(program)?;
+            Ok::<_, ClientError>(self.pipe_of(input, output, Some(child)))
+        };
+        let first = self.connect(start()?, self.speak, Silence::NeedsAnotherStart);
+        let connected = match first.await {
+            Err((_, true)) => {
+                let session = Speak::Era(Era::Session);
+                self.connect(start()?, session, Silence::IsNoAnswer).await
+            }
+            first => first,
+        };
+        connected.map_err(|(error, _)| error)
+    }
+
+    /// Connects to whatever is at the other end of a pair of byte streams, one message per line.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn pipe<I, O>(&self, input: I, output: O) -> Result<Connection, ClientError>
+    where
+        I: AsyncRead + Send + Unpin + 'static,
+        O: AsyncWrite + Send + Unpin + 'static,
+    {
+        let wire = self.pipe_of(input, output, None);
+        let connected = self.connect(wire, self.speak, Silence::MeansSession);
+        connected.await.map_err(|(error, _)| error)
+    }
+
+    fn pipe_of<I, O>(&self, input: I, output: O, child: Option<Child>) -> Wire
+    where
+        I: AsyncRead + Send + Unpin + 'static,
+        O: AsyncWrite + Send + Unpin + 'static,
+    {
+        let hears = self.hears.clone();
+        Wire::Pipe(Pipe::open(
+            &self.tasks,
+            hears,
+            self.limits,
+            input,
+            output,
+            child,
+        ))
+    }
+
+    async fn connect(
+        &self,
+        wire: Wire,
+        speak: Speak,
+        silence: Silence,
+    ) -> Result<Connection, (ClientError, bool)> {
+        let parts = Parts {
+            wire,
+            introduction: self.introduction.clone(),
+            hears: self.hears.clone(),
+            tasks: self.tasks.clone(),
+            timeout: self.timeout,
+        };
+        Box::pin(probe::connect(parts, speak, silence)).await
+    }
+}
