@@ -10,7 +10,6 @@ use super::catalog::Catalog;
 use super::error::RegistrationError;
 use super::handle::{Handle, Offer, Shared};
 use super::middleware::{Middleware, Next};
-use super::pages::Pages;
 use super::prompt::Prompt;
 use super::replay::Rounds;
 use super::resource::Resource;
@@ -21,6 +20,7 @@ use crate::protocol::lifecycle::Implementation;
 use crate::runtime::clock::Clock;
 use crate::runtime::seal::ClusterKeys;
 use crate::service::changes::Changes;
+use crate::service::pages::Pages;
 use crate::service::{CacheHints, Call, Reply, ServiceError, TaskUse};
 
 /// Entries on a page of a list. Most servers have fewer, so that most lists are one answer.
@@ -214,8 +214,8 @@ impl ServerBuilder {
             pages: Pages {
                 seal: keys.seal("cursor"),
                 size: self.page_size,
-                cache: self.list_cache,
             },
+            list_cache: self.list_cache,
             rounds: Rounds {
                 seal: keys.seal("request-state"),
                 clock: self.clock,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 
+use super::catalog::{Entry, Listed};
 use super::complete::{Completable, Typed};
 use super::context::Context;
 use super::handle::Handle;
@@ -20,12 +21,13 @@ use crate::protocol::completion::{
     CompleteParams, CompleteResult, Completion, CompletionReference,
 };
 use crate::protocol::content::{ResourceBody, ResourceContents};
+use crate::protocol::jsonrpc::Params;
 use crate::protocol::prompt::GetPromptParams;
 use crate::protocol::raw::{RawJson, ShapeError};
 use crate::protocol::resource::{ReadResourceParams, ReadResourceResult};
 use crate::protocol::tool::{CallToolParams, TaskSupport, ToolResult};
 use crate::protocol::version::{Era, ProtocolVersion};
-use crate::service::{CacheHints, Call, Reply, ServiceError};
+use crate::service::{CacheHints, Call, CallContext, Reply, ServiceError};
 
 /// A read of a resource that has begun.
 type Reading = BoxFuture<'static, Result<ResourceBody, ServiceError>>;
@@ -289,13 +291,34 @@ pub(super) fn list(server: &Handle, call: &Call, list: List) -> Result<Reply, Se
         params, context, ..
     } = call;
     let catalog = server.offer().catalog;
-    let pages = &server.0.pages;
     match list {
-        List::Tools => pages.page(&catalog.tools, "tools", context, params),
-        List::Prompts => pages.page(&catalog.prompts, "prompts", context, params),
-        List::Resources => pages.page(&catalog.resources, "resources", context, params),
-        List::Templates => pages.page(&catalog.templates, "resourceTemplates", context, params),
+        List::Tools => page(server, &catalog.tools, "tools", context, params),
+        List::Prompts => page(server, &catalog.prompts, "prompts", context, params),
+        List::Resources => page(server, &catalog.resources, "resources", context, params),
+        List::Templates => page(
+            server,
+            &catalog.templates,
+            "resourceTemplates",
+            context,
+            params,
+        ),
     }
+}
+
+/// A page of what the caller sees of a list.
+fn page<T: Entry>(
+    server: &Handle,
+    listed: &Listed<T>,
+    member: &str,
+    context: &CallContext,
+    params: &Params,
+) -> Result<Reply, ServiceError> {
+    let listed = &*listed.seen_by(&context.principal);
+    let cache = CacheHints {
+        public: server.0.list_cache.public && !listed.is_restricted(),
+        ..server.0.list_cache
+    };
+    server.0.pages.page(listed, member, context, params, cache)
 }
 
 /// Which list.

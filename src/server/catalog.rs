@@ -20,8 +20,8 @@ use crate::identity::Principal;
 use crate::protocol::raw::RawJson;
 use crate::protocol::tool::TaskSupport;
 use crate::protocol::version::ProtocolVersion;
-use crate::runtime::seal;
-use crate::service::changes::CatalogDigest;
+use crate::service::changes::{CatalogDigest, list_digest};
+use crate::service::pages::List;
 
 /// Something that stands in a list.
 pub(super) trait Entry {
@@ -93,12 +93,12 @@ impl Catalog {
     }
 
     pub(super) fn digest(&self, principal: &Principal) -> CatalogDigest {
-        CatalogDigest {
-            tools: self.tools.digest(principal),
-            prompts: self.prompts.digest(principal),
-            resources: self.resources.digest(principal)
-                ^ self.templates.digest(principal).rotate_left(1),
-        }
+        CatalogDigest::of_lists(
+            self.tools.digest(principal),
+            self.prompts.digest(principal),
+            self.resources.digest(principal),
+            self.templates.digest(principal),
+        )
     }
 }
 
@@ -179,20 +179,8 @@ impl<T: Entry> Listed<T> {
         }
     }
 
-    pub(super) fn position(&self, key: &str) -> Option<usize> {
-        self.index.get(key).copied()
-    }
-
     pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<T>> {
         self.order.iter()
-    }
-
-    pub(super) const fn len(&self) -> usize {
-        self.order.len()
-    }
-
-    pub(super) fn slice(&self, range: std::ops::Range<usize>) -> &[Arc<T>] {
-        self.order.get(range).unwrap_or_default()
     }
 
     pub(super) const fn offered(&self) -> bool {
@@ -208,16 +196,26 @@ impl<T: Entry> Listed<T> {
 
     /// The same on every node that offers the same.
     fn fresh_digest(&self) -> u64 {
-        let entries = self
-            .order
-            .iter()
-            .map(|entry| entry.entry(ProtocolVersion::NEWEST).as_str().as_bytes())
-            .collect::<Vec<_>>();
-        let digest = seal::digest(&entries);
-        digest
-            .iter()
-            .take(8)
-            .fold(0, |digest, byte| digest << 8 | u64::from(*byte))
+        let entries = self.order.iter();
+        list_digest(entries.map(|entry| entry.entry(ProtocolVersion::NEWEST).as_str()))
+    }
+}
+
+impl<T: Entry> List for Listed<T> {
+    fn count(&self) -> usize {
+        self.order.len()
+    }
+
+    fn key(&self, at: usize) -> &str {
+        self.order[at].key()
+    }
+
+    fn position(&self, key: &str) -> Option<usize> {
+        self.index.get(key).copied()
+    }
+
+    fn push_entry(&self, at: usize, version: ProtocolVersion, out: &mut String) {
+        out.push_str(self.order[at].entry(version).as_str());
     }
 }
 
@@ -283,7 +281,7 @@ mod tests {
         assert_eq!(listed.position("b"), Some(1));
         assert_ne!(listed.digest, before);
         listed.put(named("b"));
-        assert_eq!(listed.len(), 2);
+        assert_eq!(listed.count(), 2);
     }
 
     #[test]

@@ -13,7 +13,6 @@ use super::background::Background;
 use super::catalog::Catalog;
 use super::error::RegistrationError;
 use super::middleware::Middleware;
-use super::pages::Pages;
 use super::prompt::Prompt;
 use super::replay::Rounds;
 use super::resource::Resource;
@@ -24,7 +23,8 @@ use crate::protocol::icon::Icon;
 use crate::protocol::lifecycle::Implementation;
 use crate::protocol::subscription::Change;
 use crate::service::changes::Changes;
-use crate::service::{Description, TaskUse};
+use crate::service::pages::Pages;
+use crate::service::{CacheHints, Description, TaskUse};
 
 /// The clonable front of a server, to change what it offers and to tell of changes while it runs.
 ///
@@ -64,6 +64,7 @@ pub(super) struct Shared {
     pub(super) logging: bool,
     pub(super) tasks: Option<TaskUse>,
     pub(super) pages: Pages,
+    pub(super) list_cache: CacheHints,
     pub(super) rounds: Rounds,
     pub(super) changes: Changes,
     pub(super) middleware: Arc<Middleware>,

@@ -92,7 +92,6 @@ mod form;
 mod handle;
 mod middleware;
 mod outcome;
-mod pages;
 mod prompt;
 mod replay;
 mod resource;

@@ -21,6 +21,7 @@ use tokio::sync::Notify;
 
 use crate::identity::Principal;
 use crate::protocol::subscription::{Change, SubscriptionFilter};
+use crate::runtime::seal;
 
 /// A digest of each list a principal may see; equal digests, equal lists.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,7 +34,27 @@ pub struct CatalogDigest {
     pub resources: u64,
 }
 
+/// A digest of a list: of its entries as the newest revision reads them, in their order.
+#[must_use]
+pub fn list_digest<'a>(entries: impl Iterator<Item = &'a str>) -> u64 {
+    let entries = entries.map(str::as_bytes).collect::<Vec<_>>();
+    let digest = seal::digest(&entries);
+    let digest = digest.iter().take(8);
+    digest.fold(0, |digest, byte| digest << 8 | u64::from(*byte))
+}
+
 impl CatalogDigest {
+    /// Of the digest of each list.
+    #[must_use]
+    pub const fn of_lists(tools: u64, prompts: u64, resources: u64, templates: u64) -> Self {
+        Self {
+            tools,
+            prompts,
+            // Turned, so that two lists that trade places are a change.
+            resources: resources ^ templates.rotate_left(1),
+        }
+    }
+
     /// Which lists differ from `seen`.
     pub fn changes_since(&self, seen: &Self) -> impl Iterator<Item = Change> {
         [

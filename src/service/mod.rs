@@ -18,6 +18,7 @@ mod deadline;
 mod error;
 pub mod event;
 mod outlet;
+pub mod pages;
 mod task_use;
 
 pub use call::{Call, CallContext, Client, SessionKey};

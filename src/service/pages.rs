@@ -8,18 +8,34 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::catalog::{Entry, Listed};
+use super::{CacheHints, CallContext, Reply, ServiceError};
 use crate::protocol::jsonrpc::Params;
 use crate::protocol::raw::RawJson;
+use crate::protocol::version::ProtocolVersion;
 use crate::runtime::seal::{self, Seal};
-use crate::service::{CacheHints, CallContext, Reply, ServiceError};
+
+/// Entries in an order of their own.
+pub trait List {
+    /// How many there are.
+    fn count(&self) -> usize;
+
+    /// What the entry at this place is known by; no other has the same.
+    fn key(&self, at: usize) -> &str;
+
+    /// Where the entry of this key is.
+    fn position(&self, key: &str) -> Option<usize>;
+
+    /// Writes the entry at this place as `version` reads it.
+    fn push_entry(&self, at: usize, version: ProtocolVersion, out: &mut String);
+}
 
 /// Makes pages.
 #[derive(Debug)]
-pub(super) struct Pages {
-    pub(super) seal: Seal,
-    pub(super) size: usize,
-    pub(super) cache: CacheHints,
+pub struct Pages {
+    /// Seals cursors.
+    pub seal: Seal,
+    /// Most entries of one page.
+    pub size: usize,
 }
 
 #[derive(Deserialize)]
@@ -35,15 +51,19 @@ struct Position {
 }
 
 impl Pages {
-    /// The page of `listed` that `params` ask for, as the member `member` of a result.
-    pub(super) fn page<T: Entry>(
+    /// The page of `list` that `params` ask for, as the member `member` of a result. All pages of
+    /// one list must be given the same scope of `cache` (2026-07-28 server/utilities/caching).
+    ///
+    /// # Errors
+    /// When the params ask for no page, or by a cursor that was not made for this list.
+    pub fn page(
         &self,
-        listed: &Listed<T>,
+        list: &impl List,
         member: &str,
         context: &CallContext,
         params: &Params,
+        cache: CacheHints,
     ) -> Result<Reply, ServiceError> {
-        let listed = &*listed.seen_by(&context.principal);
         let params: ListParams = params
             .decode()
             .map_err(|error| ServiceError::InvalidParams(error.to_string()))?;
@@ -61,25 +81,23 @@ impl Pages {
                     .ok()
                     .and_then(|opened| serde_json::from_slice::<Position>(&opened).ok())
                     .ok_or_else(|| ServiceError::InvalidParams("unknown cursor".into()))?;
-                listed
-                    .position(&position.after)
+                list.position(&position.after)
                     .map_or(position.index, |at| at + 1)
-                    .min(listed.len())
+                    .min(list.count())
             }
         };
-        let end = start.saturating_add(self.size).min(listed.len());
-        let page = listed.slice(start..end);
+        let end = start.saturating_add(self.size).min(list.count());
         let mut text = format!("{{\"{member}\":[");
-        for (at, entry) in page.iter().enumerate() {
-            if at > 0 {
+        for at in start..end {
+            if at > start {
                 text.push(',');
             }
-            text.push_str(entry.entry(context.version).as_str());
+            list.push_entry(at, context.version, &mut text);
         }
         text.push(']');
-        if let Some(last) = page.last().filter(|_| end < listed.len()) {
+        if start < end && end < list.count() {
             let position = RawJson::of(&Position {
-                after: last.key().to_owned(),
+                after: list.key(end - 1).to_owned(),
                 index: end,
             });
             let cursor = self.seal.seal(&binding, position.as_str().as_bytes());
@@ -89,10 +107,7 @@ impl Pages {
         }
         text.push('}');
         Ok(Reply {
-            cache: CacheHints {
-                public: self.cache.public && !listed.is_restricted(),
-                ..self.cache
-            },
+            cache,
             ..Reply::complete(RawJson::from_valid(text))
         })
     }
