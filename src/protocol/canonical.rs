@@ -1,4 +1,4 @@
-//! One text for equal values, for digests of what a call is called with.
+//! One text for equal values, for digests of them.
 
 use std::collections::BTreeMap;
 
@@ -7,16 +7,21 @@ use serde_json::value::RawValue;
 /// The canonical text of a call's arguments. Absent, `null` and `{}` are the same call.
 #[must_use]
 pub fn arguments(given: Option<&str>) -> String {
-    let mut text = String::new();
     match given {
-        Some(given) if given != "null" => canonical(given, &mut text),
-        Some(_) | None => text.push_str("{}"),
+        Some(given) if given != "null" => value(given),
+        Some(_) | None => "{}".to_owned(),
     }
-    text
 }
 
 /// The same text for the same value: members sorted, strings spelled one way, no white space.
 /// Numbers stay as they came, so that none loses digits on the way.
+#[must_use]
+pub fn value(given: &str) -> String {
+    let mut text = String::new();
+    canonical(given, &mut text);
+    text
+}
+
 fn canonical(value: &str, out: &mut String) {
     let text = value.trim_ascii();
     if let Some(members) = text
@@ -73,9 +78,7 @@ mod tests {
             (r#"{"n":1.0}"#, r#"{"n":1.0}"#),
         ] {
             let raw: &RawValue = serde_json::from_str(text).unwrap();
-            let mut out = String::new();
-            canonical(raw.get(), &mut out);
-            assert_eq!(out, expected);
+            assert_eq!(value(raw.get()), expected);
         }
     }
 }

@@ -25,6 +25,7 @@ pub mod jsonrpc;
 pub mod lifecycle;
 pub mod lines;
 pub mod logging;
+pub mod members;
 pub mod meta;
 pub mod method;
 pub mod notification;

@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::super::headers::PARAM_PREFIX;
+use super::super::members::Members;
 use super::{ANNOTATION, HeaderParam, PARAMS_MAX, ParamType};
 
 /// Deepest schema that is searched: what the pre-scan lets through on any wire.
@@ -192,6 +194,44 @@ impl<'s> Search<'s> {
             .flat_map(|key| ["/".to_owned(), key.replace('~', "~0").replace('/', "~1")])
             .collect();
         clipped(&format!("#{pointer}"))
+    }
+}
+
+/// The input schema without any annotation, valid or not; the rest stays as it is. The text must
+/// have passed a pre-scan, which bounds how deeply it is nested.
+#[must_use]
+pub fn without_annotations(schema: &str) -> String {
+    let mut out = String::with_capacity(schema.len());
+    push_schema(schema, &mut out);
+    out
+}
+
+fn push_schema(schema: &str, out: &mut String) {
+    if let Some(mut keywords) = Members::of(schema) {
+        keywords.remove(ANNOTATION);
+        keywords.each(|keyword, value| {
+            if DATA.contains(&keyword) {
+                return None;
+            }
+            let is_named = keyword == "properties" || NAMED.contains(&keyword);
+            match Members::of(value).filter(|_| is_named) {
+                Some(mut named) => {
+                    named.each(|_, schema| Some(without_annotations(schema)));
+                    Some(named.to_string())
+                }
+                None => Some(without_annotations(value)),
+            }
+        });
+        keywords.push_to(out);
+    } else if let Ok(schemas) = serde_json::from_str::<Vec<&RawValue>>(schema) {
+        out.push('[');
+        for (at, schema) in schemas.into_iter().enumerate() {
+            out.push_str(if at == 0 { "" } else { "," });
+            push_schema(schema.get(), out);
+        }
+        out.push(']');
+    } else {
+        out.push_str(schema);
     }
 }
 

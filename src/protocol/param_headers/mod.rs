@@ -20,20 +20,15 @@ mod expected;
 #[cfg(test)]
 mod tests;
 
-use std::borrow::Cow;
-use std::fmt;
-
-use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use super::headers::{HeaderValueError, decode_value, encode_value};
+use super::members::for_each_member;
 use super::raw::RawJson;
 use annotation::{Place, Search, clipped};
 use expected::Expected;
 
-pub use annotation::AnnotationError;
+pub use annotation::{AnnotationError, without_annotations};
 
 /// The keyword that asks for a header.
 pub const ANNOTATION: &str = "x-mcp-header";
@@ -235,32 +230,4 @@ impl ParamType {
             Self::Boolean => "as `true` or `false`",
         }
     }
-}
-
-/// Passes the members of an object to `act`; a value of another kind has none.
-fn for_each_member<'a>(object: &'a str, act: impl FnMut(&str, &'a str)) {
-    struct Each<F>(F);
-
-    impl<'de, F: FnMut(&str, &'de str)> Visitor<'de> for Each<F> {
-        type Value = ();
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
-            while let Some((Key(key), value)) = map.next_entry::<Key<'de>, &'de RawValue>()? {
-                (self.0)(&key, value.get());
-            }
-            Ok(())
-        }
-    }
-
-    /// A key that is copied only if it has escapes.
-    #[derive(Deserialize)]
-    struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
-
-    serde_json::Deserializer::from_str(object)
-        .deserialize_map(Each(act))
-        .unwrap_or_default();
 }

@@ -49,6 +49,22 @@ fn annotations_are_found_along_properties() {
 }
 
 #[test]
+fn annotations_are_taken_out_and_nothing_else() {
+    let schema = r#"{"type":"object","x-mcp-header":7,"properties":{
+        "x-mcp-header":{"type":"string","x-mcp-header":"A B"},
+        "n":{"x-mcp-header":"N","type":"number","maximum":1.50,"default":{"x-mcp-header":1}}},
+        "oneOf":[{"properties":{"b":{"x-mcp-header":"B"}}},true]}"#;
+    let left = r#"{"type":"object","properties":{
+        "x-mcp-header":{"type":"string"},
+        "n":{"type":"number","maximum":1.50,"default":{"x-mcp-header":1}}},
+        "oneOf":[{"properties":{"b":{}}},true]}"#;
+    let taken_out = without_annotations(schema);
+    assert_eq!(taken_out, left.replace("\n        ", ""));
+    let taken_out = serde_json::from_str(&taken_out).unwrap();
+    assert_eq!(HeaderParams::from_schema(&taken_out), Ok(None));
+}
+
+#[test]
 fn names_and_data_are_no_annotations() {
     let data = json!({"x-mcp-header": "a"});
     for schema in [
