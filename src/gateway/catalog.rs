@@ -13,7 +13,8 @@ use std::sync::Arc;
 
 use super::definition::Kind;
 use super::naming::Naming;
-use super::part::{Part, Problem, PromptRoute, Shown, ToolRoute, Warnings};
+use super::part::{Part, PromptRoute, Shown, ToolRoute};
+use super::warning::{Problem, Warnings};
 use crate::protocol::version::ProtocolVersion;
 use crate::service::changes::{CatalogDigest, list_digest};
 use crate::service::pages::List;
@@ -213,15 +214,23 @@ impl<R> List for Merged<R> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::time::Duration;
 
     use serde_json::{Value, json};
+    use tokio_util::sync::CancellationToken;
 
     use super::super::config::UpstreamConfig;
     use super::super::part::Offered;
     use super::super::part::tests::{offered, upstream};
     use super::super::pins::Pins;
     use super::*;
+    use crate::identity::Principal;
+    use crate::protocol::capabilities::ClientCapabilities;
+    use crate::protocol::jsonrpc::Params;
     use crate::protocol::raw::RawJson;
+    use crate::runtime::seal::ClusterKeys;
+    use crate::service::pages::Pages;
+    use crate::service::{CacheHints, CallContext, Client, Deadline, Quiet};
 
     fn catalog(separator: &str, upstreams: &[(UpstreamConfig, Offered)]) -> Catalog {
         let parts = upstreams.iter().enumerate();
@@ -265,6 +274,54 @@ mod tests {
         assert_eq!(catalog.unlisted("gone.other"), Some((1, "other")));
         assert_eq!(catalog.unlisted("other"), None);
         assert_eq!(catalog.warnings(), &Warnings::default());
+    }
+
+    #[test]
+    fn pages_go_on_in_the_next_upstream() {
+        let catalog = catalog(
+            ".",
+            &[
+                (upstream("a", "a"), offered(&["one", "two"])),
+                (upstream("b", "b"), offered(&["one", "two"])),
+            ],
+        );
+        let pages = Pages {
+            seal: ClusterKeys::generate().seal("cursor"),
+            size: 3,
+        };
+        let context = CallContext {
+            principal: Principal::local(),
+            endpoint: "main".into(),
+            session: None,
+            version: ProtocolVersion::V2025_11_25,
+            client: Arc::new(Client {
+                capabilities: ClientCapabilities::parse(raw(json!({}))).unwrap(),
+                info: None,
+            }),
+            progress_token: None,
+            cancel: CancellationToken::new(),
+            deadline: Deadline::after(Duration::from_secs(1)),
+            outlet: Arc::new(Quiet),
+        };
+        let cache = CacheHints {
+            ttl_ms: 7,
+            public: true,
+        };
+        let page = |params: Value| {
+            let params = Params::new(raw(params));
+            let reply = pages.page(catalog.tools(), "tools", &context, &params, cache);
+            let reply = reply.unwrap();
+            assert_eq!(reply.cache, cache);
+            let page = reply.members.to_value();
+            let names = page["tools"].as_array().unwrap().iter();
+            let names = names.map(|tool| tool["name"].as_str().unwrap().to_owned());
+            (names.collect::<Vec<_>>(), page["nextCursor"].clone())
+        };
+        let (first, cursor) = page(json!({}));
+        assert_eq!(first, ["a.one", "a.two", "b.one"]);
+        let (last, cursor) = page(json!({"cursor": cursor}));
+        assert_eq!(last, ["b.two"]);
+        assert_eq!(cursor, Value::Null);
     }
 
     #[test]

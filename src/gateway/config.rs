@@ -140,7 +140,8 @@ pub enum Pin {
     Warn,
     /// The entry is not shown any more, and is unknown to whoever calls it.
     Hide,
-    /// The entry stays as it was first seen, and calls of it are refused with a reason.
+    /// The entry says that it is blocked instead of what it is, and calls of it are refused with
+    /// the same reason.
     Block,
 }
 

@@ -6,3 +6,4 @@ pub mod definition;
 pub mod naming;
 pub mod part;
 pub mod pins;
+pub mod warning;

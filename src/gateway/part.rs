@@ -2,31 +2,27 @@
 //!
 //! A [`Part`] is made of what the upstream listed, once for each list and each endpoint: what is to be
 //! shown of it, under the names of the endpoint, and where calls by those names lead. What cannot or
-//! must not be shown is left out, and a [`Warning`] says why; an entry that somebody denied is left
+//! must not be shown is left out, and a [`Warning`](super::warning::Warning) says why; an entry that somebody denied is left
 //! out without one.
 //!
 //! It does not know the other upstreams: what they show alike is settled in `catalog.rs`.
 
 use std::collections::HashSet;
-use std::fmt;
 use std::sync::Arc;
 
 use super::config::{Pin, Show, UpstreamConfig};
-use super::definition::{Definition, Entry, Kind, Source, Unfit};
+use super::definition::{Definition, Entry, Kind, Source};
 use super::naming::Naming;
 use super::pins::{DefinitionHash, Pins, Verdict};
+use super::warning::{Problem, Warnings};
 use crate::policy::pattern;
-use crate::protocol::param_headers::{AnnotationError, HeaderParams};
+use crate::protocol::param_headers::HeaderParams;
 use crate::protocol::raw::RawJson;
 
 /// Most entries taken of one upstream, all its lists together: ten times what a model can be told.
-const ENTRIES_MAX: usize = 20_000;
+pub(super) const ENTRIES_MAX: usize = 20_000;
 /// Most bytes taken of them.
-const BYTES_MAX: usize = 32 * 1024 * 1024;
-/// Most warnings that are kept of one part or catalog; a broken upstream earns one per entry.
-const WARNINGS_MAX: usize = 100;
-/// Longest name that a warning repeats, in characters.
-const NAME_CHARS_MAX: usize = 128;
+pub(super) const BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// What an upstream listed.
 #[derive(Clone, Debug)]
@@ -114,63 +110,6 @@ pub enum Refusal {
     /// Its upstream runs it as a task only.
     #[error("this tool runs as a task only, and tasks do not pass through this gateway")]
     TaskOnly,
-}
-
-/// Something an operator should know of an entry.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Warning {
-    /// The upstream's name in the configuration.
-    pub upstream: String,
-    /// What the entry is of.
-    pub kind: Kind,
-    /// What the upstream calls it, or its place in the list where it has no name; shortened.
-    pub entry: String,
-    /// What is the matter with it.
-    pub problem: Problem,
-}
-
-/// What is the matter with an entry; each text completes "the entry …".
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Problem {
-    /// No client should be shown it.
-    #[error("is left out: it {0}")]
-    Unfit(#[from] Unfit),
-    /// The upstream lists another of that name before.
-    #[error("is left out: it is listed twice")]
-    Twice,
-    /// Another entry is shown by the name it would have.
-    #[error("is left out: upstream {by:?} already shows one as {shown:?}")]
-    Taken {
-        /// Whose that is.
-        by: String,
-        /// The name.
-        shown: String,
-    },
-    /// The upstream lists more than is taken.
-    #[error(
-        "is left out with all that follow: more than {ENTRIES_MAX} entries or {BYTES_MAX} bytes"
-    )]
-    TooMuch,
-    /// It asks for headers against the rules.
-    #[error("is shown without the headers it asks for: {0}")]
-    AnnotationsRemoved(AnnotationError),
-    /// It is another than the one seen first.
-    #[error("is another than the one first seen, {was}, and is {}", .pin.what_it_does())]
-    Changed {
-        /// The one seen first.
-        was: DefinitionHash,
-        /// What that leads to.
-        pin: Pin,
-    },
-}
-
-/// Warnings up to a bound.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Warnings {
-    /// The first of them.
-    pub said: Vec<Warning>,
-    /// How many more there were.
-    pub unsaid: usize,
 }
 
 impl Part {
@@ -414,38 +353,6 @@ impl Part {
     }
 }
 
-impl Pin {
-    const fn what_it_does(self) -> &'static str {
-        match self {
-            Self::Warn => "shown all the same",
-            Self::Hide => "left out",
-            Self::Block => "blocked",
-        }
-    }
-}
-
-impl Warnings {
-    pub(super) fn add(&mut self, upstream: &str, kind: Kind, entry: &str, problem: Problem) {
-        if self.said.len() == WARNINGS_MAX {
-            self.unsaid += 1;
-            return;
-        }
-        self.said.push(Warning {
-            upstream: upstream.to_owned(),
-            kind,
-            entry: entry.chars().take(NAME_CHARS_MAX).collect(),
-            problem,
-        });
-    }
-}
-
-impl fmt::Display for Warning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (kind, entry, problem) = (self.kind, &self.entry, &self.problem);
-        write!(f, "{kind} {entry:?} {problem}")
-    }
-}
-
 /// What may still be taken of an upstream.
 struct Budget {
     entries: usize,
@@ -483,6 +390,7 @@ pub(super) mod tests {
     use super::super::config::{
         BreakerConfig, BulkheadConfig, Isolation, Reach, Timeouts, ToolShown,
     };
+    use super::super::warning::WARNINGS_MAX;
     use super::*;
     use crate::protocol::version::ProtocolVersion;
 
@@ -681,7 +589,7 @@ pub(super) mod tests {
 
         let large = "x".repeat(200 * 1024);
         let prompt = |at: usize| RawJson::of(&json!({"name": at.to_string(), "x": large}));
-        listed.prompts = (0..BYTES_MAX / large.len() + 1).map(prompt).collect();
+        listed.prompts = (0..=BYTES_MAX / large.len()).map(prompt).collect();
         let part_of_large = part(&upstream("jira", ""), &listed, &Pins::default());
         assert!(part_of_large.prompts.len() < listed.prompts.len());
         assert_eq!(part_of_large.warnings().said[0].problem, Problem::TooMuch);

@@ -3,7 +3,7 @@
 //! A transport builds a [`Call`] and hands it to a [`Service`]; the library ([`crate::server`])
 //! answers from this process, a gateway from upstreams. While it runs, a call reaches its client
 //! through its [`Outlet`]: progress, log lines and questions. What changes over time reaches
-//! clients through a [`changes::Watch`].
+//! clients through a [`changes::Watch`]. What services list they give in [`pages`].
 //!
 //! It does not know HTTP, sessions or stores; and errors leave here as [`ServiceError`], without a
 //! status or a JSON-RPC code (those are given in `transport/reply.rs`).

@@ -1,0 +1,106 @@
+//! What an operator should know of what upstreams list.
+//!
+//! Warnings are values: whoever made a list decides how loud they are and how often.
+
+use std::fmt;
+
+use super::config::Pin;
+use super::definition::{Kind, Unfit};
+use super::part::{BYTES_MAX, ENTRIES_MAX};
+use super::pins::DefinitionHash;
+use crate::protocol::param_headers::AnnotationError;
+
+/// Most warnings that are kept of one list; a broken upstream earns one per entry.
+pub(super) const WARNINGS_MAX: usize = 100;
+/// Longest name that a warning repeats, in characters.
+const NAME_CHARS_MAX: usize = 128;
+
+/// Something an operator should know of an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// The upstream's name in the configuration.
+    pub upstream: String,
+    /// What the entry is of.
+    pub kind: Kind,
+    /// What the upstream calls it, or its place in the list where it has no name; shortened.
+    pub entry: String,
+    /// What is the matter with it.
+    pub problem: Problem,
+}
+
+/// What is the matter with an entry; each text completes "the entry …".
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// No client should be shown it.
+    #[error("is left out: it {0}")]
+    Unfit(#[from] Unfit),
+    /// The upstream lists another of that name before.
+    #[error("is left out: it is listed twice")]
+    Twice,
+    /// Another entry is shown by the name it would have.
+    #[error("is left out: upstream {by:?} already shows one as {shown:?}")]
+    Taken {
+        /// Whose that is.
+        by: String,
+        /// The name.
+        shown: String,
+    },
+    /// The upstream lists more than is taken.
+    #[error(
+        "is left out with all that follow: more than {ENTRIES_MAX} entries or {BYTES_MAX} bytes"
+    )]
+    TooMuch,
+    /// It asks for headers against the rules.
+    #[error("is shown without the headers it asks for: {0}")]
+    AnnotationsRemoved(AnnotationError),
+    /// It is another than the one seen first.
+    #[error("is another than the one first seen, {was}, and is {}", .pin.what_it_does())]
+    Changed {
+        /// The one seen first.
+        was: DefinitionHash,
+        /// What that leads to.
+        pin: Pin,
+    },
+}
+
+/// Warnings up to a bound.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Warnings {
+    /// The first of them.
+    pub said: Vec<Warning>,
+    /// How many more there were.
+    pub unsaid: usize,
+}
+
+impl Pin {
+    const fn what_it_does(self) -> &'static str {
+        match self {
+            Self::Warn => "shown all the same",
+            Self::Hide => "left out",
+            Self::Block => "blocked",
+        }
+    }
+}
+
+impl Warnings {
+    /// Adds one, while there is room.
+    pub(super) fn add(&mut self, upstream: &str, kind: Kind, entry: &str, problem: Problem) {
+        if self.said.len() == WARNINGS_MAX {
+            self.unsaid += 1;
+            return;
+        }
+        self.said.push(Warning {
+            upstream: upstream.to_owned(),
+            kind,
+            entry: entry.chars().take(NAME_CHARS_MAX).collect(),
+            problem,
+        });
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kind, entry, problem) = (self.kind, &self.entry, &self.problem);
+        write!(f, "{kind} {entry:?} {problem}")
+    }
+}
