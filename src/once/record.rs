@@ -113,7 +113,7 @@ impl End {
                 data: Some(RawJson::of(&json!({"outcome": "not_kept"}))),
             }),
             Self::Unknown => Err(ServiceError::OutcomeUnknown(
-                "it was cancelled, or the node that ran it is gone",
+                "it was cancelled, or the node that ran it is gone".into(),
             )),
         }
     }
@@ -187,6 +187,12 @@ mod tests {
             retry_after: Duration::ZERO,
         };
         assert_eq!(end(&Err(overloaded)), None);
+        let unavailable = ServiceError::Unavailable {
+            upstream: "x".into(),
+            why: "cannot be reached".into(),
+            retry_after: Duration::ZERO,
+        };
+        assert_eq!(end(&Err(unavailable)), None);
         assert_eq!(end(&Ok(Reply::input_required(&[], None))), None);
         assert_eq!(end(&Err(ServiceError::Cancelled)), Some(End::Unknown));
     }

@@ -1,8 +1,10 @@
 //! Why a call has no result.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::protocol::capabilities::ClientCapability;
+use crate::protocol::jsonrpc::ResponseError;
 use crate::protocol::raw::RawJson;
 
 /// What went wrong, as far as the client may know it. Details for operators are logged where the
@@ -58,7 +60,21 @@ pub enum ServiceError {
     },
     /// It may or may not have taken effect, and nobody will ever know.
     #[error("the outcome of this call is unknown: {0}")]
-    OutcomeUnknown(&'static str),
+    OutcomeUnknown(Cow<'static, str>),
+    /// The upstream that should answer cannot be asked now; it was not. A call of a tool is told so
+    /// by a result that failed, which a model can read.
+    #[error("upstream `{upstream}` {why}; try again in {} s", seconds(*.retry_after))]
+    Unavailable {
+        /// Its name.
+        upstream: String,
+        /// Completes a sentence that begins with its name.
+        why: Cow<'static, str>,
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// An error of an upstream, as the client's revision has it.
+    #[error("{}", .0.message)]
+    Upstream(ResponseError),
     /// A code of the tool's own.
     #[error("{message}")]
     Application {
@@ -100,6 +116,8 @@ impl ServiceError {
             Self::Cancelled => "cancelled",
             Self::Overloaded { .. } => "overloaded",
             Self::OutcomeUnknown(_) => "outcome_unknown",
+            Self::Unavailable { .. } => "upstream_unavailable",
+            Self::Upstream(_) => "upstream",
             Self::Application { .. } => "application",
             Self::ResultTooLarge { .. } => "result_too_large",
             Self::Internal => "internal",
@@ -109,6 +127,11 @@ impl ServiceError {
     /// Whether the very same call may succeed later without having had an effect now.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
-        matches!(self, Self::Overloaded { .. })
+        matches!(self, Self::Overloaded { .. } | Self::Unavailable { .. })
     }
+}
+
+/// Whole seconds, at least one, in a text for people and models.
+fn seconds(after: Duration) -> u64 {
+    (after + Duration::from_millis(999)).as_secs().max(1)
 }

@@ -87,7 +87,7 @@ impl Shared {
                 return Ok(record);
             }
             // Its process is gone. Nobody knows how far it came, so it is never run again.
-            let lost = ServiceError::OutcomeUnknown("the node that ran it is gone");
+            let lost = ServiceError::OutcomeUnknown("the node that ran it is gone".into());
             let version = match era {
                 Era::Session => ProtocolVersion::NEWEST_WITH_SESSIONS,
                 Era::Stateless => ProtocolVersion::NEWEST,

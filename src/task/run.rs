@@ -277,7 +277,7 @@ impl Shared {
             () = self.shutdown.reached(Phase::Stopping) => {
                 cancel.cancel();
                 let ending = tokio::time::timeout(STOPPED_MAX, &mut rounds).await;
-                let unknown = ServiceError::OutcomeUnknown("the node that ran it stopped");
+                let unknown = ServiceError::OutcomeUnknown("the node that ran it stopped".into());
                 // Nobody but the stop cancelled it.
                 ending.ok().and_then(Result::ok).ok_or(unknown)
             }

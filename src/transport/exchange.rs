@@ -160,7 +160,7 @@ fn label(outcome: &Result<Reply, ServiceError>) -> Outcome {
         },
         Err(ServiceError::Cancelled) => Outcome::Cancelled,
         Err(ServiceError::DeadlineExceeded) => Outcome::Deadline,
-        Err(ServiceError::Overloaded { .. }) => Outcome::Refused,
+        Err(ServiceError::Overloaded { .. } | ServiceError::Unavailable { .. }) => Outcome::Refused,
         Err(
             ServiceError::MethodNotFound(_)
             | ServiceError::UnknownTool(_)
@@ -173,6 +173,7 @@ fn label(outcome: &Result<Reply, ServiceError>) -> Outcome {
             | ServiceError::InvalidRequestState
             | ServiceError::MissingCapability(_)
             | ServiceError::OutcomeUnknown(_)
+            | ServiceError::Upstream(_)
             | ServiceError::Application { .. }
             | ServiceError::ResultTooLarge { .. }
             | ServiceError::Internal,

@@ -24,6 +24,7 @@ use crate::protocol::jsonrpc::{NotJsonRpc, ParseError, RequestId, ResponseError}
 use crate::protocol::meta::SERVER_INFO_KEY;
 use crate::protocol::method::Method;
 use crate::protocol::raw::RawJson;
+use crate::protocol::tool::ToolResult;
 use crate::protocol::version::{Era, ProtocolVersion};
 use crate::service::{Reply, ReplyKind, ServiceError};
 use crate::session::in_flight::NotEntered;
@@ -362,6 +363,26 @@ pub fn service_error(error: &ServiceError, version: ProtocolVersion) -> WireErro
         }
         ServiceError::OutcomeUnknown(_) => WireError::new(200, Code::INTERNAL_ERROR, text)
             .with_data(&json!({"outcome": "unknown"})),
+        ServiceError::Unavailable {
+            upstream,
+            retry_after,
+            ..
+        } => {
+            let data = json!({"upstream": upstream, "retryAfterMs": retry_after.as_millis()});
+            WireError::new(200, Code::INTERNAL_ERROR, text).with_data(&data)
+        }
+        ServiceError::Upstream(error) => {
+            let code = ErrorCode(error.code);
+            let status = match code {
+                Code::METHOD_NOT_FOUND => status(404),
+                Code::MISSING_CLIENT_CAPABILITY => status(400),
+                _ => 200,
+            };
+            WireError {
+                data: error.data.clone(),
+                ..WireError::new(status, code, text)
+            }
+        }
         ServiceError::DeadlineExceeded => WireError::new(200, Code::INTERNAL_ERROR, text)
             .with_data(&json!({"reason": "deadline_exceeded"})),
         ServiceError::Application {
@@ -428,6 +449,12 @@ impl Envelope {
                     bytes: text.len(),
                     max: self.event_max,
                 }
+            }
+            // Only here: whoever keeps outcomes, or runs a call again, must see that it did not run.
+            Err(error @ ServiceError::Unavailable { .. }) if self.method == Method::ToolsCall => {
+                let result = ToolResult::error(error.to_string());
+                let reply = Reply::tool(&result, self.version);
+                return (WireStatus::OK, self.result(id, &reply));
             }
             Err(error) => error,
         };
@@ -550,8 +577,94 @@ pub fn last_message(answer: Option<(WireStatus, String)>) -> Vec<ByteString> {
 /// The message for a request that was running where nobody can ask any more.
 #[must_use]
 pub fn outcome_unknown(id: &RequestId) -> ByteString {
-    let error = ServiceError::OutcomeUnknown("the node that ran it is gone");
+    let error = ServiceError::OutcomeUnknown("the node that ran it is gone".into());
     service_error(&error, ProtocolVersion::NEWEST_WITH_SESSIONS)
         .text(Some(id))
         .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ProtocolVersion::{V2025_11_25, V2026_07_28};
+
+    fn from_upstream(code: i64) -> ServiceError {
+        ServiceError::Upstream(ResponseError {
+            code,
+            message: "so it is".into(),
+            data: Some(RawJson::from_valid(r#"{"more":[1,  2]}"#)),
+        })
+    }
+
+    fn envelope(method: Method, version: ProtocolVersion) -> Envelope {
+        Envelope {
+            version,
+            method,
+            server_info: RawJson::empty_object(),
+            event_max: 1_000,
+        }
+    }
+
+    #[test]
+    fn an_upstreams_error_is_passed_on_with_the_status_its_code_has() {
+        for (code, version, status) in [
+            (-32602, V2025_11_25, 200),
+            (-32602, V2026_07_28, 200),
+            (-32601, V2025_11_25, 200),
+            (-32601, V2026_07_28, 404),
+            (-32021, V2026_07_28, 400),
+            (-32603, V2026_07_28, 200),
+            (7, V2026_07_28, 200),
+        ] {
+            let wire = service_error(&from_upstream(code), version);
+            assert_eq!(wire.status.as_u16(), status, "{code} in {version}");
+            assert_eq!(
+                wire.text(Some(&RequestId::Number(1))),
+                format!(
+                    r#"{{"jsonrpc":"2.0","id":1,"error":{{"code":{code},"message":"so it is","data":{{"more":[1,  2]}}}}}}"#
+                )
+            );
+        }
+    }
+
+    #[test]
+    fn of_an_unknown_outcome_at_an_upstream_its_name_is_said() {
+        let error = ServiceError::OutcomeUnknown("upstream `files` broke off".into());
+        let wire = service_error(&error, V2026_07_28);
+        assert_eq!(
+            wire.message,
+            "the outcome of this call is unknown: upstream `files` broke off"
+        );
+        assert_eq!(wire.code, ErrorCode::INTERNAL_ERROR);
+        assert_eq!(wire.data.unwrap().as_str(), r#"{"outcome":"unknown"}"#);
+    }
+
+    #[test]
+    fn an_upstream_that_cannot_be_asked_is_a_failed_tool_to_a_call_and_an_error_to_all_else() {
+        let error = ServiceError::Unavailable {
+            upstream: "files".into(),
+            why: "cannot be reached".into(),
+            retry_after: Duration::from_millis(4_200),
+        };
+        let sentence = "upstream `files` cannot be reached; try again in 5 s";
+        for version in ProtocolVersion::ALL {
+            let answer = |method: Method| {
+                let outcome = Err(error.clone());
+                let (status, text) =
+                    envelope(method, version).answer(&RequestId::Number(1), &outcome);
+                assert_eq!(status, WireStatus::OK);
+                serde_json::from_str::<serde_json::Value>(&text).unwrap()
+            };
+            let called = answer(Method::ToolsCall);
+            assert_eq!(called["result"]["isError"], true, "{version}");
+            assert_eq!(called["result"]["content"][0]["text"], sentence);
+            let read = answer(Method::ResourcesRead);
+            let data = json!({"upstream": "files", "retryAfterMs": 4_200});
+            assert_eq!(
+                read["error"],
+                json!({"code": -32603, "message": sentence, "data": data}),
+                "{version}"
+            );
+        }
+    }
 }
