@@ -11,6 +11,11 @@ use super::version::ProtocolVersion;
 /// The extension under which calls of the stateless era become tasks.
 pub const TASKS_EXTENSION: &str = "io.modelcontextprotocol/tasks";
 
+/// The extension under which tools have pages to show.
+pub const APPS_EXTENSION: &str = "io.modelcontextprotocol/ui";
+/// The kind of page that is, as clients name it in the extension's settings.
+pub const APP_MIME_TYPE: &str = "text/html;profile=mcp-app";
+
 /// What a client declared: the parts that steer us, and the whole as it was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientCapabilities {
@@ -24,10 +29,14 @@ pub struct ClientCapabilities {
     pub sampling: bool,
     /// ... with tools.
     pub sampling_tools: bool,
+    /// ... with what it knows from its servers.
+    pub sampling_context: bool,
     /// Its roots may be listed.
     pub roots: bool,
     /// Its calls may become tasks: it names the extension. Means nothing in the session era.
     pub tasks: bool,
+    /// It shows the pages of MCP Apps; in either era.
+    pub apps: bool,
 }
 
 #[derive(Deserialize)]
@@ -50,8 +59,10 @@ impl ClientCapabilities {
             elicitation_url: false,
             sampling: false,
             sampling_tools: false,
+            sampling_context: false,
             roots: false,
             tasks: false,
+            apps: false,
         }
     }
 
@@ -74,8 +85,10 @@ impl ClientCapabilities {
             elicitation_url: has(&declared.elicitation, "url"),
             sampling: declared.sampling.is_some(),
             sampling_tools: has(&declared.sampling, "tools"),
+            sampling_context: has(&declared.sampling, "context"),
             roots: declared.roots.is_some(),
             tasks: has(&declared.extensions, TASKS_EXTENSION),
+            apps: shows_apps(declared.extensions.as_ref()),
             raw,
         })
     }
@@ -92,6 +105,12 @@ impl ClientCapabilities {
             ClientCapability::Tasks => self.tasks,
         }
     }
+}
+
+fn shows_apps(extensions: Option<&Map<String, Value>>) -> bool {
+    extensions
+        .and_then(|extensions| extensions.get(APPS_EXTENSION)?.get("mimeTypes")?.as_array())
+        .is_some_and(|kinds| kinds.iter().any(|kind| kind == APP_MIME_TYPE))
 }
 
 /// One thing a server may need of its client.

@@ -26,4 +26,12 @@ impl ErrorCode {
     pub const MISSING_CLIENT_CAPABILITY: Self = Self(-32021);
     /// Stateless era: a protocol version we do not serve.
     pub const UNSUPPORTED_PROTOCOL_VERSION: Self = Self(-32022);
+    /// 2025-11-25 only: the user must be sent to URLs first.
+    pub const URL_ELICITATION_REQUIRED: Self = Self(-32042);
+
+    /// Whether the stateless era keeps the code for itself, so that nobody else's may be passed on.
+    #[must_use]
+    pub const fn is_reserved(self) -> bool {
+        matches!(self.0, -32_099..=-32_020)
+    }
 }

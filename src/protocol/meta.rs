@@ -32,6 +32,9 @@ pub const SERVER_INFO_KEY: &str = "io.modelcontextprotocol/serverInfo";
 /// The key that ties a message to its listen request.
 pub const SUBSCRIPTION_ID_KEY: &str = "io.modelcontextprotocol/subscriptionId";
 
+/// The key that ties a message to a task of 2025-11-25.
+pub const RELATED_TASK_KEY: &str = "io.modelcontextprotocol/related-task";
+
 /// The members of `_meta` we act on, undecoded.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MetaHead<'a> {

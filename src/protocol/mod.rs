@@ -18,6 +18,7 @@ pub mod content;
 pub mod encode;
 pub mod era;
 pub mod error_code;
+pub mod form;
 pub mod headers;
 pub mod icon;
 pub mod input;

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use super::field::{Field, is_flat};
 use super::schema::Schema;
+use crate::protocol::form;
 use crate::protocol::raw::RawJson;
 use crate::protocol::version::ProtocolVersion;
 
@@ -108,11 +109,11 @@ impl Form {
             self.fields
                 .iter()
                 .map(|(name, field)| {
-                    let (field, is_list) = field.downgraded();
+                    let (field, is_list) = form::downgraded(&field.0);
                     if is_list {
                         lists.push(name.clone());
                     }
-                    (name.clone(), field)
+                    (name.clone(), Field(field))
                 })
                 .collect()
         };
@@ -151,11 +152,7 @@ impl WireFields {
             if let Some(value) = content.get_mut(name)
                 && let Value::String(text) = &*value
             {
-                *value = text
-                    .split(',')
-                    .map(str::trim)
-                    .filter(|element| !element.is_empty())
-                    .collect();
+                *value = form::list(text);
             }
         }
         content

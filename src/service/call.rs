@@ -88,8 +88,10 @@ impl Client {
                 elicitation_url: false,
                 sampling: false,
                 sampling_tools: false,
+                sampling_context: false,
                 roots: false,
                 tasks: false,
+                apps: false,
             },
             info: None,
         }

@@ -11,14 +11,12 @@
 use serde_json::{Map, Value, json};
 
 use super::record::{End, Finished, Record};
+use crate::protocol::meta::RELATED_TASK_KEY;
 use crate::protocol::notification::ServerNotification;
 use crate::protocol::raw::RawJson;
 use crate::protocol::version::{Era, ProtocolVersion};
 use crate::runtime::calendar::rfc3339;
 use crate::service::ReplyKind;
-
-/// The `_meta` key that ties a message to its task (2025-11-25).
-const RELATED_TASK_KEY: &str = "io.modelcontextprotocol/related-task";
 
 /// A generation's way of writing tasks.
 #[derive(Clone, Copy, Debug)]
