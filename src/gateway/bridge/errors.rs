@@ -23,7 +23,7 @@ use crate::protocol::jsonrpc::ResponseError;
 use crate::protocol::method::Method;
 use crate::protocol::raw::RawJson;
 use crate::protocol::tool::ToolResult;
-use crate::protocol::version::Era;
+use crate::protocol::version::{Era, ProtocolVersion};
 use crate::service::{Reply, ServiceError};
 
 /// The call of a client that an upstream answered with an error.
@@ -169,8 +169,7 @@ fn lacking(error: &ResponseError, asked: &Asked<'_>) -> Result<Reply, ServiceErr
 /// A tool's failure, said to the model in words.
 fn failed_tool(message: &str) -> Reply {
     // A block of text is the same in every revision.
-    let version = crate::protocol::version::ProtocolVersion::NEWEST;
-    Reply::tool(&ToolResult::error(message), version)
+    Reply::tool(&ToolResult::error(message), ProtocolVersion::NEWEST)
 }
 
 /// `elicitation.url` for `{"elicitation":{"url":{}}}`.
@@ -354,7 +353,7 @@ pub(crate) fn unavailable(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::version::ProtocolVersion::{self, V2025_03_26, V2025_11_25, V2026_07_28};
+    use ProtocolVersion::{V2025_03_26, V2025_11_25, V2026_07_28};
 
     const RETRY: Duration = Duration::from_secs(9);
 

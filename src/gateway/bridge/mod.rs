@@ -22,9 +22,12 @@ pub(crate) struct Crossing<'a> {
     pub upstream: ProtocolVersion,
     /// What the client speaks.
     pub client: ProtocolVersion,
-    /// The shown URI of an own one, if it differs; none where all URIs pass unchanged.
-    pub shown_uri: Option<&'a dyn Fn(&str) -> Option<String>>,
+    /// How own URIs are shown; none where all pass unchanged.
+    pub shown_uri: Option<ShownUri<'a>>,
 }
+
+/// Finds the shown URI of an own one; none when it is the same.
+pub(crate) type ShownUri<'a> = &'a (dyn Fn(&str) -> Option<String> + Sync);
 
 impl Crossing<'_> {
     fn shown(&self, own: &str) -> Option<String> {

@@ -9,6 +9,8 @@
 //! Spec: client/elicitation, client/sampling, client/roots (all revisions); 2026-07-28
 //! basic/patterns/mrtr.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value, json};
 
 use super::capability_set::CapabilitySet;
@@ -22,7 +24,7 @@ use crate::protocol::form;
 use crate::protocol::input::QUESTIONS_MAX;
 use crate::protocol::jsonrpc::ResponseError;
 use crate::protocol::meta::RELATED_TASK_KEY;
-use crate::protocol::raw::RawJson;
+use crate::protocol::raw::{self, RawJson};
 use crate::protocol::version::{Era, ProtocolVersion};
 use crate::runtime::seal;
 
@@ -182,7 +184,7 @@ impl Question {
         };
         let mut content = Object::parse(content).ok_or(Unfit("its `content` is no object"))?;
         content.change_each(|name, value| {
-            let text = crate::protocol::raw::string(value);
+            let text = raw::string(value);
             let is_list = self.lists.iter().any(|list| list == name);
             let text = text.filter(|_| is_list);
             Ok::<_, Unfit>(text.map(|text| form::list(&text).to_string()))
@@ -265,7 +267,7 @@ fn url_for(asked: &mut Object<'_>, client: ProtocolVersion) -> Result<Option<Str
         let malformed = Unaskable::Malformed("a visit to a URL has `message` and `url`");
         asked.string(needed).ok_or(malformed)?;
     }
-    let id = asked.string("elicitationId").map(|id| id.into_owned());
+    let id = asked.string("elicitationId").map(Cow::into_owned);
     match (client.era(), id) {
         (Era::Stateless, id) => {
             asked.remove("elicitationId");

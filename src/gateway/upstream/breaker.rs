@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use crate::gateway::config::BreakerConfig;
 
 /// Into how many parts the window is cut: with each that passes, a tenth of the past is forgotten.
-const BUCKETS: u64 = 10;
+const BUCKETS: usize = 10;
 /// When to come again while a probe is out: it may be back by then.
 const PROBE_WAIT: Duration = Duration::from_secs(1);
 
@@ -195,13 +195,13 @@ impl State {
 struct Window {
     /// When the first request of it ended; parts are counted from here.
     start: Option<Instant>,
-    buckets: [Bucket; BUCKETS as usize],
+    buckets: [Bucket; BUCKETS],
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Bucket {
     /// Which part of all time since the start this is.
-    part: u64,
+    part: usize,
     ended: u32,
     failed: u32,
 }
@@ -209,16 +209,15 @@ struct Bucket {
 impl Window {
     fn count(&mut self, now: Instant, length: Duration, is_failure: bool) {
         let start = *self.start.get_or_insert(now);
-        let part_ns = (length.as_nanos() / u128::from(BUCKETS)).max(1);
-        let part = now.saturating_duration_since(start).as_nanos() / part_ns;
-        let part = u64::try_from(part).unwrap_or(u64::MAX);
+        let part_ns = length.as_nanos() / BUCKETS as u128;
+        let part = now.saturating_duration_since(start).as_nanos() / part_ns.max(1);
+        let part = usize::try_from(part).unwrap_or(usize::MAX);
         for bucket in &mut self.buckets {
-            if bucket.part + BUCKETS <= part {
+            if part - part.min(bucket.part) >= BUCKETS {
                 *bucket = Bucket::default();
             }
         }
-        let at = usize::try_from(part % BUCKETS).unwrap_or_default();
-        let bucket = &mut self.buckets[at];
+        let bucket = &mut self.buckets[part % BUCKETS];
         // A clock reading that is older than another counts into the newer part.
         bucket.part = bucket.part.max(part);
         bucket.ended = bucket.ended.saturating_add(1);
