@@ -5,8 +5,6 @@
 //!
 //! Spec: client/elicitation, client/sampling, client/roots.
 
-use serde_json::{Value, json};
-
 use super::capabilities::ClientCapability;
 use super::raw::RawJson;
 
@@ -68,9 +66,30 @@ pub struct ClientRequest {
 }
 
 impl ClientRequest {
-    /// The question as it stands inside `inputRequests`.
+    /// The question as it stands inside `inputRequests`: its params are the text they are, since a
+    /// user sees the fields of a form in their order.
     #[must_use]
-    pub fn to_value(&self) -> Value {
-        json!({"method": self.kind.method(), "params": self.params.to_value()})
+    pub fn to_json(&self) -> RawJson {
+        let (method, params) = (self.kind.method(), self.params.as_str());
+        // Our method names need no escaping.
+        RawJson::from_valid(format!(r#"{{"method":"{method}","params":{params}}}"#))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_inside_a_result_is_the_text_it_is() {
+        let params = r#"{"message":"m","requestedSchema":{"properties":{"z":{"maximum":18446744073709551616},"a":{}}}}"#;
+        let question = ClientRequest {
+            kind: ClientRequestKind::ElicitForm,
+            params: RawJson::from_valid(params),
+        };
+        assert_eq!(
+            question.to_json().as_str(),
+            format!(r#"{{"method":"elicitation/create","params":{params}}}"#)
+        );
     }
 }

@@ -36,6 +36,7 @@ use futures_util::future::BoxFuture;
 use crate::identity::Principal;
 use crate::protocol::capabilities::ServerCapabilities;
 use crate::protocol::client_request::ClientRequest;
+use crate::protocol::encode;
 use crate::protocol::icon::Icon;
 use crate::protocol::lifecycle::Implementation;
 use crate::protocol::notification::ServerNotification;
@@ -196,20 +197,27 @@ impl Reply {
     /// Questions that must be answered before the work can go on; stateless era only.
     #[must_use]
     pub fn input_required(requests: &[(String, ClientRequest)], state: Option<String>) -> Self {
-        let mut members = serde_json::Map::new();
+        let mut members = Vec::new();
         if !requests.is_empty() {
-            let requests = requests
-                .iter()
-                .map(|(key, request)| (key.clone(), request.to_value()))
-                .collect::<serde_json::Map<_, _>>();
-            members.insert("inputRequests".into(), requests.into());
+            let mut questions = String::from(r#""inputRequests":{"#);
+            for (at, (key, request)) in requests.iter().enumerate() {
+                questions.push_str(if at == 0 { "" } else { "," });
+                encode::push_string(&mut questions, key);
+                questions.push(':');
+                questions.push_str(request.to_json().as_str());
+            }
+            questions.push('}');
+            members.push(questions);
         }
         if let Some(state) = state {
-            members.insert("requestState".into(), state.into());
+            let mut member = String::from(r#""requestState":"#);
+            encode::push_string(&mut member, &state);
+            members.push(member);
         }
+        let members = RawJson::from_valid(format!("{{{}}}", members.join(",")));
         Self {
             kind: ReplyKind::InputRequired,
-            ..Self::complete(RawJson::of(&members))
+            ..Self::complete(members)
         }
     }
 }
@@ -244,4 +252,39 @@ pub struct CacheHints {
     pub ttl_ms: u64,
     /// Whether everybody would have got the same.
     pub public: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::client_request::ClientRequestKind;
+
+    #[test]
+    fn a_result_that_asks_has_its_questions_in_order_and_its_state() {
+        let roots = |params: &str| ClientRequest {
+            kind: ClientRequestKind::ListRoots,
+            params: RawJson::from_valid(params.to_owned()),
+        };
+        let asked = [
+            ("z\"".to_owned(), roots(r#"{"b":1,"a":2}"#)),
+            ("a".to_owned(), roots("{}")),
+        ];
+        for (asked, state, members) in [
+            (
+                &asked[..],
+                None,
+                r#"{"inputRequests":{"z\"":{"method":"roots/list","params":{"b":1,"a":2}},"a":{"method":"roots/list","params":{}}}}"#,
+            ),
+            (
+                &asked[1..],
+                Some("s\"".to_owned()),
+                r#"{"inputRequests":{"a":{"method":"roots/list","params":{}}},"requestState":"s\""}"#,
+            ),
+            (&[], Some("s".to_owned()), r#"{"requestState":"s"}"#),
+        ] {
+            let reply = Reply::input_required(asked, state);
+            assert_eq!(reply.members.as_str(), members);
+            assert_eq!(reply.kind, ReplyKind::InputRequired);
+        }
+    }
 }

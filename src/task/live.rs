@@ -201,7 +201,7 @@ impl Live {
         let now = self.clock.now();
         let (answer, answered) = oneshot::channel();
         let mut state = self.lock();
-        let question = RawJson::of(&request.to_value());
+        let question = request.to_json();
         let key = state.record.ask(now, "question", question)?;
         let request = ClientRequest {
             params: request.params.with_meta(&wire::related(&self.id)),

@@ -45,7 +45,7 @@ impl Outlet for Suite {
     }
 
     fn ask(&self, request: ClientRequest) -> BoxFuture<'_, Result<RawJson, AskError>> {
-        let request = request.to_value();
+        let request = request.to_json().to_value();
         let answer = answer_to(&request);
         self.asked.lock().unwrap().push(request);
         Box::pin(std::future::ready(Ok(RawJson::of(&answer))))

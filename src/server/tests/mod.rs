@@ -58,7 +58,10 @@ impl Outlet for Recorder {
     }
 
     fn ask(&self, request: ClientRequest) -> BoxFuture<'_, Result<RawJson, AskError>> {
-        self.asked.lock().unwrap().push(request.to_value());
+        self.asked
+            .lock()
+            .unwrap()
+            .push(request.to_json().to_value());
         let answer = self.answers.lock().unwrap().pop_front();
         let answer = answer.map_or(Err(AskError::TimedOut), |answer| Ok(RawJson::of(&answer)));
         Box::pin(std::future::ready(answer))
