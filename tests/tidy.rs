@@ -164,8 +164,10 @@ fn environment_variables_are_named_in_one_file_only() {
         for (at, _) in text.match_indices(env::PREFIX) {
             let end = text[at..].find(|letter: char| !letter.is_ascii_uppercase() && letter != '_');
             let name = &text[at..end.map_or(text.len(), |end| at + end)];
-            let endpoint = name.starts_with(&format!("{}ENDPOINTS_", env::PREFIX));
-            let exists = known.contains(name) || name == env::CLUSTER_KEY || endpoint;
+            let named = ["ENDPOINTS_", "UPSTREAMS_"]
+                .iter()
+                .any(|table| name.starts_with(&format!("{}{table}", env::PREFIX)));
+            let exists = known.contains(name) || name == env::CLUSTER_KEY || named;
             if !exists && name != env::PREFIX {
                 let line = line_of(&text, at);
                 problems.push(format!("{}:{line}: there is no {name}", shown(&page)));

@@ -26,6 +26,12 @@ pub enum StartError {
         #[source]
         source: RegistrationError,
     },
+    /// An endpoint has upstreams, and nothing here goes to them.
+    #[error("cannot serve endpoint `{endpoint}`: this program does not go to upstreams yet")]
+    Upstreams {
+        /// Which endpoint.
+        endpoint: String,
+    },
     /// The store could not be opened; the text is the whole sentence.
     #[error(transparent)]
     Store(#[from] OpenError),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::builtin;
 use crate::config::OwnEndpoint;
-use crate::config::settings::{BuiltinSet, EndpointSettings};
+use crate::config::settings::{BuiltinSet, EndpointSettings, Serves};
 use crate::runtime::clock::Clock;
 use crate::runtime::seal::ClusterKeys;
 use crate::server::{Server, ServerBuilder};
@@ -40,12 +40,20 @@ impl Own {
         clock: &Clock,
         keys: &ClusterKeys,
     ) -> Result<Server, StartError> {
-        let own = (self.0.iter()).position(|(own, _)| own.name == endpoint.name);
-        let builder = match (own, endpoint.builtin) {
-            (Some(at), _) => self.0.swap_remove(at).1,
-            (None, Some(BuiltinSet::Demo)) => builtin::demo::demo(clock),
-            (None, Some(BuiltinSet::Conformance)) => builtin::conformance::conformance(clock),
-            (None, None) => {
+        let builder = match endpoint.serves {
+            Serves::Own => {
+                let own = (self.0.iter()).position(|(own, _)| own.name == endpoint.name);
+                let own = own.expect("invariant: such an endpoint is one of the program's");
+                self.0.swap_remove(own).1
+            }
+            Serves::Builtin(BuiltinSet::Demo) => builtin::demo::demo(clock),
+            Serves::Builtin(BuiltinSet::Conformance) => builtin::conformance::conformance(clock),
+            Serves::Upstreams => {
+                return Err(StartError::Upstreams {
+                    endpoint: endpoint.name.clone(),
+                });
+            }
+            Serves::Nothing => {
                 Server::builder("switchboard", env!("CARGO_PKG_VERSION")).clock(clock.clone())
             }
         };

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 
 use crate::config::Settings;
-use crate::config::settings::BuiltinSet;
+use crate::config::settings::{BuiltinSet, Serves};
 use crate::server::Server;
 
 /// The text of the welcome, with the addresses the system gave.
@@ -22,11 +22,12 @@ impl Welcome<'_> {
         let url = self.settings.server.public_url.as_ref().unwrap_or(&base);
         writeln!(out, "switchboard {}", env!("CARGO_PKG_VERSION"))?;
         for endpoint in &self.settings.endpoints {
-            let tools = match endpoint.builtin {
-                Some(BuiltinSet::Demo) => "demonstration tools".to_owned(),
-                Some(BuiltinSet::Conformance) => "conformance tools".to_owned(),
-                None if endpoint.own => self.named(&endpoint.name),
-                None => "nothing yet".to_owned(),
+            let tools = match endpoint.serves {
+                Serves::Builtin(BuiltinSet::Demo) => "demonstration tools".to_owned(),
+                Serves::Builtin(BuiltinSet::Conformance) => "conformance tools".to_owned(),
+                Serves::Own => self.named(&endpoint.name),
+                Serves::Upstreams => self.upstreams(&endpoint.name),
+                Serves::Nothing => "nothing yet".to_owned(),
             };
             writeln!(
                 out,
@@ -63,6 +64,16 @@ impl Welcome<'_> {
             r#"  {{"mcpServers": {{"switchboard": {{"type": "http", "url": "{url}{path}"}}}}}}"#
         )?;
         out.flush()
+    }
+
+    /// The upstreams of an endpoint.
+    fn upstreams(&self, endpoint: &str) -> String {
+        let gateway = &self.settings.gateway;
+        let shown = gateway
+            .endpoints
+            .iter()
+            .find(|shown| shown.name == endpoint);
+        shown.map_or_else(String::new, |shown| shown.upstreams.join(", "))
     }
 
     /// The name of the program's own server at an endpoint.

@@ -5,7 +5,7 @@ use std::fmt;
 use super::{USAGE, serve};
 use crate::app::Host;
 use crate::config::Settings;
-use crate::config::settings::{BuiltinSet, StoreKind};
+use crate::config::settings::{Serves, StoreKind};
 
 /// `check` takes what `serve` takes, and judges what that would have served.
 pub(super) type Args = serve::Args;
@@ -33,13 +33,18 @@ impl fmt::Display for Summary<'_> {
         let settings = self.0;
         write!(f, "ok: {}", settings.server.listen)?;
         for endpoint in &settings.endpoints {
-            let serves = match endpoint.builtin {
-                Some(BuiltinSet::Demo) => "demo",
-                Some(BuiltinSet::Conformance) => "conformance",
-                None if endpoint.own => "tools of its own",
-                None => "nothing",
-            };
-            write!(f, ", {} serves {serves}", endpoint.path)?;
+            write!(f, ", {} serves ", endpoint.path)?;
+            match endpoint.serves {
+                Serves::Builtin(set) => f.write_str(set.name())?,
+                Serves::Own => f.write_str("tools of its own")?,
+                Serves::Nothing => f.write_str("nothing")?,
+                Serves::Upstreams => {
+                    let mut shown = settings.gateway.endpoints.iter();
+                    let shown = shown.find(|shown| shown.name == endpoint.name);
+                    let upstreams = shown.map_or(&[][..], |shown| &shown.upstreams);
+                    f.write_str(&upstreams.join(" and "))?;
+                }
+            }
         }
         match &settings.store.kind {
             StoreKind::Memory => write!(f, ", state in memory"),

@@ -246,6 +246,23 @@ mod tests {
     }
 
     #[test]
+    fn the_servers_of_a_client_are_checked_with_the_configuration() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("mcp.json");
+        let line = format!("check --store memory: --mcp-json {}", path.display());
+        for (json, code) in [
+            (r#"{"mcpServers": {"a": {"command": "x"}}}"#, OK),
+            (r#"{"mcpServers": {"a": {"command": 1}}}"#, USAGE),
+        ] {
+            std::fs::write(&path, json).unwrap();
+            let host = Host::configured().config("");
+            assert_eq!(parse(&line).unwrap().run(host), code, "{json}");
+        }
+        let stdio = parse(&format!("stdio --mcp-json {}", path.display())).unwrap();
+        assert_eq!(stdio.run(Host::configured().config("")), USAGE);
+    }
+
+    #[test]
     fn exit_codes_tell_a_wrong_configuration_from_a_right_one() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("switchboard.toml");

@@ -1,5 +1,7 @@
 //! `switchboard serve`: over HTTP, until told to stop.
 
+use std::path::PathBuf;
+
 use super::BuiltinChoice;
 use crate::app::Host;
 use crate::config::Overrides;
@@ -13,9 +15,12 @@ pub(super) struct Args {
     /// Where to keep state: embedded:DIRECTORY, memory: or redis://HOST:PORT [default: embedded:./switchboard-data]
     #[arg(long, value_name = "URL")]
     store: Option<String>,
-    /// What /mcp serves when no endpoint is configured [default: demo]
+    /// What /mcp serves when no endpoint and no upstream is configured [default: demo]
     #[arg(long, value_enum, hide_default_value = true)]
     builtin: Option<BuiltinChoice>,
+    /// Upstreams besides those of the configuration: the `mcpServers` block of a client
+    #[arg(long, value_name = "FILE")]
+    mcp_json: Option<PathBuf>,
     /// A listener of its own for /health, /ready and /metrics
     #[arg(long, value_name = "ADDR")]
     admin: Option<String>,
@@ -32,6 +37,7 @@ impl Args {
             store: self.store.clone(),
             admin: self.admin.clone(),
             builtin: self.builtin.map(Into::into),
+            mcp_json: self.mcp_json.clone(),
             own: Vec::new(),
         }
     }

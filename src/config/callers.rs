@@ -13,14 +13,12 @@ pub(super) struct Callers {
     pub(super) hosts: HostPolicy,
     pub(super) origins: OriginPolicy,
     pub(super) cors: Option<OriginPolicy>,
-    pub(super) cautions: Vec<String>,
 }
 
 impl Callers {
     pub(super) fn resolve(raw: &raw::Server, listen: SocketAddr, ground: &mut Ground) -> Self {
-        let mut cautions = Vec::new();
         if !listen.ip().is_loopback() {
-            reachable(raw, listen, ground, &mut cautions);
+            reachable(raw, listen, ground);
         }
         let public_host = raw.public_url.as_deref().and_then(|url| {
             let host = host_of_url(url);
@@ -49,18 +47,12 @@ impl Callers {
             hosts,
             origins: allowed,
             cors,
-            cautions,
         }
     }
 }
 
 /// Checks a listening address that others can reach.
-fn reachable(
-    raw: &raw::Server,
-    listen: SocketAddr,
-    ground: &mut Ground,
-    cautions: &mut Vec<String>,
-) {
+fn reachable(raw: &raw::Server, listen: SocketAddr, ground: &mut Ground) {
     if !raw.allow_unauthenticated {
         let problem = format!(
             "{listen} can be reached from other machines, and nobody is authenticated: listen on a \
@@ -69,13 +61,13 @@ fn reachable(
         ground.complain(&["server.listen", "server.allow_unauthenticated"], problem);
         return;
     }
-    cautions.push(format!(
+    ground.cautions.push(format!(
         "{listen} can be reached from other machines, and whoever reaches it may use everything"
     ));
     let only_loopback_names =
         listen.ip().is_unspecified() && raw.public_url.is_none() && raw.allowed_hosts.is_none();
     if only_loopback_names {
-        cautions.push(
+        ground.cautions.push(
             "only requests to a loopback name are answered: set `server.public_url` or \
              `server.allowed_hosts` to the names clients use"
                 .to_owned(),

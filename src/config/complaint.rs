@@ -7,6 +7,8 @@ use std::fmt;
 pub enum Place {
     /// A line of the configuration file, counted from 1.
     Line(usize),
+    /// The file of `--mcp-json`, by its name.
+    McpJson(String),
     /// An environment variable.
     Variable(String),
     /// An option of the command line.
@@ -52,7 +54,7 @@ impl fmt::Display for Complaints {
             }
             match place {
                 Place::Line(line) => write!(f, "{file}:{line}: ")?,
-                Place::Variable(name) => write!(f, "{name}: ")?,
+                Place::McpJson(name) | Place::Variable(name) => write!(f, "{name}: ")?,
                 Place::Flag(name) => write!(f, "{name}: ")?,
                 Place::Default => write!(f, "{file}: ")?,
             }

@@ -1,5 +1,7 @@
 //! What holds when nothing is said, each bound followed by what it can cost.
 
+use std::num::NonZeroU32;
+
 use super::values::{ByteSize, Period};
 
 const KIB: usize = 1 << 10;
@@ -137,6 +139,46 @@ pub const NODE_LOG_BYTES: ByteSize = ByteSize::new(256 * MIB);
 /// How long a stream can be replayed after it ended.
 pub const ENDED_LOG_AGE: Period = Period::from_secs(600);
 
+/// Gateways a request may pass: chains are two or three long, and a loop is found by its path first.
+pub const HOPS: usize = 8;
+/// Each hop adds a name of up to 64 bytes to a request's metadata: 64 x 64 = 4 KiB.
+pub const HOPS_MAX: usize = 64;
+/// Upstreams behind one process: 200 x (an actor, 256 requests, lists of some 100 KiB) = 50 MiB.
+pub const UPSTREAMS_MAX: usize = 200;
+/// A prefix: half of the 64 characters that clients allow a name is left for the name.
+pub const PREFIX_BYTES_MAX: usize = 32;
+/// Requests that run at one upstream: 256 x about 4 KiB = 1 MiB.
+pub const UPSTREAM_RUNNING: usize = 256;
+/// Requests that wait for one of them: as much again.
+pub const UPSTREAM_WAITING: usize = 256;
+/// How long one waits: less than a person's patience.
+pub const UPSTREAM_WAIT: Period = Period::from_secs(10);
+/// Processes of one upstream: 8 x about 100 MiB of a Node program = 800 MiB.
+pub const CHILDREN: usize = 8;
+/// How long lists are good of which nothing is known: seldom enough to cost nothing, and often enough
+/// for a person who has just changed something.
+pub const LIST_TTL: Period = Period::from_secs(5);
+/// Every second request failed.
+pub const BREAKER_FAILURE_RATE: f64 = 0.5;
+/// How far back the breaker looks.
+pub const BREAKER_WINDOW: Period = Period::from_secs(30);
+/// Fewer requests say nothing about an upstream.
+pub const BREAKER_CALLS: NonZeroU32 = NonZeroU32::new(10).expect("invariant: ten is not zero");
+/// For how long an upstream is left alone before it is tried again.
+pub const BREAKER_OPEN: Period = Period::from_secs(10);
+/// A handshake; a program may have to be fetched first (`npx`), and then asks for more.
+pub const UPSTREAM_CONNECT: Period = Period::from_secs(10);
+/// A list, which all clients of the endpoint wait for.
+pub const UPSTREAM_LIST: Period = Period::from_secs(10);
+/// Two requests a minute tell whether an upstream lives.
+pub const UPSTREAM_PING: Period = Period::from_secs(30);
+/// As long as a person who thinks between two calls.
+pub const UPSTREAM_IDLE: Period = Period::from_secs(300);
+/// A person's answer, as `QUESTION`.
+pub const UPSTREAM_PARKED: Period = Period::from_secs(600);
+/// One message, as `EVENT`: what we took could not be passed on otherwise.
+pub const UPSTREAM_MESSAGE: ByteSize = ByteSize::new(10 * MIB);
+
 // The defaults keep the rules that `resolve` holds a file to.
 const _: () = {
     assert!(HEADER_FIELD.get() <= HEADER_BLOCK.get() && URI.get() <= HEADER_BLOCK.get());
@@ -152,4 +194,5 @@ const _: () = {
     assert!(TASK_TTL.get().as_secs() <= TASK_TTL_MAX.get().as_secs());
     assert!(TASKS_PER_PRINCIPAL <= TASKS);
     assert!(EVENT.get() >= EVENT_MIN && LINE.get() >= EVENT_MIN);
+    assert!(UPSTREAM_MESSAGE.get() >= EVENT_MIN && HOPS <= HOPS_MAX);
 };

@@ -1,4 +1,4 @@
-//! The served paths: canonical, apart from one another, and none of ours.
+//! The served paths: canonical, apart from one another, and none of ours; and what each serves.
 
 use std::collections::BTreeMap;
 
@@ -6,28 +6,23 @@ use super::complaint::{Complaint, Place};
 use super::env::in_capitals;
 use super::layers::Ground;
 use super::raw::{self, Raw};
-use super::settings::{BuiltinSet, EndpointSettings, HttpSseSettings};
-use super::{Overrides, OwnEndpoint, defaults};
+use super::settings::{BuiltinSet, EndpointSettings, HttpSseSettings, Serves};
+use super::{Overrides, OwnEndpoint, defaults, keys};
+use crate::gateway::config::{EndpointConfig, UpstreamConfig};
 
 /// Paths the process serves for operators. Reserved even where they have a listener of their own.
 const RESERVED: [&str; 3] = ["/health", "/ready", "/metrics"];
 
-/// The endpoints; the default one if there is none otherwise.
+/// The endpoints, and how those with upstreams show them; the default one if there is none
+/// otherwise.
 pub(super) fn resolve(
     raw: &Raw,
+    upstreams: &[UpstreamConfig],
     overrides: &Overrides,
     ground: &mut Ground,
-) -> Vec<EndpointSettings> {
+) -> (Vec<EndpointSettings>, Vec<EndpointConfig>) {
     if raw.endpoints.is_empty() && overrides.own.is_empty() {
-        let builtin = overrides.builtin.unwrap_or(raw::Builtin::Demo);
-        let path = defaults::ENDPOINT_PATH.to_owned();
-        let name = defaults::ENDPOINT_NAME.to_owned();
-        return vec![EndpointSettings {
-            name,
-            path,
-            builtin: set_of(builtin),
-            own: false,
-        }];
+        return default(raw, upstreams, overrides, ground);
     }
     if overrides.builtin.is_some() {
         let problem = if overrides.own.is_empty() {
@@ -35,74 +30,229 @@ pub(super) fn resolve(
         } else {
             "this program has tools of its own"
         };
-        ground.complaints.push(Complaint {
-            place: Place::Flag("--builtin"),
-            key: "endpoints".to_owned(),
-            problem: problem.to_owned(),
-        });
+        refuse_builtin("endpoints", problem, ground);
     }
     let endpoints = written(raw, &overrides.own);
     let mut owners = BTreeMap::new();
     let mut variables = BTreeMap::new();
-    for (name, (path, serves)) in &endpoints {
+    for (name, endpoint) in &endpoints {
         let table = format!("endpoints.{name}");
         let path_key = format!("{table}.path");
-        let builtin_key = format!("{table}.builtin");
         let keys = [path_key.as_str(), table.as_str()];
         check_name(name, &table, &mut variables, ground);
-        check_path(&keys, path, ground);
-        if let Some(other) = owners.insert(*path, name) {
-            let problem = format!("{path:?} is the path of `endpoints.{other}` too");
+        check_path(&keys, endpoint.path(), ground);
+        if let Some(other) = owners.insert(endpoint.path(), name) {
+            let problem = format!(
+                "{:?} is the path of `endpoints.{other}` too",
+                endpoint.path()
+            );
             ground.complain(&keys, problem);
         }
-        match serves {
-            Serves::Own(Some(_)) => {
-                let problem = "this program serves its own tools here; leave `builtin` out";
-                ground.complain(&[&builtin_key], problem);
-            }
-            Serves::Builtin(None) => {
-                let problem =
-                    "serves nothing: set its `builtin` to \"demo\", \"conformance\" or \"none\"";
-                ground.complain(&[&table, &builtin_key], problem);
-            }
-            Serves::Own(None) | Serves::Builtin(Some(_)) => {}
-        }
+        check_served(&table, endpoint, ground);
     }
-    let endpoints = endpoints
-        .into_iter()
-        .map(|(name, (path, serves))| EndpointSettings {
-            name: name.to_owned(),
-            path: path.to_owned(),
-            own: matches!(serves, Serves::Own(_)),
-            builtin: match serves {
-                Serves::Own(_) => None,
-                Serves::Builtin(builtin) => builtin.and_then(set_of),
-            },
-        });
-    endpoints.collect()
+    let shown = endpoints.iter().filter_map(|(name, endpoint)| {
+        let raw = endpoint.raw.filter(|_| endpoint.own.is_none())?;
+        let names = raw.upstreams.as_ref()?;
+        check_upstreams(name, names, upstreams, ground);
+        Some(shown(name, raw, names.clone()))
+    });
+    let shown: Vec<_> = shown.collect();
+    check_use(upstreams, &shown, overrides, ground);
+    let settings = endpoints.iter().map(|(name, endpoint)| EndpointSettings {
+        name: (*name).to_owned(),
+        path: endpoint.path().to_owned(),
+        serves: endpoint.serves(),
+    });
+    (settings.collect(), shown)
 }
 
-/// What an endpoint serves, and what was written about it.
-enum Serves {
-    Own(Option<raw::Builtin>),
-    Builtin(Option<raw::Builtin>),
+/// The one endpoint that is there without a word: all upstreams, or built-in tools if there are none.
+fn default(
+    raw: &Raw,
+    upstreams: &[UpstreamConfig],
+    overrides: &Overrides,
+    ground: &mut Ground,
+) -> (Vec<EndpointSettings>, Vec<EndpointConfig>) {
+    let name = defaults::ENDPOINT_NAME;
+    let settings = |serves| EndpointSettings {
+        name: name.to_owned(),
+        path: defaults::ENDPOINT_PATH.to_owned(),
+        serves,
+    };
+    if raw.upstreams.is_empty() {
+        let builtin = overrides.builtin.unwrap_or(raw::Builtin::Demo);
+        return (vec![settings(set_of(builtin))], Vec::new());
+    }
+    if overrides.builtin.is_some() {
+        let problem =
+            "upstreams are configured; write one with `builtin`, or name endpoints for both";
+        refuse_builtin("upstreams", problem, ground);
+    }
+    let names: Vec<_> = (upstreams.iter())
+        .map(|upstream| upstream.name.clone())
+        .collect();
+    check_upstreams(name, &names, upstreams, ground);
+    let shown = shown(name, &raw::Endpoint::default(), names);
+    (vec![settings(Serves::Upstreams)], vec![shown])
+}
+
+fn refuse_builtin(key: &str, problem: &str, ground: &mut Ground) {
+    ground.complaints.push(Complaint {
+        place: Place::Flag("--builtin"),
+        key: key.to_owned(),
+        problem: problem.to_owned(),
+    });
+}
+
+/// An endpoint of the program, of the configuration, or of both.
+#[derive(Default)]
+struct Written<'a> {
+    own: Option<&'a OwnEndpoint>,
+    raw: Option<&'a raw::Endpoint>,
+}
+
+impl<'a> Written<'a> {
+    /// The configuration may move what the program serves.
+    fn path(&self) -> &'a str {
+        match (self.raw, self.own) {
+            (Some(raw), _) => &raw.path,
+            (None, Some(own)) => &own.path,
+            (None, None) => defaults::ENDPOINT_PATH,
+        }
+    }
+
+    fn serves(&self) -> Serves {
+        match (self.own, self.raw) {
+            (Some(_), _) => Serves::Own,
+            (None, Some(raw)) if raw.upstreams.is_some() => Serves::Upstreams,
+            (None, raw) => raw
+                .and_then(|raw| raw.builtin)
+                .map_or(Serves::Nothing, set_of),
+        }
+    }
 }
 
 /// The endpoints of the program and of the configuration, by name.
-fn written<'a>(raw: &'a Raw, own: &'a [OwnEndpoint]) -> BTreeMap<&'a str, (&'a str, Serves)> {
-    let own = own
-        .iter()
-        .map(|own| (own.name.as_str(), (own.path.as_str(), Serves::Own(None))));
-    let mut endpoints = own.collect::<BTreeMap<_, _>>();
-    for (name, endpoint) in &raw.endpoints {
-        let serves = if endpoints.contains_key(name.as_str()) {
-            Serves::Own(endpoint.builtin)
-        } else {
-            Serves::Builtin(endpoint.builtin)
-        };
-        endpoints.insert(name, (&endpoint.path, serves));
+fn written<'a>(raw: &'a Raw, own: &'a [OwnEndpoint]) -> BTreeMap<&'a str, Written<'a>> {
+    let mut endpoints = BTreeMap::<_, Written<'_>>::new();
+    for own in own {
+        endpoints.entry(own.name.as_str()).or_default().own = Some(own);
+    }
+    for (name, raw) in &raw.endpoints {
+        endpoints.entry(name).or_default().raw = Some(raw);
     }
     endpoints
+}
+
+/// An endpoint serves one thing, and says nothing about another.
+fn check_served(table: &str, endpoint: &Written<'_>, ground: &mut Ground) {
+    let Some(raw) = endpoint.raw else { return };
+    let key = |key: &str| format!("{table}.{key}");
+    let (builtin, upstreams) = (key("builtin"), key("upstreams"));
+    let none = (raw.upstreams.as_ref()).is_none_or(Vec::is_empty);
+    match (endpoint.own, raw.builtin) {
+        (Some(_), _) => {
+            for (key, name) in [(&builtin, "builtin"), (&upstreams, "upstreams")] {
+                if ground.is_set(key) {
+                    let problem =
+                        format!("this program serves its own tools here; leave `{name}` out");
+                    ground.complain(&[key], problem);
+                }
+            }
+        }
+        (None, None) if none => {
+            let problem = "serves nothing: name its `upstreams`, or set its `builtin` to \"demo\", \
+                           \"conformance\" or \"none\"";
+            ground.complain(&[table, &builtin, &upstreams], problem);
+        }
+        (None, Some(_)) if raw.upstreams.is_some() => {
+            let problem = "serves either; write an upstream with `builtin`, and leave this out";
+            ground.complain(&[&builtin], problem);
+        }
+        (None, _) => {}
+    }
+    if raw.upstreams.is_none() {
+        for name in ["separator", "title", "version", "deprecated"] {
+            if ground.is_set(&key(name)) {
+                ground.complain(&[&key(name)], "is for an endpoint with `upstreams`");
+            }
+        }
+    }
+}
+
+/// The upstreams of an endpoint are there, each once, and their prefixes tell them apart.
+fn check_upstreams(
+    endpoint: &str,
+    names: &[String],
+    upstreams: &[UpstreamConfig],
+    ground: &mut Ground,
+) {
+    let key = format!("endpoints.{endpoint}.upstreams");
+    let mut prefixes = BTreeMap::new();
+    for (at, name) in names.iter().enumerate() {
+        let Some(upstream) = upstreams.iter().find(|upstream| upstream.name == *name) else {
+            let known = upstreams.iter().map(|upstream| upstream.name.as_str());
+            let problem = match keys::nearest(name, known) {
+                Some(near) => format!("there is no upstream {name:?}; did you mean {near:?}?"),
+                None => format!("there is no upstream {name:?}"),
+            };
+            ground.complain(&[&key], problem);
+            continue;
+        };
+        if names[..at].contains(name) {
+            ground.complain(&[&key], format!("names {name:?} twice"));
+            continue;
+        }
+        let prefix = format!("upstreams.{name}.prefix");
+        let keys = [prefix.as_str(), &prefix[..prefix.len() - ".prefix".len()]];
+        if upstream.prefix.is_empty() && names.len() > 1 {
+            let problem =
+                format!("can be empty only for the sole upstream of `endpoints.{endpoint}`");
+            ground.complain(&keys, problem);
+        } else if let Some(other) = prefixes.insert(&upstream.prefix, name) {
+            let problem = format!(
+                "the prefix {:?} is also that of `upstreams.{other}`, and `endpoints.{endpoint}` has \
+                 both",
+                upstream.prefix
+            );
+            ground.complain(&keys, problem);
+        }
+    }
+}
+
+/// An upstream that no endpoint has is a mistake, or waits for a later configuration.
+fn check_use(
+    upstreams: &[UpstreamConfig],
+    shown: &[EndpointConfig],
+    overrides: &Overrides,
+    ground: &mut Ground,
+) {
+    if shown.is_empty() && !upstreams.is_empty() && !overrides.own.is_empty() {
+        let problem = "this program serves tools of its own: name an endpoint for the upstreams, as \
+                       in `[endpoints.NAME]` with `path` and `upstreams`";
+        ground.complain(&["upstreams"], problem);
+        return;
+    }
+    for UpstreamConfig { name, .. } in upstreams {
+        if !shown
+            .iter()
+            .any(|endpoint| endpoint.upstreams.contains(name))
+        {
+            let caution = format!("upstreams.{name}: no endpoint has it among its `upstreams`");
+            ground.cautions.push(caution);
+        }
+    }
+}
+
+fn shown(name: &str, raw: &raw::Endpoint, upstreams: Vec<String>) -> EndpointConfig {
+    EndpointConfig {
+        name: name.to_owned(),
+        title: raw.title.clone(),
+        version: raw.version.clone(),
+        separator: raw.separator.text().to_owned(),
+        upstreams,
+        deprecated: raw.deprecated.clone(),
+    }
 }
 
 /// Where HTTP+SSE is served, if it is.
@@ -148,33 +298,38 @@ pub(super) fn http_sse(
     })
 }
 
-fn set_of(builtin: raw::Builtin) -> Option<BuiltinSet> {
+fn set_of(builtin: raw::Builtin) -> Serves {
     match builtin {
-        raw::Builtin::Demo => Some(BuiltinSet::Demo),
-        raw::Builtin::Conformance => Some(BuiltinSet::Conformance),
-        raw::Builtin::None => None,
+        raw::Builtin::Demo => Serves::Builtin(BuiltinSet::Demo),
+        raw::Builtin::Conformance => Serves::Builtin(BuiltinSet::Conformance),
+        raw::Builtin::None => Serves::Nothing,
     }
 }
 
 /// A name must be one in a metric, in a log and in an environment variable alike.
-fn check_name<'a>(
+pub(super) fn is_name(name: &str) -> bool {
+    const NAME_BYTES_MAX: usize = 64;
+    let lower = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let part = |byte: u8| lower(byte) || byte == b'-' || byte == b'_';
+    name.len() <= NAME_BYTES_MAX && name.bytes().next().is_some_and(lower) && name.bytes().all(part)
+}
+
+/// Checks the name of a table, and that no other of its kind has the same variables.
+pub(super) fn check_name<'a>(
     name: &'a str,
     table: &str,
     variables: &mut BTreeMap<String, &'a str>,
     ground: &mut Ground,
 ) {
-    const NAME_BYTES_MAX: usize = 64;
-    let lower = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let good = name.len() <= NAME_BYTES_MAX
-        && name.bytes().next().is_some_and(lower)
-        && name
-            .bytes()
-            .all(|byte| lower(byte) || byte == b'-' || byte == b'_');
-    if !good {
-        let problem = "an endpoint's name is made of lower-case letters, digits, `-` and `_`";
+    let kind = table.split('.').next().unwrap_or_default();
+    if !is_name(name) {
+        let problem = format!(
+            "an {}'s name is made of lower-case letters, digits, `-` and `_`",
+            kind.trim_end_matches('s')
+        );
         ground.complain(&[table], problem);
     } else if let Some(other) = variables.insert(in_capitals(name), name) {
-        let problem = format!("differs from `endpoints.{other}` only in `-` and `_`");
+        let problem = format!("differs from `{kind}.{other}` only in `-` and `_`");
         ground.complain(&[table], problem);
     }
 }

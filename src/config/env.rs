@@ -2,8 +2,9 @@
 //!
 //! The rule: [`PREFIX`] and the path of a key in capitals, with `_` for each dot. So the list of
 //! variables is the list of keys ([`all`]), and [`CLUSTER_KEY`] besides, which stands for all of
-//! `[cluster] keys`. In the path of an endpoint its name stands in capitals, with `_` for `-`. A
-//! variable that is set to nothing counts as not set. Lists are separated by commas.
+//! `[cluster] keys`. Names of the user's choice (of endpoints, of upstreams) stand in capitals, with
+//! `_` for `-`. A variable that is set to nothing counts as not set. Lists are separated by commas,
+//! and so are the entries `name=text` of a table of texts, which a variable sets as a whole.
 //!
 //! A build with the feature `sabotage` reads one more; no build that is shipped has it.
 //!
@@ -14,6 +15,8 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
+
+use toml::Table;
 
 use super::keys::{self, Kind};
 #[cfg(feature = "sabotage")]
@@ -42,7 +45,7 @@ pub struct NotText;
 pub struct Variable {
     /// Its name.
     pub name: String,
-    /// The key's path; `*` stands for an endpoint's name.
+    /// The key's path; `*` stands for a name of the user's choice.
     pub path: Vec<String>,
     /// What kind of value the key holds.
     pub kind: Kind,
@@ -102,31 +105,24 @@ impl Environment {
         })
     }
 
-    /// The variables that are set and set a key. `endpoints` are the names that are known already.
-    pub(super) fn set<'a>(&self, endpoints: impl Iterator<Item = &'a str>) -> Vec<Variable> {
-        let known: BTreeMap<String, &str> =
-            endpoints.map(|name| (in_capitals(name), name)).collect();
+    /// The variables that are set and set a key. `known` is what is written already: the names in it
+    /// are taken as they stand there.
+    pub(super) fn set(&self, known: &Table) -> Vec<Variable> {
         let mut set = Vec::new();
         for variable in all() {
-            match variable.name.split_once('*') {
-                None => set.push(variable),
-                Some((start, end)) => {
-                    let names = self.0.keys().filter_map(|name| {
-                        let middle = name.strip_prefix(start)?.strip_suffix(end)?;
-                        (!middle.is_empty()).then_some((name, middle))
-                    });
-                    set.extend(names.map(|(name, middle)| {
-                        let lower = middle.to_ascii_lowercase();
-                        let endpoint = known.get(middle).copied().unwrap_or(&lower);
-                        let path = variable.path.iter();
-                        Variable {
-                            name: name.clone(),
-                            path: path.map(|key| key.replace('*', endpoint)).collect(),
-                            kind: variable.kind,
-                        }
-                    }));
-                }
+            if !variable.name.contains('*') {
+                set.push(variable);
+                continue;
             }
+            let found = self.0.keys().filter_map(|name| {
+                let rest = name.strip_prefix(PREFIX)?;
+                Some(Variable {
+                    name: name.clone(),
+                    path: meant(&variable.path, rest, Some(known))?,
+                    kind: variable.kind,
+                })
+            });
+            set.extend(found);
         }
         set.push(Variable {
             name: CLUSTER_KEY.to_owned(),
@@ -151,7 +147,34 @@ pub fn all() -> Vec<Variable> {
         .collect()
 }
 
-/// A key's path or an endpoint's name as it stands in a variable's name.
+/// The path that `rest` of a variable's name spells, if `pattern` fits it. A name of the user's choice
+/// that nobody has written yet is taken in lower case, as short as it can be.
+fn meant(pattern: &[String], rest: &str, known: Option<&Table>) -> Option<Vec<String>> {
+    let Some((key, below)) = pattern.split_first() else {
+        return rest.is_empty().then(Vec::new);
+    };
+    let go_on = |name: &str, rest: &str| {
+        let rest = match below {
+            [] => rest,
+            _ => rest.strip_prefix('_')?,
+        };
+        let known = known.and_then(|table| table.get(name)?.as_table());
+        let mut path = vec![name.to_owned()];
+        path.extend(meant(below, rest, known)?);
+        Some(path)
+    };
+    let written = |name: &str| go_on(name, rest.strip_prefix(&in_capitals(name))?);
+    if key != "*" {
+        return written(key);
+    }
+    let mut names = known.into_iter().flat_map(Table::keys);
+    names.find_map(|name| written(name)).or_else(|| {
+        let mut ends = rest.match_indices('_').filter(|(end, _)| *end > 0);
+        ends.find_map(|(end, _)| go_on(&rest[..end].to_ascii_lowercase(), &rest[end..]))
+    })
+}
+
+/// A key's path or a name of the user's choice as it stands in a variable's name.
 #[must_use]
 pub(super) fn in_capitals(text: &str) -> String {
     text.to_ascii_uppercase().replace(['.', '-'], "_")
@@ -174,17 +197,30 @@ mod tests {
     }
 
     #[test]
-    fn endpoints_are_found_by_their_names_in_capitals() {
+    fn names_are_found_as_they_are_written_or_in_lower_case() {
         let name = |rest: &str| format!("{PREFIX}{rest}");
         let environment = Environment::of(&[
             (&name("ENDPOINTS_TEAM_A_PATH"), "/a"),
             (&name("ENDPOINTS_TEAM_B_PATH"), "/b"),
             (&name("ENDPOINTS__PATH"), "/none"),
+            (&name("UPSTREAMS_JIRA_TOOLS_GET_ISSUE_TITLE"), "Issue"),
+            (&name("UPSTREAMS_MY_FILES_TOOLS_READ_TITLE"), "Read"),
+            (&name("UPSTREAMS_MY_FILES_BREAKER_OPEN_FOR"), "1s"),
             (&name("SERVICE_HOST"), "10.0.0.1"),
             (&name("SERVER_LISTEN"), ""),
         ]);
-        let set = environment.set(["team-a"].into_iter());
-        let paths: Vec<_> = set.iter().map(|variable| variable.path.join(".")).collect();
-        assert_eq!(paths, ["endpoints.team-a.path", "endpoints.team_b.path"]);
+        let known = "endpoints.team-a.path = '/'\nupstreams.jira.tools.getIssue.title = ''\n\
+                     upstreams.jira.tools.Get-Issue.title = ''";
+        let set = environment.set(&known.parse().unwrap());
+        let mut paths: Vec<_> = set.iter().map(|variable| variable.path.join(".")).collect();
+        paths.sort();
+        let expected = [
+            "endpoints.team-a.path",
+            "endpoints.team_b.path",
+            "upstreams.jira.tools.Get-Issue.title",
+            "upstreams.my_files.breaker.open_for",
+            "upstreams.my_files.tools.read.title",
+        ];
+        assert_eq!(paths, expected);
     }
 }

@@ -31,8 +31,16 @@ pub enum Kind {
     Size,
     /// `["text", "text"]`
     Texts,
+    /// `["program", "argument"]`
+    Command,
+    /// `{ name = "text" }`
+    Pairs,
+    /// `["uri", { uri = "uri", name = "text" }]`
+    Roots,
     /// `7`
     Number,
+    /// `0.5`
+    Fraction,
     /// `true`
     Flag,
 }
@@ -46,7 +54,16 @@ impl Kind {
             Self::Period => "a duration in quotes, as in \"10s\"",
             Self::Size => "a size in quotes, as in \"4MiB\"",
             Self::Texts => "a list of texts",
+            Self::Command => {
+                "the program and its arguments, each in quotes, as in [\"npx\", \"-y\", \"server\"]: \
+                 there is no shell to take them apart"
+            }
+            Self::Pairs => "a table of texts, as in { name = \"text\" }",
+            Self::Roots => {
+                "a list of URIs, as in [\"file:///srv\"], or of { uri = \"...\", name = \"...\" }"
+            }
             Self::Number => "a whole number",
+            Self::Fraction => "a number, as in 0.5",
             Self::Flag => "true or false",
         }
     }
@@ -92,6 +109,9 @@ fn read(schema: &Value) -> Node {
             .map(|(key, schema)| (key.clone(), read(schema)));
         return Node::Table(keys.collect());
     }
+    if schema["additionalProperties"]["type"] == "string" {
+        return Node::Leaf(Kind::Pairs);
+    }
     if schema["additionalProperties"].is_object() {
         return Node::Named(Box::new(read(&schema["additionalProperties"])));
     }
@@ -104,6 +124,12 @@ fn read(schema: &Value) -> Node {
         Kind::Flag
     } else if is("integer") {
         Kind::Number
+    } else if is("number") {
+        Kind::Fraction
+    } else if is("array") && schema["items"]["anyOf"].is_array() {
+        Kind::Roots
+    } else if is("array") && !schema["minItems"].is_null() {
+        Kind::Command
     } else if is("array") {
         Kind::Texts
     } else if schema["pattern"] == PERIOD_PATTERN {
@@ -175,6 +201,18 @@ mod tests {
         assert_eq!(kind("calls.grace"), Some(Kind::Period));
         assert_eq!(kind("cluster.keys"), Some(Kind::Texts));
         assert_eq!(kind("endpoints.*.builtin"), Some(Kind::Text));
+        assert_eq!(kind("upstreams.*.command"), Some(Kind::Command));
+        assert_eq!(kind("upstreams.*.headers"), Some(Kind::Pairs));
+        assert_eq!(kind("upstreams.*.rename"), Some(Kind::Pairs));
+        assert_eq!(kind("upstreams.*.roots"), Some(Kind::Roots));
+        assert_eq!(kind("upstreams.*.allow"), Some(Kind::Texts));
+        assert_eq!(kind("upstreams.*.tools.*.title"), Some(Kind::Text));
+        assert_eq!(
+            kind("upstreams.*.breaker.failure_rate"),
+            Some(Kind::Fraction)
+        );
+        assert_eq!(kind("upstreams.*.breaker.min_calls"), Some(Kind::Number));
+        assert_eq!(kind("upstreams.*.limits.memory"), Some(Kind::Size));
         assert_eq!(kind("log.format"), Some(Kind::Text));
         assert_eq!(kind("server.limits"), None);
         assert!(leaves.len() > 50, "{}", leaves.len());

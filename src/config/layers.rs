@@ -32,6 +32,8 @@ pub(super) struct Ground {
     damaged: BTreeSet<usize>,
     /// What was wrong so far.
     pub(super) complaints: Vec<Complaint>,
+    /// What is allowed but should be said loudly.
+    pub(super) cautions: Vec<String>,
 }
 
 impl Ground {
@@ -94,11 +96,7 @@ impl Layers {
 
     /// Lays the environment over it.
     pub(super) fn environment(&mut self, environment: &Environment) {
-        let endpoints = self.table.get("endpoints").and_then(Value::as_table);
-        let endpoints = endpoints
-            .into_iter()
-            .flat_map(|table| table.keys().map(String::as_str));
-        for variable in environment.set(endpoints) {
+        for variable in environment.set(&self.table) {
             let path: Vec<_> = variable.path.iter().map(String::as_str).collect();
             let place = Place::Variable(variable.name.clone());
             match environment.get(&variable.name) {
@@ -112,6 +110,36 @@ impl Layers {
     /// Lays an option of the command line over it.
     pub(super) fn flag(&mut self, name: &'static str, path: &[&str], text: &str) {
         self.text(path, Kind::Text, text, Place::Flag(name));
+    }
+
+    /// Lays down an upstream that is none of the configuration file's, unless it has one of that name:
+    /// then it is not laid, and where that one stands is the answer.
+    pub(super) fn upstream(
+        &mut self,
+        name: &str,
+        keys: Vec<(&str, Value)>,
+        place: &Place,
+    ) -> Result<(), Place> {
+        let table = format!("upstreams.{name}");
+        if let Some(place) = self.ground.places.get(&table) {
+            return Err(place.clone());
+        }
+        self.ground.places.insert(table, place.clone());
+        descend(&mut self.table, &["upstreams", name]);
+        for (key, value) in keys {
+            self.value(&["upstreams", name, key], value, place.clone());
+        }
+        Ok(())
+    }
+
+    /// Complains about something that is no key of ours.
+    pub(super) fn complain(&mut self, place: Place, at: &str, problem: impl Into<String>) {
+        self.ground.push(place, at.to_owned(), problem.into());
+    }
+
+    /// Says what should be said loudly.
+    pub(super) fn caution(&mut self, caution: String) {
+        self.ground.cautions.push(caution);
     }
 
     /// All layers as one, and where everything came from.
@@ -150,6 +178,15 @@ impl Layers {
         place: Place,
     ) {
         match (node, value.get_ref()) {
+            (Node::Leaf(Kind::Pairs), DeValue::Table(table)) => {
+                self.ground.places.insert(path.join("."), place);
+                descend(&mut self.table, path);
+                for (name, value) in table {
+                    let place = Place::Line(line_of(text, name.span().start));
+                    let path = [path, &[name.get_ref().as_ref()]].concat();
+                    self.node(text, &Node::Leaf(Kind::Text), value, &path, place);
+                }
+            }
             (Node::Leaf(kind), value) => match plain(value, *kind) {
                 Some(value) => self.value(path, value, place),
                 None => self.refuse(path, place, format!("expected {}", kind.expected())),
@@ -178,17 +215,24 @@ impl Layers {
         let value = match kind {
             Kind::Text | Kind::Period | Kind::Size => Some(Value::from(text)),
             Kind::Number => text.parse::<i64>().ok().map(Value::from),
+            Kind::Fraction => text.parse::<f64>().ok().map(Value::from),
             Kind::Flag => text.parse::<bool>().ok().map(Value::from),
-            Kind::Texts => {
-                let entries = text
-                    .split(',')
-                    .map(str::trim)
-                    .filter(|entry| !entry.is_empty());
-                Some(entries.map(Value::from).collect::<Vec<_>>().into())
+            Kind::Texts | Kind::Command | Kind::Roots => {
+                Some(entries(text).map(Value::from).collect::<Vec<_>>().into())
+            }
+            Kind::Pairs => {
+                let pairs = entries(text).map(|entry| {
+                    let (name, text) = entry.split_once('=')?;
+                    Some((name.trim().to_owned(), Value::from(text.trim())))
+                });
+                pairs.collect::<Option<Table>>().map(Value::Table)
             }
         };
         match value {
             Some(value) => self.value(path, value, place),
+            None if kind == Kind::Pairs => {
+                self.refuse(path, place, "expected NAME=TEXT, separated by commas");
+            }
             None => self.refuse(path, place, format!("expected {}", kind.expected())),
         }
     }
@@ -247,16 +291,59 @@ fn plain(value: &DeValue<'_>, kind: Kind) -> Option<Value> {
                 .ok()
                 .map(Value::from)
         }
-        (Kind::Texts, DeValue::Array(entries)) => {
+        (Kind::Fraction, DeValue::Float(number)) => {
+            number.as_str().parse::<f64>().ok().map(Value::from)
+        }
+        (Kind::Fraction, DeValue::Integer(_)) => match plain(value, Kind::Number)? {
+            Value::Integer(number) => i32::try_from(number).ok().map(f64::from).map(Value::from),
+            _ => None,
+        },
+        (Kind::Texts | Kind::Command, DeValue::Array(entries)) => {
             let entries = entries
                 .iter()
                 .map(|entry| entry.get_ref().as_str().map(Value::from));
             entries.collect::<Option<Vec<_>>>().map(Value::from)
         }
-        (Kind::Text | Kind::Period | Kind::Size | Kind::Flag | Kind::Number | Kind::Texts, _) => {
-            None
+        (Kind::Roots, DeValue::Array(entries)) => {
+            let entries = entries.iter().map(|entry| match entry.get_ref() {
+                DeValue::Table(table) => root(table),
+                entry => entry.as_str().map(Value::from),
+            });
+            entries.collect::<Option<Vec<_>>>().map(Value::from)
         }
+        (
+            Kind::Text
+            | Kind::Period
+            | Kind::Size
+            | Kind::Flag
+            | Kind::Number
+            | Kind::Fraction
+            | Kind::Texts
+            | Kind::Command
+            | Kind::Pairs
+            | Kind::Roots,
+            _,
+        ) => None,
     }
+}
+
+/// A root that is written as a table, if it has what a root has and no more.
+fn root(table: &DeTable<'_>) -> Option<Value> {
+    let members = table.iter().map(|(key, value)| {
+        let key = key.get_ref().as_ref();
+        let text = value.get_ref().as_str()?;
+        ["uri", "name"]
+            .contains(&key)
+            .then(|| (key.to_owned(), Value::from(text)))
+    });
+    let members = members.collect::<Option<Table>>()?;
+    members.contains_key("uri").then_some(Value::Table(members))
+}
+
+/// What stands between the commas of a variable.
+fn entries(text: &str) -> impl Iterator<Item = &str> {
+    let entries = text.split(',').map(str::trim);
+    entries.filter(|entry| !entry.is_empty())
 }
 
 fn problem_of(error: &toml::de::Error) -> String {

@@ -1,7 +1,7 @@
 //! The configuration: from a file, the environment and the command line to what the parts need.
 //!
 //! [`raw`] is what can be written, one field per key, and the only list of keys. `layers` lays
-//! the sources over one another (the command line over the environment over the file) and checks
+//! the sources over one another (the command line over the environment over the files) and checks
 //! each value by itself; `resolve` checks values against one another and gives [`Settings`].
 //! [`load`] is all of it. Whatever is wrong is reported in one go, as [`Complaints`]: each with
 //! the file and line, the variable or the option it came from, the key's path, and what would be
@@ -15,12 +15,14 @@
 //! - No configuration at all is a working one.
 
 mod callers;
+mod change;
 pub mod complaint;
 pub mod defaults;
 mod endpoints;
 pub mod env;
 pub mod keys;
 mod layers;
+mod mcp_json;
 pub mod raw;
 mod resolve;
 mod secrets;
@@ -28,12 +30,14 @@ pub mod settings;
 mod store;
 #[cfg(test)]
 mod tests;
+mod upstreams;
 pub mod values;
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+pub use change::Change;
 pub use complaint::{Complaint, Complaints, Place};
 pub use env::Environment;
 pub use raw::Builtin;
@@ -56,6 +60,8 @@ pub struct Overrides {
     pub admin: Option<String>,
     /// `--builtin`
     pub builtin: Option<Builtin>,
+    /// `--mcp-json`
+    pub mcp_json: Option<PathBuf>,
     /// What the program serves itself, whatever the configuration says of other endpoints.
     pub own: Vec<OwnEndpoint>,
 }
@@ -114,6 +120,9 @@ pub fn load(
     let mut layers = Layers::default();
     if let Some(source) = source {
         layers.file(&source.text);
+    }
+    if let Some(path) = &overrides.mcp_json {
+        mcp_json::lay(path, environment, &mut layers);
     }
     layers.environment(environment);
     for (name, path, text) in [

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::callers::Callers;
+use super::change::Written;
 use super::env::Environment;
 use super::layers::Ground;
 use super::raw::{self, Raw};
@@ -19,7 +20,8 @@ use super::settings::{
 use super::values::Period;
 #[cfg(feature = "sabotage")]
 use super::{Complaint, Place, env};
-use super::{Overrides, defaults, endpoints, secrets, store};
+use super::{Overrides, defaults, endpoints, secrets, store, upstreams};
+use crate::gateway;
 #[cfg(feature = "sabotage")]
 use crate::runtime::sabotage::Bug;
 use crate::store::Bounds;
@@ -43,7 +45,8 @@ pub(super) fn resolve(
         let problem = "is also the address of `server.listen`; leave it out to serve both there";
         ground.complain(&["admin.listen", "server.listen"], problem);
     }
-    let endpoints = endpoints::resolve(raw, overrides, ground);
+    let upstreams = upstreams::resolve(raw, environment, ground);
+    let (endpoints, gateways) = endpoints::resolve(raw, &upstreams, overrides, ground);
     let http_sse = endpoints::http_sse(raw, &endpoints, ground);
     let callers = Callers::resolve(&raw.server, listen, ground);
     Settings {
@@ -71,9 +74,15 @@ pub(super) fn resolve(
             lease: lease(&raw.cluster, ground),
         },
         endpoints,
+        gateway: gateway::config::Config {
+            upstreams,
+            endpoints: gateways,
+            hops_max: hops(&raw.gateway, ground),
+        },
         admin_listen,
         log: log(&raw.log, ground),
-        cautions: callers.cautions,
+        cautions: std::mem::take(&mut ground.cautions),
+        written: Written::of(raw),
         #[cfg(feature = "sabotage")]
         sabotage: sabotage(environment, ground),
     }
@@ -287,6 +296,14 @@ fn lease(raw: &raw::Cluster, ground: &mut Ground) -> Duration {
         ground.complain(&["cluster.lease"], problem);
     }
     raw.lease.get()
+}
+
+fn hops(raw: &raw::Gateway, ground: &mut Ground) -> usize {
+    if raw.max_hops.get() > defaults::HOPS_MAX {
+        let problem = format!("must be at most {}", defaults::HOPS_MAX);
+        ground.complain(&["gateway.max_hops"], problem);
+    }
+    raw.max_hops.get()
 }
 
 fn log(raw: &raw::Log, ground: &mut Ground) -> LogSettings {

@@ -1,4 +1,5 @@
-//! Secrets by reference: `env:NAME`, `file:PATH`, or the secret itself.
+//! Secrets by reference: `env:NAME`, `file:PATH`, or the secret itself, with `text:` before it where it
+//! looks like a reference and is none.
 //!
 //! No message here repeats a secret or what might be one.
 
@@ -12,8 +13,8 @@ use crate::runtime::seal::{ClusterKeys, KeyError};
 
 const KEY: &str = "cluster.keys";
 
-/// A key in hexadecimal and a line end fit many times over.
-const FILE_BYTES_MAX: u64 = 4096;
+/// A large token fits; what is longer was not meant.
+const FILE_BYTES_MAX: u64 = 16 * 1024;
 
 /// The cluster keys, if any are configured.
 pub(super) fn cluster_keys(
@@ -52,7 +53,11 @@ pub fn by_reference(reference: &str, environment: &Environment) -> Result<String
     }
 }
 
-fn reveal(entry: &str, environment: &Environment) -> Result<String, String> {
+/// What `entry` stands for.
+///
+/// # Errors
+/// A sentence that says what is wrong, without what may be a secret.
+pub(super) fn reveal(entry: &str, environment: &Environment) -> Result<String, String> {
     if let Some(name) = entry.strip_prefix("env:") {
         return match environment.get(name) {
             Ok(Some(text)) => Ok(text.to_owned()),
@@ -62,8 +67,15 @@ fn reveal(entry: &str, environment: &Environment) -> Result<String, String> {
     }
     match entry.strip_prefix("file:") {
         Some(path) => read(path).map_err(|problem| format!("the file {path} {problem}")),
-        None => Ok(entry.to_owned()),
+        None => Ok(entry.strip_prefix("text:").unwrap_or(entry).to_owned()),
     }
+}
+
+/// Whether a value stands where it is written, with no word about that being meant.
+pub(super) fn is_inline(entry: &str) -> bool {
+    !["env:", "file:", "text:"]
+        .iter()
+        .any(|start| entry.starts_with(start))
 }
 
 fn read(path: &str) -> Result<String, String> {
@@ -75,9 +87,12 @@ fn read(path: &str) -> Result<String, String> {
     }
     let mut text = String::new();
     let file = File::open(path).map_err(unreadable)?;
-    file.take(FILE_BYTES_MAX)
+    file.take(FILE_BYTES_MAX + 1)
         .read_to_string(&mut text)
         .map_err(unreadable)?;
+    if text.len() as u64 > FILE_BYTES_MAX {
+        return Err("is too long for a secret".to_owned());
+    }
     Ok(text.trim().to_owned())
 }
 

@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::change::Written;
+use crate::gateway;
 use crate::policy::origin::{HostPolicy, OriginPolicy};
 #[cfg(feature = "sabotage")]
 use crate::runtime::sabotage::Bug;
@@ -33,12 +35,16 @@ pub struct Settings {
     pub cluster: ClusterSettings,
     /// The served paths, in the order of their names; at least one.
     pub endpoints: Vec<EndpointSettings>,
+    /// The upstreams, and the endpoints that have some.
+    pub gateway: gateway::config::Config,
     /// A listener of its own for `/health`, `/ready` and `/metrics`.
     pub admin_listen: Option<SocketAddr>,
     /// Log lines.
     pub log: LogSettings,
     /// What is allowed but should be said loudly at start.
     pub cautions: Vec<String>,
+    /// All of it as it was written, to tell what a later configuration changes.
+    pub(super) written: Written,
     /// The deliberate bug this process is to have.
     #[cfg(feature = "sabotage")]
     pub sabotage: Option<Bug>,
@@ -225,10 +231,21 @@ pub struct EndpointSettings {
     pub name: String,
     /// Its canonical path.
     pub path: String,
-    /// The built-in tools it serves.
-    pub builtin: Option<BuiltinSet>,
-    /// Whether the program serves tools of its own there.
-    pub own: bool,
+    /// What it serves.
+    pub serves: Serves,
+}
+
+/// What an endpoint serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Serves {
+    /// A set of built-in tools.
+    Builtin(BuiltinSet),
+    /// Tools of the program's own.
+    Own,
+    /// Upstreams: those that [`Settings::gateway`] names for it.
+    Upstreams,
+    /// Nothing.
+    Nothing,
 }
 
 /// A set of built-in tools.
@@ -238,6 +255,17 @@ pub enum BuiltinSet {
     Demo,
     /// What the conformance suite asks for.
     Conformance,
+}
+
+impl BuiltinSet {
+    /// Its name, as it is written.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Demo => "demo",
+            Self::Conformance => "conformance",
+        }
+    }
 }
 
 /// See [`Settings::log`].

@@ -208,6 +208,8 @@ pub struct EndpointConfig {
 pub struct Config {
     /// The upstreams, each once however many endpoints use it.
     pub upstreams: Vec<UpstreamConfig>,
+    /// The endpoints that have upstreams.
+    pub endpoints: Vec<EndpointConfig>,
     /// How many gateways a request may pass one after the other.
     pub hops_max: usize,
 }

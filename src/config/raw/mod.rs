@@ -5,6 +5,12 @@
 //! them; doc comments become the schema's descriptions. Each value is checked by itself here;
 //! what concerns two keys is checked in `resolve.rs`.
 
+mod gateway;
+
+pub use gateway::{
+    Breaker, Gateway, Isolation, Pin, Root, Set, Tool, Upstream, UpstreamLimits, UpstreamTimeouts,
+};
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -12,8 +18,8 @@ use std::num::NonZeroUsize;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::defaults;
-use super::values::{ByteSize, Period};
+use crate::config::defaults;
+use crate::config::values::{ByteSize, Period};
 
 /// The configuration of Switchboard.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
@@ -34,9 +40,13 @@ pub struct Raw {
     pub store: Store,
     /// What all nodes share.
     pub cluster: Cluster,
-    /// The served paths, each under a name of your choice. Without any, `/mcp` serves the
-    /// demonstration tools.
+    /// The served paths, each under a name of your choice. Without any, `/mcp` serves all upstreams,
+    /// or the demonstration tools if there are none.
     pub endpoints: BTreeMap<String, Endpoint>,
+    /// MCP servers behind the gateway, each under a name of your choice.
+    pub upstreams: BTreeMap<String, Upstream>,
+    /// The gateway as a whole.
+    pub gateway: Gateway,
     /// Where operators look.
     pub admin: Admin,
     /// Log lines, on standard error.
@@ -374,6 +384,17 @@ pub struct Endpoint {
     pub path: String,
     /// The built-in tools it serves.
     pub builtin: Option<Builtin>,
+    /// Or the upstreams behind it, in the order in which their lists are merged.
+    pub upstreams: Option<Vec<String>>,
+    /// With `upstreams`: what stands between a prefix and a name. `__` is for clients that allow
+    /// only letters, digits, `_` and `-` in the name of a tool.
+    pub separator: Separator,
+    /// With `upstreams`: who it says it is. Default: its only upstream, or this program.
+    pub title: Option<String>,
+    /// With `upstreams`: the version it says it has.
+    pub version: Option<String>,
+    /// With `upstreams`: what clients are told first of an endpoint that will be gone.
+    pub deprecated: Option<String>,
 }
 
 impl Default for Endpoint {
@@ -381,6 +402,33 @@ impl Default for Endpoint {
         Self {
             path: defaults::ENDPOINT_PATH.to_owned(),
             builtin: None,
+            upstreams: None,
+            separator: Separator::Dot,
+            title: None,
+            version: None,
+            deprecated: None,
+        }
+    }
+}
+
+/// What stands between an upstream's prefix and a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum Separator {
+    /// `.`
+    #[serde(rename = ".")]
+    Dot,
+    /// `__`
+    #[serde(rename = "__")]
+    Underscores,
+}
+
+impl Separator {
+    /// As it stands between the two.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Dot => ".",
+            Self::Underscores => "__",
         }
     }
 }
@@ -439,7 +487,7 @@ pub enum LogFormat {
 /// A text that may be a secret, so it is never shown.
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub struct SecretText(pub(super) String);
+pub struct SecretText(pub(in crate::config) String);
 
 impl fmt::Debug for SecretText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,8 +1,13 @@
 //! Tables of configurations: valid, invalid, overridden.
 
+mod change;
+mod gateway;
+mod mcp_json;
+
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::settings::{BuiltinSet, StoreKind};
+use super::settings::{BuiltinSet, Serves, StoreKind};
 use super::*;
 use crate::runtime::seal::ClusterKeys;
 use crate::store::Bounds;
@@ -48,7 +53,7 @@ fn no_configuration_at_all_is_a_working_one() {
         panic!("one endpoint")
     };
     assert_eq!(endpoint.path, "/mcp");
-    assert_eq!(endpoint.builtin, Some(BuiltinSet::Demo));
+    assert_eq!(endpoint.serves, Serves::Builtin(BuiltinSet::Demo));
     assert!(
         matches!(&settings.store.kind, StoreKind::Embedded { directory }
         if directory.ends_with("switchboard-data"))
@@ -227,7 +232,8 @@ enabled = true
             "switchboard.toml:32: log.filter: \"infoo\" is not a level: use off, error, warn, \
              info, debug or trace, alone or as MODULE=LEVEL, separated by commas",
             "switchboard.toml:34: metrics: unknown key; known here: `admin`, `calls`, `cluster`, \
-             `endpoints`, `log`, `server`, `sessions`, `store`, `streams`, `tasks`",
+             `endpoints`, `gateway`, `log`, `server`, `sessions`, `store`, `streams`, `tasks`, \
+             `upstreams`",
         ],
     );
 }
@@ -364,8 +370,8 @@ builtin = "none"
             "switchboard.toml:8: endpoints.C: an endpoint's name is made of lower-case letters, \
              digits, `-` and `_`",
             "switchboard.toml:10: endpoints.d: \"/mcp\" is the path of `endpoints.C` too",
-            "switchboard.toml:10: endpoints.d: serves nothing: set its `builtin` to \"demo\", \
-             \"conformance\" or \"none\"",
+            "switchboard.toml:10: endpoints.d: serves nothing: name its `upstreams`, or set its \
+             `builtin` to \"demo\", \"conformance\" or \"none\"",
             "switchboard.toml:12: endpoints.e.path: \"/x//y\" must not have empty, \".\" or \"..\" \
              parts",
             "switchboard.toml:15: endpoints.main.path: \"/messages\" would be both \
@@ -504,11 +510,14 @@ fn the_environment_overrides_the_file_and_options_override_both() {
     let endpoints: Vec<_> = settings
         .endpoints
         .iter()
-        .map(|endpoint| (&*endpoint.name, endpoint.builtin))
+        .map(|endpoint| (&*endpoint.name, endpoint.serves))
         .collect();
     assert_eq!(
         endpoints,
-        [("other", None), ("team-a", Some(BuiltinSet::Conformance))]
+        [
+            ("other", Serves::Nothing),
+            ("team-a", Serves::Builtin(BuiltinSet::Conformance))
+        ]
     );
 }
 
@@ -546,17 +555,20 @@ fn a_complaint_names_the_variable_or_the_option() {
 #[test]
 fn builtin_chooses_for_the_default_endpoint() {
     for (choice, expected) in [
-        (None, Some(BuiltinSet::Demo)),
-        (Some(Builtin::Demo), Some(BuiltinSet::Demo)),
-        (Some(Builtin::Conformance), Some(BuiltinSet::Conformance)),
-        (Some(Builtin::None), None),
+        (None, Serves::Builtin(BuiltinSet::Demo)),
+        (Some(Builtin::Demo), Serves::Builtin(BuiltinSet::Demo)),
+        (
+            Some(Builtin::Conformance),
+            Serves::Builtin(BuiltinSet::Conformance),
+        ),
+        (Some(Builtin::None), Serves::Nothing),
     ] {
         let overrides = Overrides {
             builtin: choice,
             ..Overrides::default()
         };
         let settings = load(None, &Environment::default(), &overrides).unwrap();
-        assert_eq!(settings.endpoints[0].builtin, expected, "{choice:?}");
+        assert_eq!(settings.endpoints[0].serves, expected, "{choice:?}");
     }
 }
 
@@ -574,11 +586,11 @@ fn a_program_s_own_endpoints_can_be_moved_and_not_replaced() {
         load_text(text, &[], &overrides).map(|settings| {
             let endpoints = settings.endpoints.into_iter();
             endpoints
-                .map(|endpoint| (endpoint.name, endpoint.path, endpoint.builtin))
+                .map(|endpoint| (endpoint.name, endpoint.path, endpoint.serves))
                 .collect::<Vec<_>>()
         })
     };
-    let is = |name: &str, path: &str| (name.to_owned(), path.to_owned(), None);
+    let is = |name: &str, path: &str| (name.to_owned(), path.to_owned(), Serves::Own);
     assert_eq!(
         paths("").unwrap(),
         [is("main", "/mcp"), is("staff", "/staff")]
@@ -722,6 +734,13 @@ fn a_secret_is_never_shown() {
         format!("[store]\nurl = \"redis://:{secret}@host\""),
         format!("[store]\nurl = \"redis://:{secret}@host:port\""),
         format!("[store]\nurl = \"redis://host\"\npassword = \"{secret}\""),
+        format!("[upstreams.a]\nurl = \"ftp://{secret}\""),
+        format!("[upstreams.a]\nurl = \"https://user:{secret}@host\""),
+        format!("[upstreams.a]\nurl = \"https://host\"\nheaders = \"{secret}\""),
+        format!("[upstreams.a]\nurl = \"https://host\"\nheaders.X = \"{secret}\\n\""),
+        format!("[upstreams.a]\ncommand = \"server {secret}\""),
+        format!("[upstreams.a]\ncommand = [\"server\"]\nenv = {{ X = [\"{secret}\"] }}"),
+        format!("[upstreams.a]\ncommand = [\"server\"]\nenv = {{ X = \"{secret}\\u0000\" }}"),
     ] {
         let complaints = load_file(&text).unwrap_err();
         assert!(!complaints.contains(secret), "{complaints}");
