@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use super::error::StartError;
 use super::hosted::Hosted;
 use super::own::Own;
-use crate::config::{self, Complaints, Environment, Overrides, Settings, Source, defaults};
+use super::sources::{File, Sources};
+use crate::config::{Complaints, Environment, Overrides, Settings, defaults};
 use crate::server::ServerBuilder;
 
 /// A process that serves servers, with everything the `switchboard` program has: sessions and their
@@ -45,19 +46,7 @@ use crate::server::ServerBuilder;
 #[must_use]
 pub struct Host {
     own: Own,
-    file: File,
-    environment: Option<Environment>,
-    overrides: Overrides,
-}
-
-/// Where the text of the configuration comes from.
-#[derive(Debug, Default)]
-enum File {
-    /// `./switchboard.toml`, if it exists.
-    #[default]
-    Default,
-    Named(PathBuf),
-    Text(String),
+    sources: Sources,
 }
 
 impl Host {
@@ -79,25 +68,25 @@ impl Host {
 
     /// Reads this configuration file instead of `./switchboard.toml`. It has to exist.
     pub fn config_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.file = File::Named(path.into());
+        self.sources.file = File::Named(path.into());
         self
     }
 
     /// Takes this text for the configuration file. Variables still override it.
     pub fn config(mut self, toml: impl Into<String>) -> Self {
-        self.file = File::Text(toml.into());
+        self.sources.file = File::Text(toml.into());
         self
     }
 
     /// Takes these for the variables of the process; without any, the process's own have no say.
     pub fn environment(mut self, environment: Environment) -> Self {
-        self.environment = Some(environment);
+        self.sources.environment = Some(environment);
         self
     }
 
     /// Takes what a command line says.
     pub(crate) fn overrides(mut self, overrides: Overrides) -> Self {
-        self.overrides = overrides;
+        self.sources.overrides = overrides;
         self
     }
 
@@ -106,23 +95,14 @@ impl Host {
     /// # Errors
     /// [`Complaints`]: everything that is wrong with it.
     pub fn settings(&self) -> Result<Settings, Complaints> {
-        let source = match &self.file {
-            File::Default => Source::read(None)?,
-            File::Named(path) => Source::read(Some(path))?,
-            File::Text(text) => Some(Source {
-                name: "configuration".to_owned(),
-                text: text.clone(),
-            }),
-        };
-        let environment = match &self.environment {
-            Some(environment) => environment.clone(),
-            None => Environment::of_process(),
-        };
-        let overrides = Overrides {
-            own: self.own.endpoints().cloned().collect(),
-            ..self.overrides.clone()
-        };
-        config::load(source.as_ref(), &environment, &overrides)
+        self.sources().settings()
+    }
+
+    /// Where its settings come from, with what it serves itself.
+    fn sources(&self) -> Sources {
+        let mut sources = self.sources.clone();
+        sources.overrides.own = self.own.endpoints().cloned().collect();
+        sources
     }
 
     /// Serves HTTP until the process is told to stop (SIGTERM, Ctrl-C), and says on standard output
@@ -131,7 +111,7 @@ impl Host {
     /// # Errors
     /// [`StartError`].
     pub fn serve(self) -> Result<(), StartError> {
-        super::serve(self.settings()?, self.own)
+        super::serve(self.sources(), self.own)
     }
 
     /// Serves standard input and output until the input ends or the process is told to stop.
@@ -140,7 +120,7 @@ impl Host {
     /// # Errors
     /// [`StartError`].
     pub fn stdio(self) -> Result<(), StartError> {
-        super::stdio(self.settings()?, self.own)
+        super::stdio(self.sources(), self.own)
     }
 
     /// Serves HTTP on threads of its own, beside whatever else the process does, until the handle
@@ -149,6 +129,6 @@ impl Host {
     /// # Errors
     /// [`StartError`]; nothing is left behind then.
     pub async fn start(self) -> Result<Hosted, StartError> {
-        Hosted::start(self.settings()?, self.own).await
+        Hosted::start(self.sources(), self.own).await
     }
 }

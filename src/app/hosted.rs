@@ -10,7 +10,7 @@ use super::Running;
 use super::error::StartError;
 use super::own::Own;
 use super::process::{Orders, run};
-use crate::config::Settings;
+use super::sources::Sources;
 use crate::server::Server;
 
 /// A host that serves beside other work. Dropping it tells it to stop, without waiting.
@@ -24,7 +24,8 @@ pub struct Hosted {
 }
 
 impl Hosted {
-    pub(super) async fn start(settings: Settings, own: Own) -> Result<Self, StartError> {
+    pub(super) async fn start(sources: Sources, own: Own) -> Result<Self, StartError> {
+        let settings = sources.settings()?;
         let path = (settings.main_endpoint()).map_or_else(String::new, |main| main.path.clone());
         let stop = CancellationToken::new();
         let (ready, started) = oneshot::channel();
@@ -34,7 +35,8 @@ impl Hosted {
             .name("switchboard".to_owned())
             .spawn(move || {
                 let result = run(|tasks, opened| async move {
-                    let mut running = Running::start(settings, own, tasks, &opened, orders).await?;
+                    let mut running =
+                        Running::start(settings, sources, own, tasks, &opened, orders).await?;
                     running.started();
                     let address = running.listeners.address();
                     // Whoever gave up waiting has dropped the token's other end, too.

@@ -27,6 +27,8 @@ mod listening_socket;
 mod own;
 mod parts;
 mod process;
+mod reload;
+mod sources;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -69,6 +71,8 @@ use crate::transport::{self, Context, Endpoint, stdio};
 use listeners::{Listeners, Serving};
 use own::Own;
 use process::{Opened, Orders, run, standard_input};
+use reload::Reload;
+use sources::Sources;
 use store::OpenedStore;
 use welcome::Welcome;
 
@@ -81,10 +85,11 @@ const STEP: Duration = Duration::from_secs(5);
 const UNUSED: Duration = Duration::from_secs(1);
 
 /// Serves HTTP until told to stop.
-fn serve(settings: Settings, own: Own) -> Result<(), StartError> {
+fn serve(sources: Sources, own: Own) -> Result<(), StartError> {
+    let settings = sources.settings()?;
     write_log(&settings);
     run(|tasks, opened| async move {
-        let started = Running::start(settings, own, tasks, &opened, Orders::Signals);
+        let started = Running::start(settings, sources, own, tasks, &opened, Orders::Signals);
         let mut running = started.await?;
         running.started();
         running.welcome();
@@ -97,12 +102,15 @@ fn serve(settings: Settings, own: Own) -> Result<(), StartError> {
 }
 
 /// Serves standard input and output until the input ends or it is told to stop.
-fn stdio(mut settings: Settings, own: Own) -> Result<(), StartError> {
+fn stdio(sources: Sources, own: Own) -> Result<(), StartError> {
+    let mut settings = sources.settings()?;
     // Such a session lives with its pipes; a client may start several processes in one directory.
     settings.store.kind = StoreKind::Memory;
     write_log(&settings);
     run(|tasks, opened| async move {
+        let reload = Reload::new(sources, &settings, false);
         let assembled = Assembled::build(&settings, own, tasks, &opened)?;
+        assembled.reload_with(reload);
         let name = settings
             .main_endpoint()
             .map(|endpoint| endpoint.name.clone());
@@ -318,6 +326,12 @@ impl Assembled {
         })
     }
 
+    /// Takes over new configurations from now on.
+    fn reload_with(&self, reload: Reload) {
+        let reload = reload.run(self.shutdown.clone(), self.metrics.clone());
+        self.tasks.spawn(TaskKind::Upkeep, reload);
+    }
+
     fn context(&self, settings: &Settings) -> Context {
         Context {
             config: Arc::new(parts::transport_config(settings)),
@@ -344,11 +358,13 @@ impl Running {
     /// Starts everything, in order.
     async fn start(
         settings: Settings,
+        sources: Sources,
         own: Own,
         tasks: Tasks,
         to_close: &Opened,
         orders: Orders,
     ) -> Result<Self, StartError> {
+        let reload = Reload::new(sources, &settings, matches!(orders, Orders::Signals));
         let assembled = Assembled::build(&settings, own, tasks, to_close)?;
         let named = assembled.endpoints.iter();
         let named = named.map(|endpoint| (&endpoint.name, &endpoint.service));
@@ -383,6 +399,7 @@ impl Running {
             Orders::Token(_) => None,
         };
         process::caution_about_descriptors(&settings, &assembled.metrics);
+        assembled.reload_with(reload);
         Ok(Self {
             assembled,
             settings,

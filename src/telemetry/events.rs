@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use tracing::{debug, error, info, warn};
 
-use super::labels::{CloseReason, Label, Refusal, StoreOperation};
+use super::labels::{CloseReason, Label, Refusal, ReloadOutcome, StoreOperation};
 use super::metrics::Metrics;
 use crate::protocol::version::ProtocolVersion;
 use crate::runtime::ratelimited::warn_ratelimited;
@@ -63,6 +63,57 @@ pub struct Cautioned<'a> {
 impl Event for Cautioned<'_> {
     fn emit(self, _metrics: &Metrics) {
         warn!(caution = self.caution, "configuration allows a risk");
+    }
+}
+
+/// A new configuration was taken over while the process ran.
+#[derive(Clone, Copy, Debug)]
+pub struct ConfigReloaded<'a> {
+    /// Whether anything that takes effect now is new.
+    pub changed: bool,
+    /// The names of the upstreams that came.
+    pub upstreams_added: &'a [String],
+    /// The names of those that are something else now.
+    pub upstreams_changed: &'a [String],
+    /// The names of those that went.
+    pub upstreams_removed: &'a [String],
+    /// What is new besides, and takes effect at the next start.
+    pub at_next_start: &'a [String],
+}
+
+impl Event for ConfigReloaded<'_> {
+    fn emit(self, metrics: &Metrics) {
+        let outcome = if self.changed {
+            ReloadOutcome::Applied
+        } else {
+            ReloadOutcome::Unchanged
+        };
+        metrics.config_reload(outcome);
+        info!(
+            outcome = outcome.text(),
+            upstreams_added = ?self.upstreams_added,
+            upstreams_changed = ?self.upstreams_changed,
+            upstreams_removed = ?self.upstreams_removed,
+            "configuration reloaded"
+        );
+        if !self.at_next_start.is_empty() {
+            let keys = self.at_next_start.join(", ");
+            warn!(keys, "configuration takes effect at the next start");
+        }
+    }
+}
+
+/// A new configuration is wrong; the one before stays.
+#[derive(Clone, Copy, Debug)]
+pub struct ConfigRefused<'a> {
+    /// All that is wrong with it.
+    pub complaints: &'a str,
+}
+
+impl Event for ConfigRefused<'_> {
+    fn emit(self, metrics: &Metrics) {
+        metrics.config_reload(ReloadOutcome::Refused);
+        error!(complaints = self.complaints, "configuration refused");
     }
 }
 
@@ -249,6 +300,15 @@ mod tests {
             error: "full",
         }
         .emit(&metrics);
+        ConfigReloaded {
+            changed: false,
+            upstreams_added: &[],
+            upstreams_changed: &[],
+            upstreams_removed: &[],
+            at_next_start: &[],
+        }
+        .emit(&metrics);
+        ConfigRefused { complaints: "" }.emit(&metrics);
         let text = metrics.render();
         for line in [
             "mcp_sessions_opened_total 1",
@@ -257,6 +317,8 @@ mod tests {
             "mcp_session_panics_total 1",
             r#"mcp_refused_total{reason="host"} 1"#,
             r#"mcp_store_errors_total{operation="append"} 1"#,
+            r#"mcp_config_reloads_total{outcome="unchanged"} 1"#,
+            r#"mcp_config_reloads_total{outcome="refused"} 1"#,
         ] {
             assert!(text.contains(line), "{line}\nis not in\n{text}");
         }

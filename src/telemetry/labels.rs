@@ -72,6 +72,18 @@ label! {
 }
 
 label! {
+    /// What came of reading the configuration again.
+    ReloadOutcome = "outcome" {
+        /// The gateway was told something new.
+        Applied = "applied",
+        /// Nothing that takes effect now is new.
+        Unchanged = "unchanged",
+        /// It is wrong, and the one before stays.
+        Refused = "refused",
+    }
+}
+
+label! {
     /// How a task ended.
     TaskEnd = "end" {
         /// With a result.

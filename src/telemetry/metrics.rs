@@ -23,7 +23,9 @@ use metrics_exporter_prometheus::{
     BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
 
-use super::labels::{CloseReason, Label, Outcome, Refusal, StoreOperation, StreamKind, TaskEnd};
+use super::labels::{
+    CloseReason, Label, Outcome, Refusal, ReloadOutcome, StoreOperation, StreamKind, TaskEnd,
+};
 use crate::protocol::method::Method;
 use crate::protocol::version::Era;
 
@@ -101,6 +103,8 @@ catalogue! {
         "1 while the store answers and takes writes, 0 while it does not.";
     KEY_STRANGERS = Gauge "mcp_cluster_key_strangers" in Count by []:
         "Other nodes on the store that do not know this node's cluster key: its sessions are unknown there.";
+    CONFIG_RELOADS = Counter "mcp_config_reloads_total" in Count by [ReloadOutcome]:
+        "Times the configuration was read again while the process ran.";
     READY = Gauge "mcp_ready" in Count by []:
         "1 while /ready says so, 0 while it does not.";
 }
@@ -134,6 +138,7 @@ struct Tables {
     store_errors: Cells<Counter>,
     store_up: Gauge,
     key_strangers: Gauge,
+    config_reloads: Cells<Counter>,
     ready: Gauge,
 }
 
@@ -201,6 +206,7 @@ impl Metrics {
             store_errors: cells(StoreOperation::COUNT),
             store_up: gauge(&recorder, &STORE_UP, vec![]),
             key_strangers: gauge(&recorder, &KEY_STRANGERS, vec![]),
+            config_reloads: cells(ReloadOutcome::COUNT),
             ready: gauge(&recorder, &READY, vec![]),
             recorder,
         }))
@@ -311,6 +317,13 @@ impl Metrics {
         let tables = &*self.0;
         tables.store_errors[operation.index()]
             .get_or_init(|| counter(&tables.recorder, &STORE_ERRORS, vec![label(&operation)]))
+            .increment(1);
+    }
+
+    pub(super) fn config_reload(&self, outcome: ReloadOutcome) {
+        let tables = &*self.0;
+        tables.config_reloads[outcome.index()]
+            .get_or_init(|| counter(&tables.recorder, &CONFIG_RELOADS, vec![label(&outcome)]))
             .increment(1);
     }
 

@@ -53,6 +53,7 @@ mod questions;
 mod readme;
 mod redis_store;
 mod refusals;
+mod reload;
 mod resumption;
 mod rmcp_client;
 mod rounds;

@@ -16,6 +16,10 @@ use super::{Session, Stateless, within};
 const ANY_PORT: &str = "127.0.0.1:0";
 /// What it logs, if that is kept.
 const LOG: &str = "log";
+/// Its configuration, in its directory.
+pub const CONFIG: &str = "switchboard.toml";
+/// The servers of a client, in its directory.
+pub const MCP_JSON: &str = "mcp.json";
 
 /// Where the server keeps state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +36,8 @@ pub struct Setup {
     builtin: &'static str,
     store: Store,
     config: String,
+    /// The servers of a client's configuration, to be taken as upstreams.
+    mcp_json: Option<String>,
     /// Where state is kept, if it is none of [`Store`].
     store_url: Option<String>,
     variables: Vec<(String, String)>,
@@ -100,6 +106,12 @@ impl Setup {
         self
     }
 
+    /// Takes the servers of a client's configuration, in [`MCP_JSON`], as upstreams.
+    pub fn mcp_json(mut self, json: &str) -> Self {
+        self.mcp_json = Some(json.to_owned());
+        self
+    }
+
     /// Starts it and waits until it takes traffic.
     pub async fn start(self) -> Switchboard {
         let directory = TempDir::new().expect("a temporary directory can be made");
@@ -115,7 +127,7 @@ impl Setup {
     }
 
     async fn spawn(&self, directory: &Path, listen: &str) -> (Child, String) {
-        let file = directory.join("switchboard.toml");
+        let file = directory.join(CONFIG);
         std::fs::write(&file, &self.config).expect("the configuration can be written");
         let store = match (&self.store_url, self.store) {
             (Some(url), _) => url.clone(),
@@ -130,6 +142,11 @@ impl Setup {
         }
         if !self.config.contains("[endpoints") && self.program.is_none() {
             command.args(["--builtin", self.builtin]);
+        }
+        if let Some(json) = &self.mcp_json {
+            let file = directory.join(MCP_JSON);
+            std::fs::write(&file, json).expect("a file can be written");
+            command.arg("--mcp-json").arg(file);
         }
         let stderr = if self.keeps_log {
             let file = std::fs::File::create(directory.join(LOG));
@@ -197,6 +214,7 @@ impl Switchboard {
             builtin: "demo",
             store: Store::Memory,
             config: String::new(),
+            mcp_json: None,
             store_url: None,
             variables: Vec::new(),
             program: None,

@@ -1,0 +1,191 @@
+//! A new configuration while the process runs: on SIGHUP, and when one of its files changes.
+//!
+//! All of it is read and checked. If anything is wrong, that is said once and nothing changes.
+//! Otherwise the gateway is told of its upstreams ([`Reload::told`]), and what else is new is named:
+//! it takes effect at the next start.
+//!
+//! Not the files are watched but their directories: an editor puts another file in the place of one,
+//! and Kubernetes swaps the link to a directory beside it. What is seen there only says when to look;
+//! the files have changed if what they hold has. A directory that cannot be watched leaves SIGHUP.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{Notify, watch};
+
+use super::sources::Sources;
+use crate::config::{Change, Settings};
+use crate::gateway;
+use crate::runtime::shutdown::Shutdown;
+use crate::telemetry::events::{Cautioned, ConfigRefused, ConfigReloaded, Event as _};
+use crate::telemetry::metrics::Metrics;
+
+/// From the first change that is seen until the files are read: whoever writes one is done by then,
+/// and a directory in which much happens costs four looks a second.
+const SETTLE: Duration = Duration::from_millis(250);
+
+/// Takes over new configurations, for the life of a process.
+pub(super) struct Reload {
+    sources: Sources,
+    started: Settings,
+    told: watch::Sender<Arc<gateway::config::Config>>,
+    /// The cautions of the last configuration that was right.
+    cautions: Vec<String>,
+    hangup: Option<Signal>,
+    watched: Watched,
+}
+
+impl Reload {
+    /// Watches from now on. Only with `signals` SIGHUP has anything to say.
+    pub(super) fn new(sources: Sources, started: &Settings, signals: bool) -> Self {
+        let hangup = signals.then(|| signal(SignalKind::hangup()).ok()).flatten();
+        Self {
+            watched: Watched::new(sources.files()),
+            sources,
+            told: watch::Sender::new(Arc::new(started.gateway.clone())),
+            cautions: started.cautions.clone(),
+            started: started.clone(),
+            hangup,
+        }
+    }
+
+    /// What the gateway is told, now and later.
+    #[expect(dead_code, reason = "wired in by the gateway's core")]
+    pub(super) fn told(&self) -> watch::Receiver<Arc<gateway::config::Config>> {
+        self.told.subscribe()
+    }
+
+    /// Takes over what comes, until the process drains.
+    pub(super) async fn run(mut self, shutdown: Shutdown, metrics: Metrics) {
+        loop {
+            tokio::select! {
+                () = shutdown.drains() => return,
+                Some(()) = hung_up(&mut self.hangup) => self.watched.look().await,
+                () = self.watched.changed() => {}
+            }
+            let sources = self.sources.clone();
+            // Files are read, and they may lie anywhere.
+            let loaded = tokio::task::spawn_blocking(move || sources.settings());
+            match loaded.await {
+                Ok(Ok(settings)) => self.take(settings, &metrics),
+                Ok(Err(complaints)) => {
+                    let complaints = complaints.to_string().replace('\n', "; ");
+                    ConfigRefused {
+                        complaints: &complaints,
+                    }
+                    .emit(&metrics);
+                }
+                // The runtime ends.
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn take(&mut self, new: Settings, metrics: &Metrics) {
+        let change = Change::between(&self.started, &self.told.borrow(), &new);
+        for caution in &new.cautions {
+            if !self.cautions.contains(caution) {
+                Cautioned { caution }.emit(metrics);
+            }
+        }
+        self.cautions = new.cautions;
+        if let Some(gateway) = &change.gateway {
+            self.told.send_replace(Arc::new(gateway.clone()));
+        }
+        ConfigReloaded {
+            changed: change.gateway.is_some(),
+            upstreams_added: &change.added,
+            upstreams_changed: &change.changed,
+            upstreams_removed: &change.removed,
+            at_next_start: &change.at_next_start,
+        }
+        .emit(metrics);
+    }
+}
+
+async fn hung_up(hangup: &mut Option<Signal>) -> Option<()> {
+    match hangup {
+        Some(hangup) => hangup.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The files, and what they held when they were last looked at.
+struct Watched {
+    files: Vec<PathBuf>,
+    held: Vec<Option<Vec<u8>>>,
+    /// Something happened in one of their directories. One word of it is as good as many.
+    stirred: Arc<Notify>,
+    /// Watches for as long as it lives.
+    _watcher: Option<RecommendedWatcher>,
+}
+
+impl Watched {
+    fn new(files: Vec<PathBuf>) -> Self {
+        let stirred = Arc::new(Notify::new());
+        let watcher = (!files.is_empty()).then(|| watcher(&files, stirred.clone()));
+        let watcher = watcher.and_then(|watcher| {
+            let failed = |error| tracing::warn!(%error, "configuration files are not watched");
+            watcher.map_err(failed).ok()
+        });
+        Self {
+            held: read(&files),
+            files,
+            stirred,
+            _watcher: watcher,
+        }
+    }
+
+    /// Waits until the files hold something else.
+    ///
+    /// # Cancel safety
+    /// Dropped, it forgets what it saw; who drops it has a look of its own.
+    async fn changed(&mut self) {
+        loop {
+            self.stirred.notified().await;
+            tokio::time::sleep(SETTLE).await;
+            let files = self.files.clone();
+            let Ok(held) = tokio::task::spawn_blocking(move || read(&files)).await else {
+                return;
+            };
+            if held != self.held {
+                self.held = held;
+                return;
+            }
+        }
+    }
+
+    /// Takes what they hold now as seen.
+    async fn look(&mut self) {
+        let files = self.files.clone();
+        if let Ok(held) = tokio::task::spawn_blocking(move || read(&files)).await {
+            self.held = held;
+        }
+    }
+}
+
+fn read(files: &[PathBuf]) -> Vec<Option<Vec<u8>>> {
+    files.iter().map(|file| std::fs::read(file).ok()).collect()
+}
+
+fn watcher(files: &[PathBuf], stirred: Arc<Notify>) -> notify::Result<RecommendedWatcher> {
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        // Our own looks are not worth another.
+        let looked = |event: &notify::Event| matches!(event.kind, EventKind::Access(_));
+        if !event.as_ref().is_ok_and(looked) {
+            stirred.notify_one();
+        }
+    })?;
+    let directories = files.iter().map(|file| match file.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() => directory,
+        _ => Path::new("."),
+    });
+    for directory in directories.collect::<BTreeSet<_>>() {
+        watcher.watch(directory, RecursiveMode::NonRecursive)?;
+    }
+    Ok(watcher)
+}
