@@ -66,7 +66,8 @@ impl Host {
         self
     }
 
-    /// Reads this configuration file instead of `./switchboard.toml`. It has to exist.
+    /// Reads this configuration file instead of `./switchboard.toml`, and again when it changes. It has
+    /// to exist.
     pub fn config_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.sources.file = File::Named(path.into());
         self

@@ -44,5 +44,15 @@ mod tests {
         assert!(!validator.is_valid(&wrong));
         let wrong = serde_json::json!({ "server": { "limits": { "body": "4MB" } } });
         assert!(!validator.is_valid(&wrong));
+        let upstream = |upstream| serde_json::json!({ "upstreams": { "a": upstream } });
+        let right = upstream(serde_json::json!({
+            "command": ["npx", "server"],
+            "env": { "TOKEN": "env:TOKEN" },
+            "roots": ["file:///srv", { "uri": "file:///home", "name": "Home" }],
+            "breaker": { "failure_rate": 0.25 },
+        }));
+        assert!(validator.is_valid(&right));
+        let wrong = upstream(serde_json::json!({ "command": "npx server" }));
+        assert!(!validator.is_valid(&wrong));
     }
 }

@@ -576,9 +576,26 @@ fn the_environment_sets_every_key_of_an_upstream() {
     assert!(said.contains(expected), "{said}");
 }
 
+/// What operators read about the gateway.
+const PAGE: &str = include_str!("../../../docs/gateway.md");
+
+/// The first example of the page in a language.
+pub(super) fn example(language: &str) -> &'static str {
+    let start = format!("```{language}\n");
+    let (_, rest) = PAGE.split_once(&start).expect("there is an example");
+    rest.split_once("```").expect("it ends").0
+}
+
+#[test]
+fn the_example_on_the_page_about_the_gateway_is_right() {
+    let variables = [("JIRA_AUTHORIZATION", "Bearer x")];
+    let settings = load_text(example("toml"), &variables, &Overrides::default()).unwrap();
+    assert_eq!(settings.gateway.upstreams.len(), 3);
+    assert_eq!(settings.cautions, Vec::<String>::new());
+}
+
 #[test]
 fn the_page_about_the_gateway_names_every_key() {
-    let page = include_str!("../../../docs/gateway.md");
     let missing: Vec<_> = keys::leaves()
         .into_iter()
         .filter(|(path, _)| {
@@ -593,7 +610,7 @@ fn the_page_about_the_gateway_names_every_key() {
             "gateway" => path.join("."),
             _ => path[2..].join(".").replace('*', "NAME"),
         })
-        .filter(|key| !page.contains(&format!("`{key}`")))
+        .filter(|key| !PAGE.contains(&format!("`{key}`")))
         .collect();
     assert_eq!(missing, Vec::<String>::new());
 }

@@ -656,6 +656,15 @@ fn cluster_keys_come_from_a_file_a_variable_or_the_text_itself() {
         path.display()
     );
     assert_eq!(complaints, expected);
+
+    // What is cut would be another secret.
+    fs::write(&path, "x".repeat(17 * 1024)).unwrap();
+    set_mode(&path, 0o600);
+    let complaints = load_text(&text, &[], &Overrides::default()).unwrap_err();
+    assert!(
+        complaints.ends_with("is too long for a secret"),
+        "{complaints}"
+    );
 }
 
 #[test]
