@@ -6,6 +6,8 @@
 
 mod check;
 mod drain;
+mod guard;
+mod limited;
 mod schema;
 mod serve;
 mod stdio;
@@ -57,6 +59,12 @@ enum Command {
     /// List and call the tools of any server
     #[command(subcommand)]
     Tools(tools::Command),
+    /// Run a program and end it with everything it started when standard input ends
+    #[command(hide = true)]
+    Guard(guard::Args),
+    /// Become a program that has limits
+    #[command(hide = true)]
+    Limited(limited::Args),
 }
 
 /// A set of built-in tools, as an option.
@@ -90,6 +98,8 @@ pub fn main() -> ExitCode {
 /// options and subcommands of `switchboard`.
 #[must_use]
 pub fn run(host: Host) -> ExitCode {
+    // From here on programs that are started as servers are guarded: the subcommand is there.
+    crate::runtime::guard::offer();
     let cli = match Cli::try_parse().and_then(Cli::checked) {
         Ok(cli) => cli,
         Err(error) => error.exit(),
@@ -121,6 +131,8 @@ impl Cli {
             Some(Command::Schema) => schema::run(),
             Some(Command::Drain(args)) => drain::run(host, args),
             Some(Command::Tools(command)) => tools::run(command),
+            Some(Command::Guard(args)) => guard::run(args),
+            Some(Command::Limited(args)) => limited::run(args),
         }
     }
 }

@@ -8,7 +8,6 @@ use futures_util::FutureExt as _;
 use serde_json::json;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::child::Program;
 use super::connected::Client;
 use super::connection::Connection;
 use super::connector::{Connector, HttpEndpoint};
@@ -17,6 +16,7 @@ use super::host::{Host, Notice, Question, Refusal};
 use super::limits::Limits;
 use super::message::Request;
 use super::patience::Pauses;
+use super::program::Program;
 use crate::protocol::lifecycle::Implementation;
 use crate::protocol::logging::LogLevel;
 use crate::protocol::raw::RawJson;

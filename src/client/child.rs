@@ -1,86 +1,118 @@
 //! A server that is our child: started, and ended with everything it started.
 //!
-//! It gets a process group of its own, so that a wrapper (`npx`, a shell) takes its server with it,
-//! and so that Ctrl-C at a terminal reaches us alone. Its standard error is ours.
+//! Usually a guard stands between us and it ([`crate::runtime::guard`]), which does the ending: we
+//! close its input, or tell the guard. Without one its process group is killed.
 //!
 //! Spec: basic/transports, stdio; basic/lifecycle, shutdown.
 
-use std::ffi::OsString;
 use std::process::Stdio;
 use std::time::Duration;
 
-use process_wrap::tokio::{ChildWrapper, CommandWrap, ProcessGroup};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::process::{ChildStdin, ChildStdout};
 
+use super::child_log;
 use super::error::ClientError;
+use super::program::{Program, StandardError};
+pub(super) use crate::runtime::guard::GRACE;
+use crate::runtime::tasks::{TaskKind, Tasks};
 
-/// How long it may take to end after its input ended, and again after it was told to.
-pub(super) const GRACE: Duration = Duration::from_secs(2);
-/// The signal that asks a process to end.
-const SIGTERM: i32 = 15;
+/// What a guard takes longer than the program it kills: for looking who is left.
+const GUARD: Duration = Duration::from_secs(1);
 
-/// A program and its arguments.
-#[derive(Clone, Debug)]
-pub struct Program {
-    /// What to run.
-    pub program: OsString,
-    /// With what.
-    pub arguments: Vec<OsString>,
-}
-
-/// A running child. Dropped, it is killed with its whole group.
+/// A running child. Dropped, it ends with everything it started.
 #[derive(Debug)]
 pub(super) struct Child {
-    process: Box<dyn ChildWrapper>,
+    process: tokio::process::Child,
+    /// Its id, and that of its group.
+    id: Pid,
+    is_guarded: bool,
 }
 
 impl Child {
     /// Starts it, with pipes for its input and output.
-    pub(super) fn start(program: &Program) -> Result<(Self, ChildStdout, ChildStdin), ClientError> {
+    pub(super) fn start(
+        program: &Program,
+        tasks: &Tasks,
+    ) -> Result<(Self, ChildStdout, ChildStdin), ClientError> {
         let failed = |source| ClientError::Spawn {
             program: program.program.display().to_string(),
             source,
         };
-        let mut command = CommandWrap::with_new(&program.program, |command| {
-            command
-                .args(&program.arguments)
-                .stdin(Stdio::piped())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::inherit());
-        });
+        let mut command = program.command().map_err(failed)?;
         let mut process = command
-            .wrap(ProcessGroup::leader())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(match program.standard_error {
+                StandardError::Inherited => Stdio::inherit(),
+                StandardError::Logged(_) => Stdio::piped(),
+            })
             .spawn()
             .map_err(failed)?;
-        let pipes = process.stdout().take().zip(process.stdin().take());
+        if let (StandardError::Logged(upstream), Some(stderr)) =
+            (&program.standard_error, process.stderr.take())
+        {
+            // It ends when nobody is left that could write.
+            tasks.spawn(TaskKind::Upkeep, child_log::log(upstream.clone(), stderr));
+        }
+        let pipes = process.stdout.take().zip(process.stdin.take());
         let (stdout, stdin) = pipes.expect("invariant: both are piped");
-        Ok((Self { process }, stdout, stdin))
+        let id = process.id().and_then(|id| id.try_into().ok());
+        let id = id.and_then(Pid::from_raw);
+        let child = Self {
+            process,
+            id: id.expect("invariant: a child that was not waited for has an id"),
+            is_guarded: program.guard.is_some(),
+        };
+        Ok((child, stdout, stdin))
     }
 
     /// Waits for its end after its input ended; then asks, then makes it.
     pub(super) async fn end(mut self) {
-        if !self.ends_within_grace().await {
-            if let Err(error) = self.process.signal(SIGTERM) {
-                tracing::debug!(%error, "a server could not be told to stop");
-            }
-            if !self.ends_within_grace().await {
-                tracing::warn!("a server did not stop and is killed");
-            }
+        if self.ends_within(GRACE).await {
+            return;
+        }
+        self.tell(Signal::TERM);
+        let killed_after = if self.is_guarded {
+            GRACE + GUARD
+        } else {
+            GRACE
+        };
+        if !self.ends_within(killed_after).await {
+            tracing::warn!("a server did not stop and is killed");
         }
     }
 
-    async fn ends_within_grace(&mut self) -> bool {
-        tokio::time::timeout(GRACE, self.process.wait())
+    async fn ends_within(&mut self, time: Duration) -> bool {
+        tokio::time::timeout(time, self.process.wait())
             .await
             .is_ok()
+    }
+
+    fn tell(&self, what: Signal) {
+        let told = if self.is_guarded {
+            // As long as it was not waited for, the id is its own.
+            match self.process.id() {
+                Some(_) => kill_process(self.id, what),
+                None => Ok(()),
+            }
+        } else {
+            kill_process_group(self.id, what)
+        };
+        if let Err(error) = told {
+            tracing::trace!(%error, "nothing of a server was left");
+        }
     }
 }
 
 impl Drop for Child {
     fn drop(&mut self) {
-        // Also when it ended by itself: what it started may be left. Usually there is nothing.
-        if let Err(error) = self.process.start_kill() {
-            tracing::trace!(%error, "nothing of a server was left");
+        if self.is_guarded {
+            // It goes on without us, and ends what is left.
+            self.tell(Signal::TERM);
+        } else {
+            // Also when it ended by itself: what it started may be left.
+            self.tell(Signal::KILL);
         }
     }
 }

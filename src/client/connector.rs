@@ -7,13 +7,14 @@ use reqwest::header::HeaderMap;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::builder::Speak;
-use super::child::{Child, Program};
+use super::child::Child;
 use super::connection::{Connection, Hears, Introduction, Parts, Wire};
 use super::error::ClientError;
 use super::http::{Http, header};
 use super::limits::Limits;
 use super::pipe::Pipe;
 use super::probe::{self, Silence};
+use super::program::Program;
 use crate::protocol::version::Era;
 use crate::runtime::tasks::Tasks;
 
@@ -85,7 +86,7 @@ impl Connector {
     /// [`ClientError`].
     pub async fn program(&self, program: &Program) -> Result<Connection, ClientError> {
         let start = || {
-            let (child, input, output) = Child::start(program)?;
+            let (child, input, output) = Child::start(program, &self.tasks)?;
             Ok::<_, ClientError>(self.pipe_of(input, output, Some(child)))
         };
         let first = self.connect(start()?, self.speak, Silence::NeedsAnotherStart);

@@ -33,6 +33,7 @@
 //! - What is kept of what a server says is bounded ([`Limits`]); so are rounds, pages, questions at
 //!   once and attempts to resume.
 //! - Results are the bytes the server sent.
+//! - A program that was started ends with its client, and with it all that it started ([`Program`]).
 //!
 //! Concurrency: a client is shared by cloning. Dropping a request's future cancels the request at
 //! the server. Over pipes two tasks serve the connection; over HTTP each request serves its own.
@@ -41,9 +42,11 @@
 
 mod builder;
 mod child;
+mod child_log;
 mod connected;
 mod connection;
 mod connector;
+mod environment;
 mod error;
 mod host;
 mod http;
@@ -53,18 +56,20 @@ mod message;
 mod patience;
 mod pipe;
 mod probe;
+mod program;
 mod rounds;
 mod sse;
 mod standing;
 mod tasks;
 
 pub use builder::{Builder, Speak};
-pub use child::Program;
 pub use connected::Client;
 pub use connection::{Connection, Hears, Introduction};
 pub use connector::{Connector, HttpEndpoint};
+pub use environment::Environment;
 pub use error::ClientError;
 pub use host::{Answerer, Asked, Listener, Notice, Question, Refusal};
 pub use http::Outgoing;
 pub use limits::Limits;
 pub use message::Request;
+pub use program::{Program, StandardError};

@@ -5,6 +5,8 @@
 pub mod arbiters;
 pub mod calendar;
 pub mod clock;
+pub(crate) mod guard;
+pub(crate) mod limited;
 pub mod queue;
 pub(crate) mod ratelimited;
 pub mod sabotage;

@@ -443,8 +443,5 @@ async fn a_program_ends_with_everything_it_started() {
 }
 
 fn shell(script: &str) -> Program {
-    Program {
-        program: "sh".into(),
-        arguments: vec!["-c".into(), script.into()],
-    }
+    Program::new("sh", vec!["-c".into(), script.into()])
 }

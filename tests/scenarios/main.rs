@@ -29,6 +29,7 @@ mod world;
 
 mod batches;
 mod calls;
+mod children;
 mod client_conformance;
 mod client_in_process;
 mod client_servers;

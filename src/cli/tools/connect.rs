@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use super::ask::Terminal;
 use super::notices::Notices;
 use super::{Failure, Output};
+use crate::client::Environment::Inherited;
 use crate::client::{Builder, Client, ClientError, Program, Speak};
 use crate::config::values::Period;
 use crate::config::{self, Environment};
@@ -89,10 +90,9 @@ impl Target {
     pub(super) async fn connect(&self, builder: Builder) -> Result<Client, ClientError> {
         match self.program.split_first() {
             Some((program, arguments)) => {
-                let program = Program {
-                    program: program.clone(),
-                    arguments: arguments.to_vec(),
-                };
+                let mut program = Program::new(program, arguments.to_vec());
+                // Whoever types the command means what stands before it to reach the program.
+                program.environment = Inherited;
                 builder.program(&program).await
             }
             None => builder.http(self.url.as_deref().unwrap_or(HERE)).await,

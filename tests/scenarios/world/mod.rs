@@ -7,6 +7,7 @@ pub mod command;
 pub mod events;
 pub mod fault_proxy;
 pub mod http_sse;
+pub mod marked;
 pub mod nginx;
 pub mod own;
 pub mod reading;
