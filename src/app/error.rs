@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
+use crate::client::ClientError;
 use crate::config::Complaints;
 use crate::server::RegistrationError;
 use crate::store::embedded::OpenError;
@@ -26,12 +27,9 @@ pub enum StartError {
         #[source]
         source: RegistrationError,
     },
-    /// An endpoint has upstreams, and nothing here goes to them.
-    #[error("cannot serve endpoint `{endpoint}`: this program does not go to upstreams yet")]
-    Upstreams {
-        /// Which endpoint.
-        endpoint: String,
-    },
+    /// An upstream cannot be used as it is configured.
+    #[error("cannot use an upstream")]
+    Upstream(#[from] ClientError),
     /// The store could not be opened; the text is the whole sentence.
     #[error(transparent)]
     Store(#[from] OpenError),

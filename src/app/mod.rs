@@ -11,7 +11,7 @@
 //! 3. `calls` finish within the grace; what arrives over open connections is served;
 //! 4. `connections` end by their next answer; those without a next request are closed;
 //! 5. `listeners` close, and what still runs is cut;
-//! 6. `checkpoints` are written, and the `lease` of this node is given back.
+//! 6. `checkpoints` are written, `upstreams` are let go, and the `lease` of this node is given back.
 //!
 //! Each step has a deadline and reports whether it finished or was cut.
 //!
@@ -32,6 +32,7 @@ mod sources;
 mod store;
 #[cfg(test)]
 mod tests;
+mod upstreams;
 mod welcome;
 
 pub use error::StartError;
@@ -50,6 +51,7 @@ use crate::admin::Admin;
 use crate::admin::socket::{self, AdminSocket, SocketFile};
 use crate::config::settings::StoreKind;
 use crate::config::{self, Environment, Overrides, Settings};
+use crate::gateway::Gateways;
 use crate::identity::Principal;
 use crate::node::{self, Node};
 use crate::once::{self, Calls, OnceService};
@@ -185,6 +187,7 @@ fn write_log(settings: &Settings) {
 
 /// Everything but the listeners.
 struct Assembled {
+    clock: Clock,
     tasks: Tasks,
     shutdown: Shutdown,
     metrics: Metrics,
@@ -193,6 +196,7 @@ struct Assembled {
     node: Node,
     sessions: Sessions,
     servers: Vec<(String, Server)>,
+    gateways: Option<Gateways>,
     endpoints: Vec<Endpoint>,
 }
 
@@ -207,24 +211,37 @@ impl Assembled {
         // In a process that has a recorder already, tools count there and we count here.
         let _ours = metrics.install();
         let mut servers = Vec::new();
+        let mut gateways = None;
         let assembled = Self::around(settings, tasks, metrics, to_close, |ground| {
             let after = settings.tasks.after;
+            let mut endpoints = Vec::new();
+            let all = upstreams::start(settings, ground)?;
             for endpoint in &settings.endpoints {
-                let server = own.server(endpoint, after, &ground.clock, &ground.keys)?;
-                ground.tasks.spawn(TaskKind::Upkeep, server.background());
-                servers.push((endpoint.name.clone(), server));
-            }
-            let endpoints = settings.endpoints.iter().zip(&servers);
-            Ok(endpoints
-                .map(|(endpoint, (name, server))| Endpoint {
-                    name: name.as_str().into(),
+                let gateway = all.as_ref().and_then(|all| all.gateway(&endpoint.name));
+                let service: Arc<dyn Service> = if let Some(gateway) = gateway {
+                    Arc::new(gateway)
+                } else {
+                    let server = own.server(endpoint, after, &ground.clock, &ground.keys)?;
+                    ground.tasks.spawn(TaskKind::Upkeep, server.background());
+                    servers.push((endpoint.name.clone(), server.clone()));
+                    Arc::new(server)
+                };
+                endpoints.push(Endpoint {
+                    name: endpoint.name.as_str().into(),
                     path: endpoint.path.clone(),
-                    service: Arc::new(server.clone()),
-                })
-                .collect())
+                    service,
+                });
+            }
+            gateways = all;
+            Ok(endpoints)
         })?;
+        if let Some(gateways) = &gateways {
+            let (tasks, gateways) = (assembled.tasks.clone(), gateways.clone());
+            tasks.spawn(TaskKind::Upkeep, upstreams::upkeep(gateways));
+        }
         Ok(Self {
             servers,
+            gateways,
             ..assembled
         })
     }
@@ -314,6 +331,7 @@ impl Assembled {
         });
         tasks.spawn(TaskKind::Upkeep, upkeep(sessions.clone(), metrics.clone()));
         Ok(Self {
+            clock,
             tasks,
             shutdown,
             metrics,
@@ -322,14 +340,23 @@ impl Assembled {
             node,
             sessions,
             servers: Vec::new(),
+            gateways: None,
             endpoints,
         })
     }
 
     /// Takes over new configurations from now on.
     fn reload_with(&self, reload: Reload) {
+        if let Some(gateways) = self.gateways.clone() {
+            let changing = upstreams::change(gateways, reload.told(), self.clock_and_keys());
+            self.tasks.spawn(TaskKind::Upkeep, changing);
+        }
         let reload = reload.run(self.shutdown.clone(), self.metrics.clone());
         self.tasks.spawn(TaskKind::Upkeep, reload);
+    }
+
+    fn clock_and_keys(&self) -> (Clock, ClusterKeys) {
+        (self.clock.clone(), self.keys.clone())
     }
 
     fn context(&self, settings: &Settings) -> Context {
@@ -459,6 +486,7 @@ impl Running {
             opened,
             node,
             sessions,
+            gateways,
             ..
         } = self.assembled;
         let drain = self.settings.server.timeouts.drain;
@@ -512,6 +540,10 @@ impl Running {
         let flushed = tokio::time::timeout(STEP, sessions.flush()).await;
         let complete = matches!(flushed, Ok(Ok(())));
         report("checkpoints", (!complete).then(|| sessions.live()));
+        if let Some(gateways) = &gateways {
+            let ended = tokio::time::timeout(STEP, gateways.stop()).await;
+            report("upstreams", ended.is_err().then_some(1));
+        }
         // What this node held may be taken over at once.
         let retired = tokio::time::timeout(STEP, node.retire()).await;
         report("lease", retired.is_err().then_some(1));

@@ -46,14 +46,8 @@ impl Own {
                 let own = own.expect("invariant: such an endpoint is one of the program's");
                 self.0.swap_remove(own).1
             }
-            Serves::Builtin(BuiltinSet::Demo) => builtin::demo::demo(clock),
-            Serves::Builtin(BuiltinSet::Conformance) => builtin::conformance::conformance(clock),
-            Serves::Upstreams => {
-                return Err(StartError::Upstreams {
-                    endpoint: endpoint.name.clone(),
-                });
-            }
-            Serves::Nothing => {
+            Serves::Builtin(set) => built_in(set, clock),
+            Serves::Upstreams | Serves::Nothing => {
                 Server::builder("switchboard", env!("CARGO_PKG_VERSION")).clock(clock.clone())
             }
         };
@@ -68,5 +62,13 @@ impl Own {
                 endpoint: endpoint.name.clone(),
                 source,
             })
+    }
+}
+
+/// A built-in set.
+pub(super) fn built_in(set: BuiltinSet, clock: &Clock) -> ServerBuilder {
+    match set {
+        BuiltinSet::Demo => builtin::demo::demo(clock),
+        BuiltinSet::Conformance => builtin::conformance::conformance(clock),
     }
 }

@@ -54,7 +54,6 @@ impl Reload {
     }
 
     /// What the gateway is told, now and later.
-    #[expect(dead_code, reason = "wired in by the gateway's core")]
     pub(super) fn told(&self) -> watch::Receiver<Arc<gateway::config::Config>> {
         self.told.subscribe()
     }

@@ -173,7 +173,7 @@ impl Builder {
         self
     }
 
-    /// Connects to an MCP endpoint by Streamable HTTP.
+    /// Connects to an MCP endpoint, by Streamable HTTP or, where the server refuses that, by HTTP+SSE.
     ///
     /// # Errors
     /// [`ClientError`].

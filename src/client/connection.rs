@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use super::error::ClientError;
 use super::http::{Exchanged, Http, NOTICE, Outgoing, Speaking};
+use super::http_sse::HttpSse;
 use super::message;
 use super::pipe::Pipe;
 use super::standing;
@@ -73,6 +74,7 @@ impl Introduction {
 #[derive(Debug)]
 pub(super) enum Wire {
     Http(Http),
+    HttpSse(HttpSse),
     Pipe(Pipe),
 }
 
@@ -199,6 +201,7 @@ impl Connection {
     pub async fn send(&self, text: String) -> Result<(), ClientError> {
         match &self.0.parts.wire {
             Wire::Http(http) => http.send(&self.0.speaking, text).await,
+            Wire::HttpSse(stream) => stream.send(text).await,
             Wire::Pipe(pipe) => pipe.send(text).await,
         }
     }
@@ -221,11 +224,12 @@ impl Connection {
         let _silent = tokio::time::timeout(NOTICE, tried).await;
     }
 
-    /// Waits until nothing more can come: the server closed a connection of lines. For ever over
-    /// HTTP, where each request has a connection of its own.
+    /// Waits until nothing more can come: the server closed the connection. For ever over Streamable
+    /// HTTP, where each request has one of its own.
     pub async fn ended(&self) {
         match &self.0.parts.wire {
             Wire::Http(_) => std::future::pending().await,
+            Wire::HttpSse(stream) => stream.ended().await,
             Wire::Pipe(pipe) => pipe.ended().await,
         }
     }
@@ -263,6 +267,7 @@ impl Connection {
         self.0.leave_standing_stream();
         match &self.0.parts.wire {
             Wire::Http(http) => http.end(&self.0.speaking).await,
+            Wire::HttpSse(stream) => stream.close(),
             Wire::Pipe(pipe) => pipe.close().await,
         }
     }
@@ -309,6 +314,7 @@ pub(super) async fn exchange(
 ) -> Result<Exchanged, ClientError> {
     match wire {
         Wire::Http(http) => Box::pin(http.exchange(speaking, outgoing, hears)).await,
+        Wire::HttpSse(stream) => stream.exchange(outgoing).await,
         Wire::Pipe(pipe) => pipe.exchange(outgoing).await,
     }
 }

@@ -68,7 +68,7 @@ impl std::fmt::Debug for Connector {
 }
 
 impl Connector {
-    /// Connects to an endpoint.
+    /// Connects to an endpoint, by Streamable HTTP or, where the server refuses that, by HTTP+SSE.
     ///
     /// # Errors
     /// [`ClientError`].

@@ -47,7 +47,7 @@ pub(super) const RESUME_AFTER: Duration = Duration::from_millis(500);
 /// Longest time a server may ask us to wait with that.
 pub(super) const RESUME_AFTER_MAX: Duration = Duration::from_secs(60);
 /// Questions of one stream that may be open at once.
-const QUESTIONS_MAX: usize = 32;
+pub(super) const QUESTIONS_MAX: usize = 32;
 
 /// What both sides agreed on.
 #[derive(Clone, Debug)]
@@ -86,9 +86,9 @@ pub(super) struct Exchanged {
 /// One MCP endpoint.
 #[derive(Clone, Debug)]
 pub(super) struct Http {
-    client: reqwest::Client,
-    url: Url,
-    limits: Limits,
+    pub(super) client: reqwest::Client,
+    pub(super) url: Url,
+    pub(super) limits: Limits,
 }
 
 impl Http {
@@ -467,12 +467,12 @@ fn answers(response: &Response, id: &RequestId) -> bool {
 }
 
 /// Why a body was not read.
-enum Unread {
+pub(super) enum Unread {
     TooLarge(usize),
     Broken(String),
 }
 
-async fn up_to(mut answer: Answer, max: usize) -> Result<Bytes, Unread> {
+pub(super) async fn up_to(mut answer: Answer, max: usize) -> Result<Bytes, Unread> {
     let mut body = BytesMut::new();
     while let Some(chunk) = answer
         .chunk()
@@ -487,7 +487,7 @@ async fn up_to(mut answer: Answer, max: usize) -> Result<Bytes, Unread> {
     Ok(body.freeze())
 }
 
-fn is(answer: &Answer, media_type: &str) -> bool {
+pub(super) fn is(answer: &Answer, media_type: &str) -> bool {
     let value = answer.headers().get(CONTENT_TYPE);
     let essence = value
         .and_then(|value| value.to_str().ok())
@@ -495,12 +495,16 @@ fn is(answer: &Answer, media_type: &str) -> bool {
     essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case(media_type))
 }
 
-fn retry_after(answer: &Answer) -> Option<Duration> {
+pub(super) fn retry_after(answer: &Answer) -> Option<Duration> {
     let seconds = answer.headers().get(RETRY_AFTER)?.to_str().ok()?;
     seconds.parse().ok().map(Duration::from_secs)
 }
 
-fn bare_status(status: StatusCode, retry_after: Option<Duration>, body: &[u8]) -> ClientError {
+pub(super) fn bare_status(
+    status: StatusCode,
+    retry_after: Option<Duration>,
+    body: &[u8],
+) -> ClientError {
     let text = String::from_utf8_lossy(&body[..body.len().min(SHOWN)]);
     let is_page = text.trim_start().starts_with('<');
     let text = if is_page {
@@ -520,7 +524,7 @@ fn bare_status(status: StatusCode, retry_after: Option<Duration>, body: &[u8]) -
 }
 
 /// The error of a request whose answer never began.
-fn unsent(error: &reqwest::Error, method: &str) -> ClientError {
+pub(super) fn unsent(error: &reqwest::Error, method: &str) -> ClientError {
     if error.is_connect() || error.is_builder() {
         return ClientError::Unreachable(reasons(error));
     }
@@ -531,7 +535,7 @@ fn unsent(error: &reqwest::Error, method: &str) -> ClientError {
 }
 
 /// An error with everything behind it. URLs are left out: they may hold secrets.
-fn reasons(error: &reqwest::Error) -> String {
+pub(super) fn reasons(error: &reqwest::Error) -> String {
     let mut source = std::error::Error::source(error);
     let mut text = String::new();
     while let Some(error) = source {

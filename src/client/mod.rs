@@ -36,7 +36,8 @@
 //! - A program that was started ends with its client, and with it all that it started ([`Program`]).
 //!
 //! Concurrency: a client is shared by cloning. Dropping a request's future cancels the request at
-//! the server. Over pipes two tasks serve the connection; over HTTP each request serves its own.
+//! the server. Over pipes two tasks serve the connection, over HTTP+SSE one; over HTTP each request
+//! serves its own.
 //!
 //! Spec: all revisions; basic/lifecycle, basic/transports, 2026-07-28 basic/versioning.
 
@@ -50,6 +51,8 @@ mod environment;
 mod error;
 mod host;
 mod http;
+mod http_sse;
+mod incoming;
 mod limits;
 mod lists;
 mod message;
@@ -61,6 +64,7 @@ mod rounds;
 mod sse;
 mod standing;
 mod tasks;
+mod waiting;
 
 pub use builder::{Builder, Speak};
 pub use connected::Client;

@@ -1,8 +1,6 @@
 //! A connection of lines: standard input and output of a child, or any pair of byte streams.
 //!
-//! One task reads, one writes. The reader hands answers to whoever waits for them, answers the
-//! server's questions beside its reading, and passes notices on. What is no message is logged and
-//! skipped.
+//! One task reads, one writes.
 //!
 //! # Cancel safety
 //! [`Pipe::exchange`] may be dropped at any await; a line is written whole or not at all. Whoever
@@ -10,24 +8,20 @@
 //!
 //! Spec: basic/transports, stdio (every revision).
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures_util::StreamExt as _;
-use futures_util::future::BoxFuture;
-use futures_util::stream::FuturesUnordered;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::child::Child;
 use super::connection::Hears;
 use super::error::ClientError;
-use super::host::{busy, respond};
-use super::http::{Exchanged, Outgoing};
+use super::http::{Asked, Exchanged, Outgoing, beside};
+use super::incoming::{Incoming, Reply};
 use super::limits::Limits;
-use crate::protocol::jsonrpc::{Body, Message, Request, RequestId, Response};
+use super::waiting::{Lost, Waiting};
 use crate::protocol::lines::{Line, Lines};
 use crate::runtime::tasks::{TaskKind, Tasks};
 
@@ -35,39 +29,18 @@ use crate::runtime::tasks::{TaskKind, Tasks};
 const READ: usize = 64 * 1024;
 /// Messages that may wait to be written; a request waits for room.
 const QUEUE: usize = 64;
-/// Requests that may wait for their answers.
-const RUNNING_MAX: usize = 1_024;
-/// Questions of the server that may be open at once.
-const QUESTIONS_MAX: usize = 32;
-
-type Waiting = oneshot::Sender<Result<Response, Lost>>;
-
-/// Why no answer will come.
-#[derive(Clone, Debug)]
-enum Lost {
-    Closed(String),
-    TooLarge(usize),
-}
-
 /// See the module docs.
 #[derive(Debug)]
 pub(super) struct Pipe {
     /// Taken away to end the output.
     out: Mutex<Option<mpsc::Sender<String>>>,
-    pending: Arc<Mutex<Pending>>,
+    waiting: Waiting,
     /// Fires when nothing more can come.
     ended: CancellationToken,
     reader: JoinHandle<()>,
     writer: Mutex<Option<JoinHandle<()>>>,
     /// The process at the other end, if we started it.
     child: Mutex<Option<Child>>,
-}
-
-#[derive(Debug, Default)]
-struct Pending {
-    waiting: HashMap<RequestId, Waiting>,
-    /// Why nothing more will come.
-    ended: Option<String>,
 }
 
 impl Pipe {
@@ -87,24 +60,23 @@ impl Pipe {
         let (out, queue) = mpsc::channel(QUEUE);
         let ended = CancellationToken::new();
         let open = ended.clone().drop_guard();
-        let pending = Arc::new(Mutex::new(Pending::default()));
-        let reading = Reading {
+        let waiting = Waiting::default();
+        let incoming = Incoming {
             hears,
             limits,
-            pending: pending.clone(),
-            // Questions are answered only as long as somebody uses the connection.
-            out: out.downgrade(),
+            waiting: waiting.clone(),
+            reply: reply_by(out.downgrade()),
         };
         // They end with the connection, or are cut when it is dropped; stopping waits for neither.
         let reader = tasks.spawn(TaskKind::Upkeep, async move {
             let _tells_the_end = open;
-            let reason = reading.to_the_end(input).await;
-            lock(&reading.pending).end(&Lost::Closed(reason));
+            let reason = to_the_end(input, &incoming).await;
+            incoming.waiting.lose(&Lost::Closed(reason));
         });
         let writer = tasks.spawn(TaskKind::Upkeep, write(queue, output));
         Self {
             out: Mutex::new(Some(out)),
-            pending,
+            waiting,
             ended,
             reader,
             writer: Mutex::new(Some(writer)),
@@ -114,37 +86,10 @@ impl Pipe {
 
     /// Sends a request and waits for its answer.
     pub(super) async fn exchange(&self, outgoing: Outgoing<'_>) -> Result<Exchanged, ClientError> {
-        let (answer, answered) = oneshot::channel();
-        {
-            let mut pending = lock(&self.pending);
-            if let Some(reason) = &pending.ended {
-                return Err(ClientError::Closed(reason.clone()));
-            }
-            if pending.waiting.len() >= RUNNING_MAX {
-                let what = format!("{RUNNING_MAX} requests are waiting already");
-                return Err(ClientError::Closed(what));
-            }
-            pending.waiting.insert(outgoing.id.clone(), answer);
-        }
-        let _forget = Forget {
-            pending: &self.pending,
-            id: outgoing.id,
-        };
-        self.send(outgoing.text).await?;
-        let unknown = |reason| ClientError::OutcomeUnknown {
-            method: outgoing.method.to_owned(),
-            reason,
-        };
-        match answered.await {
-            Ok(Ok(response)) => Ok(Exchanged {
-                response,
-                status: None,
-                session: None,
-            }),
-            Ok(Err(Lost::TooLarge(max))) => Err(ClientError::TooLarge { max }),
-            Ok(Err(Lost::Closed(reason))) => Err(unknown(reason)),
-            Err(_) => Err(unknown("the connection was closed".to_owned())),
-        }
+        let send = self.send(outgoing.text);
+        self.waiting
+            .exchange(outgoing.id, outgoing.method, send)
+            .await
     }
 
     /// Sends a message, waiting for room.
@@ -184,110 +129,38 @@ impl Drop for Pipe {
     }
 }
 
-impl Pending {
-    fn end(&mut self, why: &Lost) {
-        if let Lost::Closed(reason) = why {
-            self.ended = Some(reason.clone());
-        }
-        for (_, waiting) in self.waiting.drain() {
-            let _nobody_waits = waiting.send(Err(why.clone()));
-        }
-    }
-
-    fn answer(&mut self, response: Response) {
-        let id = match &response.id {
-            Some(id) => Some(id.clone()),
-            // The peer could not read what we sent. If one request is out, it is that one.
-            None if self.waiting.len() == 1 => self.waiting.keys().next().cloned(),
-            None => None,
-        };
-        if let Some(waiting) = id.and_then(|id| self.waiting.remove(&id)) {
-            let _nobody_waits = waiting.send(Ok(response));
-        } else {
-            tracing::debug!("an answer to nothing that was asked");
-        }
-    }
+/// Answers questions only as long as somebody uses the connection.
+fn reply_by(out: mpsc::WeakSender<String>) -> Reply {
+    Box::new(move |text| {
+        let out = out.upgrade();
+        Box::pin(async move {
+            if let Some(out) = out {
+                let _gone = out.send(text).await;
+            }
+        })
+    })
 }
 
-/// Forgets a request that is answered or given up.
-struct Forget<'a> {
-    pending: &'a Mutex<Pending>,
-    id: &'a RequestId,
-}
-
-impl Drop for Forget<'_> {
-    fn drop(&mut self) {
-        lock(self.pending).waiting.remove(self.id);
-    }
-}
-
-struct Reading {
-    hears: Arc<dyn Hears>,
-    limits: Limits,
-    pending: Arc<Mutex<Pending>>,
-    out: mpsc::WeakSender<String>,
-}
-
-impl Reading {
-    /// Reads until the input ends. Returns how it ended.
-    async fn to_the_end<I: AsyncRead + Unpin>(&self, mut input: I) -> String {
-        let mut lines = Lines::new(self.limits.message);
-        let mut buffer = vec![0; READ];
-        let mut asked: FuturesUnordered<BoxFuture<'_, ()>> = FuturesUnordered::new();
-        loop {
-            let read = tokio::select! {
-                read = input.read(&mut buffer) => read,
-                Some(()) = asked.next(), if !asked.is_empty() => continue,
-            };
-            let count = match read {
-                Ok(0) => return "the server closed the connection".to_owned(),
-                Ok(count) => count,
-                Err(error) => return error.to_string(),
-            };
-            lines.push(&buffer[..count]);
-            while let Some(line) = lines.next() {
-                self.line(line, &mut asked);
-            }
-        }
-    }
-
-    fn line<'a>(&'a self, line: Line, asked: &mut FuturesUnordered<BoxFuture<'a, ()>>) {
-        let bytes = match line {
-            Line::Whole(bytes) if bytes.trim_ascii().is_empty() => return,
-            Line::Whole(bytes) => bytes,
-            // Whose answer it was cannot be known, so nobody may go on waiting for it.
-            Line::TooLong => {
-                return lock(&self.pending).end(&Lost::TooLarge(self.limits.message));
-            }
+/// Reads until the input ends. Returns how it ended.
+async fn to_the_end<I: AsyncRead + Unpin>(mut input: I, incoming: &Incoming) -> String {
+    let max = incoming.limits.message;
+    let mut lines = Lines::new(max);
+    let mut buffer = vec![0; READ];
+    let mut asked = Asked::new();
+    loop {
+        let count = match beside(&mut asked, input.read(&mut buffer)).await {
+            Ok(0) => return "the server closed the connection".to_owned(),
+            Ok(count) => count,
+            Err(error) => return error.to_string(),
         };
-        let messages = match Body::parse(&bytes, &self.limits.json) {
-            Ok(Body::Single(message)) => vec![message],
-            Ok(Body::Batch(elements)) => elements.into_iter().flatten().collect(),
-            Err(error) => {
-                tracing::warn!(%error, bytes = bytes.len(), "a line of the server was no message");
-                return;
+        lines.push(&buffer[..count]);
+        while let Some(line) = lines.next() {
+            match line {
+                Line::Whole(bytes) if bytes.trim_ascii().is_empty() => {}
+                Line::Whole(bytes) => incoming.take(&bytes, &mut asked),
+                // Whose answer it was cannot be known, so nobody may go on waiting for it.
+                Line::TooLong => incoming.waiting.lose(&Lost::TooLarge(max)),
             }
-        };
-        for message in messages {
-            match message {
-                Message::Response(response) => lock(&self.pending).answer(response),
-                Message::Notification(notification) => self.hears.told(None, notification),
-                Message::Request(request) => {
-                    let is_busy = asked.len() >= QUESTIONS_MAX;
-                    asked.push(Box::pin(self.respond(request, is_busy)));
-                }
-            }
-        }
-    }
-
-    async fn respond(&self, request: Request, is_busy: bool) {
-        let text = if is_busy {
-            busy(&request)
-        } else {
-            respond(&*self.hears, request).await
-        };
-        if let Some(out) = self.out.upgrade() {
-            let _gone = out.send(text).await;
         }
     }
 }

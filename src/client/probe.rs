@@ -2,26 +2,29 @@
 //!
 //! `server/discover` comes first. What a server answers to it is a verdict on its era, or none:
 //! [`verdict`] is the table. A server that is overloaded, or wants a credential, is never taken for
-//! an old one.
+//! an old one. One that refuses the handshake too may be of the oldest transport, HTTP+SSE.
 //!
 //! Spec: 2026-07-28 basic/versioning, clients of both eras; basic/lifecycle, initialization.
 
 use std::time::Duration;
 
+use reqwest::header::HeaderValue;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::builder::Speak;
-use super::connection::{Connection, Parts, exchange, result_of};
+use super::connection::{Connection, Parts, Wire, exchange, result_of};
 use super::error::ClientError;
 use super::http::{Outgoing, Speaking};
+use super::http_sse::{self, HttpSse};
 use super::message::{self, Request};
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::jsonrpc::{RequestId, ResponseError};
 use crate::protocol::raw::RawJson;
 use crate::protocol::version::{Era, ProtocolVersion};
 
-/// How long a server behind a pipe may be silent when it is asked which revisions it speaks.
+/// How long a server behind a pipe may be silent when it is asked which revisions it speaks, and one
+/// of HTTP+SSE before it says where to post.
 const PROBE: Duration = Duration::from_secs(5);
 
 /// What it means when a server does not answer the first question.
@@ -200,7 +203,7 @@ fn supported(error: &ResponseError) -> Option<Vec<String>> {
 
 /// Shakes hands for a session.
 async fn handshake(
-    parts: Parts,
+    mut parts: Parts,
     version: ProtocolVersion,
     is_pinned: bool,
 ) -> Result<Connection, ClientError> {
@@ -214,26 +217,14 @@ async fn handshake(
         session: None,
         agreed: false,
     };
-    let request = Request::new(
-        "initialize",
-        &json!({
-            "protocolVersion": version,
-            "capabilities": parts.introduction.session,
-            "clientInfo": parts.introduction.info,
-        }),
-    );
-    let id = RequestId::Number(2);
-    let outgoing = Outgoing {
-        id: &id,
-        method: &request.method,
-        text: request.text(&id, parts.introduction.meta(version), &[]),
-        headers: Vec::new(),
+    let (server, session) = match initialize(&parts, &speaking).await {
+        Err(refused) if http_sse::is_meant_by(&refused) => {
+            parts.wire = by_stream(&parts, refused).await?;
+            initialize(&parts, &speaking).await?
+        }
+        first => first?,
     };
-    let exchanged = exchange(&parts.wire, &speaking, outgoing, &*parts.hears);
-    let answered = tokio::time::timeout(parts.timeout, exchanged).await;
-    let exchanged = answered.map_err(|_| ClientError::TimedOut(parts.timeout))??;
-    speaking.session.clone_from(&exchanged.session);
-    let server = result_of(exchanged)?;
+    speaking.session = session;
     let answered = server
         .decode::<Initialized>()
         .map_err(|error| ClientError::Protocol(format!("the answer to `initialize`: {error}")))?;
@@ -249,6 +240,51 @@ async fn handshake(
     let initialized = message::notification("notifications/initialized", None);
     connection.send(initialized).await?;
     Ok(connection)
+}
+
+/// Asks for a session. Gives the result, and the session if the server named one.
+async fn initialize(
+    parts: &Parts,
+    speaking: &Speaking,
+) -> Result<(RawJson, Option<HeaderValue>), ClientError> {
+    let request = Request::new(
+        "initialize",
+        &json!({
+            "protocolVersion": speaking.version,
+            "capabilities": parts.introduction.session,
+            "clientInfo": parts.introduction.info,
+        }),
+    );
+    let id = RequestId::Number(2);
+    let outgoing = Outgoing {
+        id: &id,
+        method: &request.method,
+        text: request.text(&id, parts.introduction.meta(speaking.version), &[]),
+        headers: Vec::new(),
+    };
+    let exchanged = exchange(&parts.wire, speaking, outgoing, &*parts.hears);
+    let answered = tokio::time::timeout(parts.timeout, exchanged).await;
+    let exchanged = answered.map_err(|_| ClientError::TimedOut(parts.timeout))??;
+    let session = exchanged.session.clone();
+    Ok((result_of(exchanged)?, session))
+}
+
+/// The same server by HTTP+SSE, if it is one of those. Otherwise the refusal stands.
+async fn by_stream(parts: &Parts, refused: ClientError) -> Result<Wire, ClientError> {
+    let Wire::Http(http) = &parts.wire else {
+        return Err(refused);
+    };
+    let opening = HttpSse::open(http, &parts.tasks, parts.hears.clone());
+    match tokio::time::timeout(PROBE.min(parts.timeout), opening).await {
+        Ok(Ok(stream)) => Ok(Wire::HttpSse(stream)),
+        // It has a stream, and says there what cannot be followed.
+        Ok(Err(error @ (ClientError::Protocol(_) | ClientError::TooLarge { .. }))) => Err(error),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "the server does not speak HTTP+SSE either");
+            Err(refused)
+        }
+        Err(_silent) => Err(refused),
+    }
 }
 
 #[cfg(test)]

@@ -24,6 +24,8 @@ pub(super) struct Event {
     pub(super) data: Bytes,
     /// Whether the data is a message.
     pub(super) is_message: bool,
+    /// Whether the data says where to post (HTTP+SSE).
+    pub(super) is_endpoint: bool,
 }
 
 /// Takes bytes, gives events.
@@ -135,6 +137,7 @@ impl Decoder {
                 id,
                 data,
                 is_message,
+                is_endpoint: *kind == *b"endpoint",
             });
         }
     }

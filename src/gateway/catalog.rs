@@ -21,7 +21,7 @@ use crate::service::pages::List;
 
 /// Everything an endpoint shows.
 #[derive(Debug)]
-pub struct Catalog {
+pub(super) struct Catalog {
     parts: Vec<Arc<Part>>,
     tools: Merged<ToolRoute>,
     prompts: Merged<PromptRoute>,
@@ -48,7 +48,7 @@ struct Place {
 impl Catalog {
     /// The catalog of these parts, given in the endpoint's order.
     #[must_use]
-    pub fn new(parts: Vec<Arc<Part>>) -> Self {
+    pub(super) fn new(parts: Vec<Arc<Part>>) -> Self {
         let mut warnings = Warnings::default();
         let tools = Merged::of(&parts, Kind::Tool, |part| &part.tools, &mut warnings);
         let prompts = Merged::of(&parts, Kind::Prompt, |part| &part.prompts, &mut warnings);
@@ -83,20 +83,20 @@ impl Catalog {
 
     /// Where calls of the tool of that shown name lead.
     #[must_use]
-    pub fn tool(&self, shown: &str) -> Option<&ToolRoute> {
+    pub(super) fn tool(&self, shown: &str) -> Option<&ToolRoute> {
         self.tools.get(shown)
     }
 
     /// Where the prompt of that shown name comes from.
     #[must_use]
-    pub fn prompt(&self, shown: &str) -> Option<&PromptRoute> {
+    pub(super) fn prompt(&self, shown: &str) -> Option<&PromptRoute> {
         self.prompts.get(shown)
     }
 
     /// Which upstream a tool or prompt would be of that is in no list, and what that would call it.
     /// Sessions with an upstream may have what its list does not.
     #[must_use]
-    pub fn unlisted<'a>(&'a self, shown: &'a str) -> Option<(usize, &'a str)> {
+    pub(super) fn unlisted<'a>(&'a self, shown: &'a str) -> Option<(usize, &'a str)> {
         let mut parts = self.parts.iter();
         parts.find_map(|part| Some((part.upstream, part.unlisted(shown)?)))
     }
@@ -104,14 +104,14 @@ impl Catalog {
     /// Which upstream a shown URI or URI template is of, and what that calls it. It need not be in
     /// any list: most resources are not.
     #[must_use]
-    pub fn owner_of<'a>(&self, uri: &'a str) -> Option<(usize, Cow<'a, str>)> {
+    pub(super) fn owner_of<'a>(&self, uri: &'a str) -> Option<(usize, Cow<'a, str>)> {
         let mut parts = self.parts.iter();
         parts.find_map(|part| Some((part.upstream, part.naming.own_uri(uri)?)))
     }
 
     /// How the things of an upstream are named here.
     #[must_use]
-    pub fn naming(&self, upstream: usize) -> Option<&Naming> {
+    pub(super) fn naming(&self, upstream: usize) -> Option<&Naming> {
         let mut parts = self.parts.iter();
         let part = parts.find(|part| part.upstream == upstream);
         part.map(|part| &part.naming)
@@ -119,37 +119,37 @@ impl Catalog {
 
     /// The tools.
     #[must_use]
-    pub const fn tools(&self) -> &impl List {
+    pub(super) const fn tools(&self) -> &impl List {
         &self.tools
     }
 
     /// The prompts.
     #[must_use]
-    pub const fn prompts(&self) -> &impl List {
+    pub(super) const fn prompts(&self) -> &impl List {
         &self.prompts
     }
 
     /// The resources.
     #[must_use]
-    pub const fn resources(&self) -> &impl List {
+    pub(super) const fn resources(&self) -> &impl List {
         &self.resources
     }
 
     /// The resource templates.
     #[must_use]
-    pub const fn templates(&self) -> &impl List {
+    pub(super) const fn templates(&self) -> &impl List {
         &self.templates
     }
 
     /// Equal for catalogs whose lists are equal.
     #[must_use]
-    pub const fn digest(&self) -> CatalogDigest {
+    pub(super) const fn digest(&self) -> CatalogDigest {
         self.digest
     }
 
     /// What was left out because of another upstream. What its own did wrong is with each part.
     #[must_use]
-    pub const fn warnings(&self) -> &Warnings {
+    pub(super) const fn warnings(&self) -> &Warnings {
         &self.warnings
     }
 }

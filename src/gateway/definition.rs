@@ -38,7 +38,7 @@ static NOTHING: Wanted = Wanted::whole("", 0);
 
 /// What an entry is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(super) enum Kind {
     /// Of `tools/list`.
     Tool,
     /// Of `prompts/list`.
@@ -73,7 +73,7 @@ impl fmt::Display for Kind {
 
 /// Why an entry cannot be shown; each text completes "the entry …".
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unfit {
+pub(super) enum Unfit {
     /// It is too large.
     #[error("has {bytes} bytes, more than {ENTRY_BYTES_MAX}")]
     TooLarge {
@@ -102,7 +102,7 @@ pub enum Unfit {
 
 /// An entry on its way to clients.
 #[derive(Debug)]
-pub struct Entry<'a> {
+pub(super) struct Entry<'a> {
     key: String,
     /// What the upstream said.
     listed: &'a RawJson,
@@ -116,26 +116,26 @@ pub struct Entry<'a> {
 
 /// Whom an entry comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Source {
+pub(super) struct Source {
     /// The revision the upstream is spoken to in.
-    pub version: ProtocolVersion,
+    pub(super) version: ProtocolVersion,
     /// Whether it is spoken to over HTTP.
-    pub is_http: bool,
+    pub(super) is_http: bool,
 }
 
 /// What is to be known of a tool besides its text.
 #[derive(Debug)]
-pub struct ToolTraits {
+pub(super) struct ToolTraits {
     /// Arguments that stateless clients repeat as headers.
-    pub header_params: Option<Arc<HeaderParams>>,
+    pub(super) header_params: Option<Arc<HeaderParams>>,
     /// Annotations that break a rule and were taken out, by the first of them.
-    pub annotations_removed: Option<AnnotationError>,
+    pub(super) annotations_removed: Option<AnnotationError>,
     /// Whether its upstream lets it be called as a task only.
-    pub is_task_only: bool,
+    pub(super) is_task_only: bool,
     /// Whether session-era clients find its structured results in an object around them.
-    pub has_wrapped_output: bool,
+    pub(super) has_wrapped_output: bool,
     /// Of what the upstream said.
-    pub hash: DefinitionHash,
+    pub(super) hash: DefinitionHash,
 }
 
 /// What the structured results of an entry are said to be.
@@ -149,7 +149,7 @@ enum Output {
 
 /// An entry as clients are shown it.
 #[derive(Clone, Debug)]
-pub struct Definition {
+pub(super) struct Definition {
     text: RawJson,
     output: Output,
 }
@@ -159,7 +159,7 @@ impl<'a> Entry<'a> {
     ///
     /// # Errors
     /// [`Unfit`] when no client should be shown it.
-    pub fn read(kind: Kind, listed: &'a RawJson) -> Result<Self, Unfit> {
+    pub(super) fn read(kind: Kind, listed: &'a RawJson) -> Result<Self, Unfit> {
         let text = listed.as_str();
         if text.len() > ENTRY_BYTES_MAX {
             return Err(Unfit::TooLarge { bytes: text.len() });
@@ -190,7 +190,7 @@ impl<'a> Entry<'a> {
 
     /// The upstream's own name of it, or URI, or template.
     #[must_use]
-    pub fn key(&self) -> &str {
+    pub(super) fn key(&self) -> &str {
         &self.key
     }
 
@@ -198,7 +198,7 @@ impl<'a> Entry<'a> {
     ///
     /// # Errors
     /// [`Unfit`] when no client should be shown it.
-    pub fn as_tool(&mut self, source: Source) -> Result<ToolTraits, Unfit> {
+    pub(super) fn as_tool(&mut self, source: Source) -> Result<ToolTraits, Unfit> {
         let hash = DefinitionHash::of(&self.members);
         self.say_that_arguments_are_an_object()?;
         let (mut header_params, mut annotations_removed) = (None, None);
@@ -230,19 +230,19 @@ impl<'a> Entry<'a> {
     }
 
     /// Shows it under another name or URI than its own.
-    pub fn show_as(&mut self, shown: &str) {
+    pub(super) fn show_as(&mut self, shown: &str) {
         if shown != self.key {
             self.set_text(self.kind.key(), shown);
         }
     }
 
     /// Shows another text of it: its `title` or `description`.
-    pub fn set_text(&mut self, key: &'static str, text: &str) {
+    pub(super) fn set_text(&mut self, key: &'static str, text: &str) {
         self.set(key, Value::from(text).to_string());
     }
 
     /// Turns the URIs of apps in its metadata into shown ones, under both of their keys.
-    pub fn show_apps(&mut self, naming: &Naming) {
+    pub(super) fn show_apps(&mut self, naming: &Naming) {
         let shown = |members: &mut Members<'_>, key: &'static str| {
             let uri = members.get(key).and_then(raw::string);
             let Some(shown) = uri.map(|uri| naming.shown_uri(&uri).into_owned()) else {
@@ -271,7 +271,7 @@ impl<'a> Entry<'a> {
     /// The entry as clients are shown it. What was not changed shares its text with what the
     /// upstream listed.
     #[must_use]
-    pub fn finish(self) -> Definition {
+    pub(super) fn finish(self) -> Definition {
         let text = if self.is_changed {
             RawJson::from_valid(self.members.to_string())
         } else {
@@ -323,7 +323,7 @@ impl<'a> Entry<'a> {
 impl Definition {
     /// A tool of which nothing is shown but its name and this description.
     #[must_use]
-    pub fn of_withheld_tool(name: &str, description: &str) -> Self {
+    pub(super) fn of_withheld_tool(name: &str, description: &str) -> Self {
         let text = serde_json::json!({
             "name": name,
             "description": description,
@@ -337,12 +337,12 @@ impl Definition {
 
     /// All there is to say of it, from which follows what any revision reads.
     #[must_use]
-    pub fn as_str(&self) -> &str {
+    pub(super) fn as_str(&self) -> &str {
         self.text.as_str()
     }
 
     /// Writes it as `version` reads it.
-    pub fn push(&self, version: ProtocolVersion, out: &mut String) {
+    pub(super) fn push(&self, version: ProtocolVersion, out: &mut String) {
         let text = self.text.as_str();
         let has_structured_results = version >= ProtocolVersion::V2025_06_18;
         let is_fit = match self.output {
@@ -595,7 +595,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(10_000))]
+        #![proptest_config(ProptestConfig::with_cases(4_000))]
 
         #[test]
         fn whatever_an_upstream_lists_is_shown_as_a_tool_or_not_at_all(

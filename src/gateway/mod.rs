@@ -1,13 +1,393 @@
 //! The gateway: many MCP servers behind one endpoint, each spoken to in its own revision.
+//!
+//! A [`Gateway`] is the [`Service`] of one endpoint. It shows what its upstreams offer under names of
+//! its own ([`catalog`]), and a call of any of them goes where it belongs:
+//!
+//! ```text
+//! call ── route ── breaker · bulkhead ── line ── talk ── reply
+//!         name     may it be asked       pool    what is said, asked and answered
+//! ```
+//!
+//! 1. [`route`] finds the upstream and its own name of the thing. Nothing is asked for that: lists
+//!    are kept, and read again when the upstream says that they changed.
+//! 2. [`upstream`]: the breaker and the bulkhead let the call in, or refuse it at once.
+//! 3. The pool gives a line: a session with the upstream that only this principal uses, opened with
+//!    what its client can be asked.
+//! 4. [`talk`] carries what the upstream says to the client, and the client's answers back. [`bridge`] is
+//!    what has to change on the way between two revisions.
+//!
+//! Each hop is of its own: ids, headers and `_meta` are written anew, and no header of a client goes on.
+//!
+//! [`Gateways`] is all of them together with the upstreams they share. It does not know HTTP on the
+//! client's side, nor where its configuration comes from.
+//!
+//! Invariants:
+//! - A call is sent to an upstream once. It is sent again, once, only when it surely did not run, or
+//!   when the configuration says that the tool may be called twice.
+//! - No two principals ever share a session with an upstream.
+//! - One upstream that is down hides nothing of the others.
+//!
+//! Spec: every revision on both sides; 2026-07-28 basic/versioning.
 
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "wired in by the gateway's core")
-)]
-mod bridge;
 pub mod config;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "wired in by the gateway's core")
-)]
+
+mod bridge;
+mod call;
+mod catalog;
+mod definition;
+mod envelope;
+mod gateways;
+mod in_process;
+mod naming;
+mod part;
+mod pins;
+mod route;
+mod talk;
 mod upstream;
+mod warning;
+
+pub use gateways::{Gateways, Parts, UpstreamStatus};
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use futures_util::future::{BoxFuture, join_all};
+use serde_json::Value;
+
+use self::bridge::parked_call::ParkedCalls;
+use self::catalog::Catalog;
+use self::config::EndpointConfig;
+use self::part::{Offered, Part};
+use self::upstream::Upstream;
+use self::upstream::offer::Offer;
+use crate::identity::Principal;
+use crate::protocol::capabilities::ServerCapabilities;
+use crate::protocol::lifecycle::Implementation;
+use crate::protocol::method::Method;
+use crate::protocol::param_headers::HeaderParams;
+use crate::protocol::subscription::{Change, SubscriptionFilter};
+use crate::service::changes::{CatalogDigest, Changes, Watch};
+use crate::service::pages::Pages;
+use crate::service::{
+    CacheHints, Call, CallFuture, Description, Reply, Service, ServiceError, SessionKey, TaskUse,
+};
+
+/// The service of one endpoint. Cloning shares it.
+#[derive(Clone, Debug)]
+pub struct Gateway(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    /// Names this endpoint among gateways, for requests that pass several.
+    me: String,
+    hops_max: usize,
+    pages: Pages,
+    parked: ParkedCalls,
+    changes: Changes,
+    shown: RwLock<Arc<Shown>>,
+}
+
+/// What an endpoint shows now.
+#[derive(Debug)]
+struct Shown {
+    config: EndpointConfig,
+    /// Its upstreams, in its order.
+    upstreams: Vec<Arc<Upstream>>,
+    /// What each offered when it was last looked at, and what is shown of that.
+    parts: Vec<(Arc<Offer>, Arc<Part>)>,
+    catalog: Catalog,
+    description: Arc<Description>,
+}
+
+impl Gateway {
+    fn new(me: String, hops_max: usize, pages: Pages, parked: ParkedCalls, shown: Shown) -> Self {
+        Self(Arc::new(Inner {
+            me,
+            hops_max,
+            pages,
+            parked,
+            changes: Changes::default(),
+            shown: RwLock::new(Arc::new(shown)),
+        }))
+    }
+
+    /// Whether it shows this upstream.
+    fn has(&self, upstream: &Arc<Upstream>) -> bool {
+        (self.shown().upstreams.iter()).any(|it| Arc::ptr_eq(it, upstream))
+    }
+
+    fn shown(&self) -> Arc<Shown> {
+        let shown = self.0.shown.read();
+        shown.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Looks at its upstreams again, and tells clients what is different.
+    fn look_again(&self) {
+        let before = self.shown();
+        let (config, upstreams) = (before.config.clone(), before.upstreams.clone());
+        self.show(&before, Shown::of(config, upstreams, &before.parts));
+    }
+
+    fn show(&self, before: &Shown, shown: Shown) {
+        let digest = shown.catalog.digest();
+        *self.0.shown.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(shown);
+        for change in digest.changes_since(&before.catalog.digest()) {
+            self.0.changes.announce(&change);
+        }
+    }
+
+    /// A resource of an upstream changed; `whom` that concerns, if not everybody.
+    fn updated(&self, upstream: &Upstream, whom: Option<&Principal>, uri: &str) {
+        let shown = self.shown();
+        let index = shown
+            .upstreams
+            .iter()
+            .position(|it| it.name() == upstream.name());
+        if let Some(naming) = index.and_then(|index| shown.catalog.naming(index)) {
+            let change = Change::Resource(naming.shown_uri(uri).into_owned());
+            let concerned = |principal: &Principal| whom.is_none_or(|whom| whom == principal);
+            self.0.changes.announce_to(&change, concerned);
+        }
+    }
+
+    /// A page of a list. Lists that upstreams would not say had changed are read again first.
+    async fn list(self, call: Call) -> Result<Reply, ServiceError> {
+        let freshening = self.shown();
+        let freshening = freshening.upstreams.iter().map(|upstream| async {
+            let limit = upstream.config.timeouts.list;
+            let _late = tokio::time::timeout(limit, upstream.started()).await;
+            upstream.freshen().await;
+        });
+        tokio::select! {
+            _ = join_all(freshening) => {}
+            () = call.context.cancel.cancelled() => return Err(ServiceError::Cancelled),
+        }
+        let shown = self.shown();
+        let (catalog, pages) = (&shown.catalog, &self.0.pages);
+        let (context, params) = (&call.context, &call.params);
+        // Whoever may not see all of it gets another list, and it changes when upstreams like.
+        let cache = CacheHints::default();
+        match call.method {
+            Method::ToolsList => pages.page(catalog.tools(), "tools", context, params, cache),
+            Method::PromptsList => pages.page(catalog.prompts(), "prompts", context, params, cache),
+            Method::ResourcesList => {
+                pages.page(catalog.resources(), "resources", context, params, cache)
+            }
+            Method::ResourceTemplatesList => pages.page(
+                catalog.templates(),
+                "resourceTemplates",
+                context,
+                params,
+                cache,
+            ),
+            other => Err(ServiceError::MethodNotFound(other.to_string())),
+        }
+    }
+
+    /// Subscribes to what `filter` names, as far as its owners let us.
+    async fn watching(
+        self,
+        principal: Principal,
+        filter: SubscriptionFilter,
+    ) -> Result<Watch, ServiceError> {
+        let shown = self.shown();
+        let offers = &shown.description.capabilities;
+        let mut by_owner: BTreeMap<usize, BTreeMap<String, String>> = BTreeMap::new();
+        for uri in &filter.resource_subscriptions {
+            if let Some((owner, own)) = shown.catalog.owner_of(uri) {
+                let of_owner = by_owner.entry(owner).or_default();
+                of_owner.insert(own.into_owned(), uri.clone());
+            }
+        }
+        let subscribing = by_owner.into_iter().map(|(owner, uris)| {
+            let upstream = shown.upstreams[owner].clone();
+            let principal = principal.clone();
+            async move {
+                let own = uris.keys().cloned().collect();
+                let subscribed = upstream.subscribe(&principal, own).await?;
+                let honoured = uris
+                    .into_iter()
+                    .filter(|(own, _)| subscribed.uris().contains(own))
+                    .map(|(_, shown)| shown);
+                Some((honoured.collect::<Vec<_>>(), subscribed))
+            }
+        });
+        let subscribed = join_all(subscribing).await.into_iter().flatten();
+        let (honoured, kept): (Vec<_>, Vec<_>) = subscribed.unzip();
+        let honoured = SubscriptionFilter {
+            tools_list_changed: filter.tools_list_changed && offers.tools,
+            prompts_list_changed: filter.prompts_list_changed && offers.prompts,
+            resources_list_changed: filter.resources_list_changed && offers.resources,
+            resource_subscriptions: honoured.into_iter().flatten().collect(),
+            ..SubscriptionFilter::default()
+        };
+        let watch = self.0.changes.watch(&principal, honoured);
+        Ok(if kept.is_empty() {
+            watch
+        } else {
+            watch.keeping(Box::new(kept))
+        })
+    }
+
+    /// A session of a client has ended: its sessions with upstreams do too.
+    pub fn end_session(&self, session: &SessionKey) {
+        for upstream in &self.shown().upstreams {
+            upstream.end_session(session);
+        }
+    }
+}
+
+impl Service for Gateway {
+    fn describe(&self, _: &Principal) -> Arc<Description> {
+        self.shown().description.clone()
+    }
+
+    fn call(&self, call: Call) -> CallFuture {
+        match call.method {
+            Method::ToolsList
+            | Method::PromptsList
+            | Method::ResourcesList
+            | Method::ResourceTemplatesList => Box::pin(self.clone().list(call)),
+            _ => Box::pin(call::serve(self.clone(), call)),
+        }
+    }
+
+    fn header_params(&self, _: &Principal, tool: &str) -> Option<Arc<HeaderParams>> {
+        self.shown().catalog.tool(tool)?.header_params.clone()
+    }
+
+    fn task_use(&self, _: &Principal, tool: &str) -> Option<TaskUse> {
+        let shown = self.shown();
+        let is_known = shown.catalog.tool(tool).is_some() || shown.catalog.unlisted(tool).is_some();
+        // Tasks of upstreams do not pass: calls of their tools are plain ones.
+        is_known.then(TaskUse::forbidden)
+    }
+
+    fn is_idempotent(&self, _: &Principal, tool: &str) -> bool {
+        let shown = self.shown();
+        shown
+            .catalog
+            .tool(tool)
+            .is_some_and(|tool| tool.is_idempotent)
+    }
+
+    fn catalog_digest(&self, _: &Principal) -> CatalogDigest {
+        self.shown().catalog.digest()
+    }
+
+    fn watch(
+        &self,
+        principal: &Principal,
+        filter: SubscriptionFilter,
+    ) -> BoxFuture<'static, Result<Watch, ServiceError>> {
+        Box::pin(self.clone().watching(principal.clone(), filter))
+    }
+}
+
+impl Shown {
+    /// What these upstreams come to. What is as it was when `before` was made is taken from there.
+    fn of(
+        config: EndpointConfig,
+        upstreams: Vec<Arc<Upstream>>,
+        before: &[(Arc<Offer>, Arc<Part>)],
+    ) -> Self {
+        let parts = upstreams.iter().enumerate().map(|(index, upstream)| {
+            let offer = upstream.offer();
+            let same = before
+                .get(index)
+                .filter(|(seen, part)| Arc::ptr_eq(seen, &offer) && part.is_of(&upstream.config));
+            let part = same.map(|(_, part)| part.clone());
+            let part = part.unwrap_or_else(|| {
+                let offered = Offered {
+                    source: offer.source(upstream.is_http()),
+                    tools: offer.tools.clone(),
+                    prompts: offer.prompts.clone(),
+                    resources: offer.resources.clone(),
+                    templates: offer.templates.clone(),
+                };
+                let pins = upstream.pins();
+                let part = Part::new(index, &upstream.config, &config.separator, &offered, &pins);
+                upstream.learn(part.seen_first());
+                part.warnings().log();
+                Arc::new(part)
+            });
+            (offer, part)
+        });
+        let parts = parts.collect::<Vec<_>>();
+        let catalog = Catalog::new(parts.iter().map(|(_, part)| part.clone()).collect());
+        catalog.warnings().log();
+        let description = Arc::new(describe(&config, &upstreams));
+        Self {
+            config,
+            upstreams,
+            parts,
+            catalog,
+            description,
+        }
+    }
+}
+
+/// Who an endpoint is: what all its upstreams offer together. One that was not reached yet may offer
+/// anything.
+fn describe(config: &EndpointConfig, upstreams: &[Arc<Upstream>]) -> Description {
+    let offers = upstreams.iter().map(|upstream| upstream.offer());
+    let offers = offers.collect::<Vec<_>>();
+    let any = |offered: &dyn Fn(&Offer) -> bool| {
+        offers
+            .iter()
+            .any(|offer| offer.read.is_none() || offered(offer))
+    };
+    let capabilities = ServerCapabilities {
+        tools: any(&|offer| offer.declares("tools")),
+        prompts: any(&|offer| offer.declares("prompts")),
+        resources: any(&|offer| offer.declares("resources")),
+        resource_subscriptions: any(&Offer::subscribes),
+        logging: any(&|offer| offer.declares("logging")),
+        completions: any(&|offer| offer.declares("completions")),
+        tasks: false,
+    };
+    let sole = match &offers[..] {
+        [sole] => sole.info(),
+        _ => None,
+    };
+    let sole = sole.filter(|_| config.title.is_none());
+    let mut info = sole.unwrap_or_else(|| Implementation {
+        name: config
+            .title
+            .clone()
+            .unwrap_or_else(|| "switchboard".to_owned()),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        title: None,
+        description: None,
+        website_url: None,
+    });
+    if let Some(version) = &config.version {
+        info.version.clone_from(version);
+    }
+    Description::new(info, capabilities, instructions(config, upstreams, &offers))
+}
+
+/// What a model is told: that the endpoint will be gone, and what each upstream says of itself.
+fn instructions(
+    config: &EndpointConfig,
+    upstreams: &[Arc<Upstream>],
+    offers: &[Arc<Offer>],
+) -> Option<String> {
+    let deprecated = config
+        .deprecated
+        .iter()
+        .map(|notice| format!("Deprecated: {notice}"));
+    let said = offers
+        .iter()
+        .zip(upstreams)
+        .filter_map(|(offer, upstream)| {
+            let said = offer.server.get("instructions").and_then(Value::as_str)?;
+            Some(if offers.len() == 1 {
+                said.to_owned()
+            } else {
+                format!("# {}\n{said}", upstream.config.prefix)
+            })
+        });
+    let all = deprecated.chain(said).collect::<Vec<_>>();
+    (!all.is_empty()).then(|| all.join("\n\n"))
+}

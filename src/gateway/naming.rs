@@ -22,9 +22,9 @@ use std::borrow::Cow;
 use crate::runtime::seal;
 
 /// Longest name that is shown with a prefix, in bytes: what hosts pass on to their models.
-pub const SHOWN_NAME_MAX: usize = 64;
+pub(super) const SHOWN_NAME_MAX: usize = 64;
 /// Longest prefix, in bytes: it leaves an alias room for words.
-pub const PREFIX_MAX: usize = 32;
+pub(super) const PREFIX_MAX: usize = 32;
 /// Digits of an alias's digest. An endpoint has thousands of names, not the tens of thousands
 /// among which two would likely meet; those that do are found when lists are merged.
 const DIGEST_DIGITS: usize = 8;
@@ -40,7 +40,7 @@ const _: () = assert!(PREFIX_MAX + "__".len() + 1 + DIGEST_DIGITS < SHOWN_NAME_M
 
 /// How the things of one upstream are named at one endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Naming {
+pub(super) struct Naming {
     prefix: String,
     separator: String,
 }
@@ -49,16 +49,22 @@ impl Naming {
     /// Names with this prefix, if it is not empty. It has at most [`PREFIX_MAX`] lower-case
     /// letters, digits and `-`, and so never contains the separator.
     #[must_use]
-    pub fn new(prefix: &str, separator: &str) -> Self {
+    pub(super) fn new(prefix: &str, separator: &str) -> Self {
         Self {
             prefix: prefix.to_owned(),
             separator: separator.to_owned(),
         }
     }
 
+    /// Whether names and URIs are other ones for clients.
+    #[must_use]
+    pub(super) const fn has_prefix(&self) -> bool {
+        !self.prefix.is_empty()
+    }
+
     /// The name clients see.
     #[must_use]
-    pub fn shown_name<'a>(&self, name: &'a str) -> Cow<'a, str> {
+    pub(super) fn shown_name<'a>(&self, name: &'a str) -> Cow<'a, str> {
         if self.prefix.is_empty() {
             return Cow::Borrowed(name);
         }
@@ -72,7 +78,7 @@ impl Naming {
 
     /// The name behind a shown one; `None` when it is of another upstream, and for an alias.
     #[must_use]
-    pub fn own_name<'a>(&self, shown: &'a str) -> Option<&'a str> {
+    pub(super) fn own_name<'a>(&self, shown: &'a str) -> Option<&'a str> {
         if self.prefix.is_empty() {
             return Some(shown);
         }
@@ -84,7 +90,7 @@ impl Naming {
     /// The name rules are written for: the same whatever separates names at an endpoint, and whole
     /// where clients see an alias.
     #[must_use]
-    pub fn canonical_name(&self, name: &str) -> String {
+    pub(super) fn canonical_name(&self, name: &str) -> String {
         if self.prefix.is_empty() {
             name.to_owned()
         } else {
@@ -94,7 +100,7 @@ impl Naming {
 
     /// The URI clients see, or the URI template.
     #[must_use]
-    pub fn shown_uri<'a>(&self, uri: &'a str) -> Cow<'a, str> {
+    pub(super) fn shown_uri<'a>(&self, uri: &'a str) -> Cow<'a, str> {
         let prefix = &self.prefix;
         if prefix.is_empty() {
             return Cow::Borrowed(uri);
@@ -107,7 +113,7 @@ impl Naming {
 
     /// The URI behind a shown one; `None` when it is of another upstream.
     #[must_use]
-    pub fn own_uri<'a>(&self, shown: &'a str) -> Option<Cow<'a, str>> {
+    pub(super) fn own_uri<'a>(&self, shown: &'a str) -> Option<Cow<'a, str>> {
         if self.prefix.is_empty() {
             return Some(Cow::Borrowed(shown));
         }
@@ -268,7 +274,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(20_000))]
+        #![proptest_config(ProptestConfig::with_cases(10_000))]
 
         #[test]
         fn a_shown_name_is_one_that_clients_take_and_leads_back(

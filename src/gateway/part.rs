@@ -26,22 +26,22 @@ pub(super) const BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// What an upstream listed.
 #[derive(Clone, Debug)]
-pub struct Offered {
+pub(super) struct Offered {
     /// How it is spoken to.
-    pub source: Source,
+    pub(super) source: Source,
     /// Entries of `tools/list`.
-    pub tools: Vec<RawJson>,
+    pub(super) tools: Vec<RawJson>,
     /// Entries of `prompts/list`.
-    pub prompts: Vec<RawJson>,
+    pub(super) prompts: Vec<RawJson>,
     /// Entries of `resources/list`.
-    pub resources: Vec<RawJson>,
+    pub(super) resources: Vec<RawJson>,
     /// Entries of `resources/templates/list`.
-    pub templates: Vec<RawJson>,
+    pub(super) templates: Vec<RawJson>,
 }
 
 /// One upstream's entries as an endpoint shows them.
 #[derive(Debug)]
-pub struct Part {
+pub(super) struct Part {
     pub(super) upstream: usize,
     pub(super) name: String,
     pub(super) naming: Naming,
@@ -70,37 +70,37 @@ pub(super) struct Shown<R> {
 
 /// Where calls of a tool lead.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ToolRoute {
+pub(super) struct ToolRoute {
     /// Which of the endpoint's upstreams.
-    pub upstream: usize,
+    pub(super) upstream: usize,
     /// What that calls it.
-    pub own_name: Arc<str>,
+    pub(super) own_name: Arc<str>,
     /// What rules call it.
-    pub canonical_name: String,
+    pub(super) canonical_name: String,
     /// The arguments that stateless clients repeat as headers.
-    pub header_params: Option<Arc<HeaderParams>>,
+    pub(super) header_params: Option<Arc<HeaderParams>>,
     /// Whether session-era clients find its structured results in an object around them.
-    pub has_wrapped_output: bool,
+    pub(super) has_wrapped_output: bool,
     /// Whether it is trusted to do no harm when called again with the same arguments.
-    pub is_idempotent: bool,
+    pub(super) is_idempotent: bool,
     /// Why it is listed and cannot be called.
-    pub refusal: Option<Refusal>,
+    pub(super) refusal: Option<Refusal>,
 }
 
 /// Where a prompt comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PromptRoute {
+pub(super) struct PromptRoute {
     /// Which of the endpoint's upstreams.
-    pub upstream: usize,
+    pub(super) upstream: usize,
     /// What that calls it.
-    pub own_name: Arc<str>,
+    pub(super) own_name: Arc<str>,
     /// What rules call it.
-    pub canonical_name: String,
+    pub(super) canonical_name: String,
 }
 
 /// Why a tool that is listed cannot be called; for whoever calls it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub(super) enum Refusal {
     /// It is another than the one seen first.
     #[error(
         "this tool is blocked: its definition changed since it was first seen, and nobody has \
@@ -117,7 +117,7 @@ impl Part {
     /// place among those of the endpoint. An upstream that cannot be reached offers nothing and
     /// still has a part: its names are known to be its own.
     #[must_use]
-    pub fn new(
+    pub(super) fn new(
         upstream: usize,
         config: &UpstreamConfig,
         separator: &str,
@@ -158,15 +158,21 @@ impl Part {
         part
     }
 
+    /// Whether it was made with this configuration.
+    #[must_use]
+    pub(super) fn is_of(&self, config: &UpstreamConfig) -> bool {
+        self.name == config.name && self.show == config.show && self.pin == config.pin
+    }
+
     /// Tools that were never seen before, for whoever keeps [`Pins`].
     #[must_use]
-    pub fn seen_first(&self) -> &[(String, DefinitionHash)] {
+    pub(super) fn seen_first(&self) -> &[(String, DefinitionHash)] {
         &self.seen_first
     }
 
     /// What was left out or changed, and why.
     #[must_use]
-    pub const fn warnings(&self) -> &Warnings {
+    pub(super) const fn warnings(&self) -> &Warnings {
         &self.warnings
     }
 

@@ -28,16 +28,16 @@ const PINS_MAX: usize = 40_000;
 /// Equal for definitions that mean the same, however they are written. In hexadecimal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct DefinitionHash(String);
+pub(super) struct DefinitionHash(String);
 
 /// The hash of each tool as it was first seen, by the upstream's own names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Pins(BTreeMap<String, DefinitionHash>);
+pub(super) struct Pins(BTreeMap<String, DefinitionHash>);
 
 /// What a definition is, compared with the one seen first.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(super) enum Verdict {
     /// It is the same.
     Same,
     /// None was seen before.
@@ -52,7 +52,7 @@ pub enum Verdict {
 impl DefinitionHash {
     /// The hash of a tool's definition. Members that are `null` are not there.
     #[must_use]
-    pub fn of(definition: &Members<'_>) -> Self {
+    pub(super) fn of(definition: &Members<'_>) -> Self {
         let parts = MATTERS.map(|key| match definition.get(key) {
             None | Some("null") => String::new(),
             Some(value) => canonical::value(value),
@@ -71,7 +71,7 @@ impl std::fmt::Display for DefinitionHash {
 impl Pins {
     /// Compares a tool as it is now with what was seen first.
     #[must_use]
-    pub fn judge(&self, name: &str, now: &DefinitionHash) -> Verdict {
+    pub(super) fn judge(&self, name: &str, now: &DefinitionHash) -> Verdict {
         match self.0.get(name) {
             None => Verdict::New,
             Some(was) if was == now => Verdict::Same,
@@ -81,7 +81,10 @@ impl Pins {
 
     /// Keeps what is seen for the first time, as long as there is room; whether anything is kept
     /// that was not.
-    pub fn learn(&mut self, seen: impl IntoIterator<Item = (String, DefinitionHash)>) -> bool {
+    pub(super) fn learn(
+        &mut self,
+        seen: impl IntoIterator<Item = (String, DefinitionHash)>,
+    ) -> bool {
         let before = self.0.len();
         for (name, hash) in seen {
             if self.0.len() < PINS_MAX {

@@ -17,20 +17,20 @@ const NAME_CHARS_MAX: usize = 128;
 
 /// Something an operator should know of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Warning {
+pub(super) struct Warning {
     /// The upstream's name in the configuration.
-    pub upstream: String,
+    pub(super) upstream: String,
     /// What the entry is of.
-    pub kind: Kind,
+    pub(super) kind: Kind,
     /// What the upstream calls it, or its place in the list where it has no name; shortened.
-    pub entry: String,
+    pub(super) entry: String,
     /// What is the matter with it.
-    pub problem: Problem,
+    pub(super) problem: Problem,
 }
 
 /// What is the matter with an entry; each text completes "the entry …".
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Problem {
+pub(super) enum Problem {
     /// No client should be shown it.
     #[error("is left out: it {0}")]
     Unfit(#[from] Unfit),
@@ -65,11 +65,11 @@ pub enum Problem {
 
 /// Warnings up to a bound.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Warnings {
+pub(super) struct Warnings {
     /// The first of them.
-    pub said: Vec<Warning>,
+    pub(super) said: Vec<Warning>,
     /// How many more there were.
-    pub unsaid: usize,
+    pub(super) unsaid: usize,
 }
 
 impl Pin {
@@ -83,6 +83,22 @@ impl Pin {
 }
 
 impl Warnings {
+    /// Says them to operators.
+    pub(super) fn log(&self) {
+        for Warning {
+            upstream,
+            kind,
+            entry,
+            problem,
+        } in &self.said
+        {
+            tracing::warn!(upstream, ?kind, entry, %problem, "an upstream lists what is not as it should be");
+        }
+        if self.unsaid > 0 {
+            tracing::warn!(count = self.unsaid, "an upstream lists more of the like");
+        }
+    }
+
     /// Adds one, while there is room.
     pub(super) fn add(&mut self, upstream: &str, kind: Kind, entry: &str, problem: Problem) {
         if self.said.len() == WARNINGS_MAX {

@@ -50,15 +50,6 @@ impl<'a> Members<'a> {
         self.0.len() < before
     }
 
-    /// Gives each member the value that `change` makes of it, if any.
-    pub fn each(&mut self, change: impl Fn(&str, &str) -> Option<String>) {
-        for (key, value) in &mut self.0 {
-            if let Some(changed) = change(key, value) {
-                *value = changed.into();
-            }
-        }
-    }
-
     /// Writes the object.
     pub fn push_to(&self, out: &mut String) {
         for (at, (key, value)) in self.0.iter().enumerate() {

@@ -40,3 +40,4 @@ pub mod resource;
 pub mod subscription;
 pub mod tool;
 pub mod version;
+mod walk;

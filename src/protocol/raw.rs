@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use bytestring::ByteString;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
@@ -82,6 +82,13 @@ impl RawJson {
         (!inner.is_empty()).then_some(inner)
     }
 
+    /// The members of an object in their order, each value as the JSON it came as; none when it is
+    /// not an object.
+    #[must_use]
+    pub fn entries(&self) -> Vec<(Cow<'_, str>, &str)> {
+        entries(&self.0)
+    }
+
     /// The object, which has no `_meta`, with this one.
     #[must_use]
     pub fn with_meta(&self, meta: &serde_json::Value) -> Self {
@@ -112,6 +119,30 @@ impl RawJson {
     pub fn to_value(&self) -> serde_json::Value {
         serde_json::from_str(&self.0).unwrap_or_default()
     }
+}
+
+/// The members of the object in `text`; see [`RawJson::entries`].
+#[must_use]
+pub fn entries(text: &str) -> Vec<(Cow<'_, str>, &str)> {
+    struct Members;
+    impl<'de> Visitor<'de> for Members {
+        type Value = Vec<(Cow<'de, str>, &'de str)>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut found = Vec::new();
+            while let Some((key, value)) = map.next_entry::<&RawValue, &RawValue>()? {
+                let key = string(key.get()).unwrap_or_default();
+                found.push((key, value.get()));
+            }
+            Ok(found)
+        }
+    }
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    deserializer.deserialize_map(Members).unwrap_or_default()
 }
 
 /// Decodes an object from text; see [`RawJson::decode`].
@@ -233,6 +264,15 @@ mod tests {
             Some(r#""a":1"#)
         );
         assert_eq!(RawJson::empty_object().members(), None);
+    }
+
+    #[test]
+    fn entries_keep_their_order_and_their_text() {
+        let raw = RawJson::from_valid(r#" {"b":{"x": 1.0},"\u0061":18446744073709551616} "#);
+        let entries = raw.entries();
+        assert_eq!(entries[0], ("b".into(), r#"{"x": 1.0}"#));
+        assert_eq!(entries[1], ("a".into(), "18446744073709551616"));
+        assert!(RawJson::from_valid("[1]").entries().is_empty());
     }
 
     #[test]

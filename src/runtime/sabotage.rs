@@ -22,6 +22,10 @@ pub enum Bug {
     LostAnnouncement,
     /// A change to a session that is gone makes it anew.
     ResurrectionAfterDelete,
+    /// Requests of all principals share the sessions with an upstream.
+    PoolWithoutPrincipal,
+    /// A call whose upstream was lost is sent again, whether or not it may have run.
+    BlindRetry,
     /// No bug: records and letters have the formats of another release, as during an upgrade.
     OtherFormats,
 }
@@ -34,12 +38,14 @@ pub fn format(release: u8) -> u8 {
 
 impl Bug {
     /// All there are.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::NoOutputGate,
         Self::EpochIgnored,
         Self::LastWriteWinsLease,
         Self::LostAnnouncement,
         Self::ResurrectionAfterDelete,
+        Self::PoolWithoutPrincipal,
+        Self::BlindRetry,
         Self::OtherFormats,
     ];
 
@@ -52,6 +58,8 @@ impl Bug {
             Self::LastWriteWinsLease => "last_write_wins_lease",
             Self::LostAnnouncement => "lost_announcement",
             Self::ResurrectionAfterDelete => "resurrection_after_delete",
+            Self::PoolWithoutPrincipal => "pool_without_principal",
+            Self::BlindRetry => "blind_retry",
             Self::OtherFormats => "other_formats",
         }
     }

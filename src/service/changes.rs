@@ -161,6 +161,17 @@ const PRUNE_AT_LEAST: usize = 64;
 pub struct Watch {
     honoured: SubscriptionFilter,
     marks: Arc<Marks>,
+    /// What it rests on, if anything.
+    kept: Option<Kept>,
+}
+
+/// Something that lasts as long as a watch.
+struct Kept(#[expect(dead_code, reason = "it is dropped with the watch")] Box<dyn Send + Sync>);
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Kept")
+    }
 }
 
 #[derive(Debug)]
@@ -215,6 +226,7 @@ impl Changes {
         Watch {
             honoured: filter,
             marks,
+            kept: None,
         }
     }
 
@@ -367,6 +379,13 @@ impl Watch {
     #[must_use]
     pub const fn honoured(&self) -> &SubscriptionFilter {
         &self.honoured
+    }
+
+    /// The watch, with something to be dropped when it is: what it rests on.
+    #[must_use]
+    pub fn keeping(mut self, kept: Box<dyn Send + Sync>) -> Self {
+        self.kept = Some(Kept(kept));
+        self
     }
 
     /// Waits for changes and takes all that are marked; never empty.

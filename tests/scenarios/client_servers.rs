@@ -6,6 +6,7 @@ use std::process::Stdio;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
 
 use crate::world::command::{Ended, run};
 use crate::world::tools::{installed, node, python, root};
@@ -77,33 +78,36 @@ async fn a_server_of_the_python_sdk_over_stdio_in_each_era() {
     }
 }
 
+/// Starts a server that says where it is.
+async fn served(mut server: Command) -> (Child, String) {
+    let started = server.stdout(Stdio::piped()).kill_on_drop(true).spawn();
+    let mut server = started.unwrap();
+    let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
+    let url = within("it serves", lines.next_line()).await;
+    (server, url.unwrap().unwrap())
+}
+
+fn typescript_over_http() -> Command {
+    let mut server = node();
+    server
+        .arg(root().join("tests/servers/typescript_v1.mjs"))
+        .env("TEST_TOOLS", installed(""));
+    server
+}
+
+async fn over_http(url: &str) -> Ended {
+    let call = [
+        "call", "add", "--arg", "a=1", "--arg", "b=2", "--output", "json", "--url", url,
+    ];
+    tools(&call, &[]).await
+}
+
 /// It closes the stream of a call and lets its client come back; its forms come on the standing
 /// stream.
 #[tokio::test]
 async fn a_server_of_the_typescript_sdk_over_http() {
-    let script = root().join("tests/servers/typescript_v1.mjs");
-    let mut server = node()
-        .arg(script)
-        .env("TEST_TOOLS", installed(""))
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
-    let url = within("it serves", lines.next_line())
-        .await
-        .unwrap()
-        .unwrap();
-
-    is_three(
-        &tools(
-            &[
-                "call", "add", "--arg", "a=1", "--arg", "b=2", "--output", "json", "--url", &url,
-            ],
-            &[],
-        )
-        .await,
-    );
+    let (_server, url) = served(typescript_over_http()).await;
+    is_three(&over_http(&url).await);
     let polled = tools(&["call", "poll", "--url", &url], &[]).await;
     assert_eq!(
         (polled.code, &*polled.out),
@@ -113,4 +117,24 @@ async fn a_server_of_the_typescript_sdk_over_http() {
     );
     let asked = tools(&["call", "name", "--url", &url], &[]).await;
     assert_eq!((asked.code, &*asked.out), (0, "decline\n"), "{}", asked.err);
+}
+
+#[tokio::test]
+async fn a_server_of_the_typescript_sdk_over_http_sse() {
+    let mut server = typescript_over_http();
+    server.arg("--sse");
+    let (_server, url) = served(server).await;
+    is_three(&over_http(&url).await);
+    let asked = tools(&["call", "name", "--url", &url], &[]).await;
+    assert_eq!((asked.code, &*asked.out), (0, "decline\n"), "{}", asked.err);
+}
+
+#[tokio::test]
+async fn a_server_of_the_python_sdk_over_http_sse() {
+    let mut server = python("python-v2");
+    server
+        .arg(root().join("tests/servers/python_v2.py"))
+        .arg("--sse");
+    let (_server, url) = served(server).await;
+    is_three(&over_http(&url).await);
 }

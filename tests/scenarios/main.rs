@@ -31,6 +31,7 @@ mod batches;
 mod calls;
 mod children;
 mod client_conformance;
+mod client_http_sse;
 mod client_in_process;
 mod client_servers;
 mod client_streams;

@@ -1,4 +1,5 @@
-// A server of the TypeScript SDK 1.x on standard input and output, or over HTTP with a store of events.
+// A server of the TypeScript SDK 1.x on standard input and output, over HTTP+SSE, or over HTTP with a
+// store of events.
 import { randomUUID } from 'node:crypto';
 import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
@@ -32,6 +33,22 @@ function server() {
 if (process.argv.includes('--stdio')) {
     const { StdioServerTransport } = await load('@modelcontextprotocol/sdk/server/stdio.js');
     await server().connect(new StdioServerTransport());
+} else if (process.argv.includes('--sse')) {
+    const { SSEServerTransport } = await load('@modelcontextprotocol/sdk/server/sse.js');
+    const sessions = new Map();
+    const http = createServer(async (request, response) => {
+        const url = new URL(request.url, 'http://localhost');
+        if (request.method === 'GET' && url.pathname === '/sse') {
+            const transport = new SSEServerTransport('/messages', response);
+            sessions.set(transport.sessionId, transport);
+            await server().connect(transport);
+        } else if (request.method === 'POST' && url.pathname === '/messages') {
+            await sessions.get(url.searchParams.get('sessionId')).handlePostMessage(request, response);
+        } else {
+            response.writeHead(404).end();
+        }
+    });
+    http.listen(0, '127.0.0.1', () => console.log(`http://127.0.0.1:${http.address().port}/sse`));
 } else {
     const { StreamableHTTPServerTransport } = await load('@modelcontextprotocol/sdk/server/streamableHttp.js');
     const kept = [];

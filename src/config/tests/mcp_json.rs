@@ -91,7 +91,7 @@ fn a_client_s_servers_become_upstreams() {
 
 #[test]
 fn the_example_on_the_page_about_the_gateway_is_right() {
-    let json = super::gateway::example("json").replace("GITHUB_TOKEN", "TOKEN");
+    let json = gateway::example("json").replace("GITHUB_TOKEN", "TOKEN");
     let settings = load_json(&json, "").unwrap();
     let names = settings.gateway.upstreams.iter();
     let names: Vec<_> = names.map(|upstream| &*upstream.name).collect();

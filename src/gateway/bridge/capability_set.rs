@@ -46,6 +46,11 @@ impl CapabilitySet {
         Self(declared.fold(0, |set, (_, bit)| set | bit)).known_in(version)
     }
 
+    /// Everything a client can be asked.
+    pub(crate) const fn all() -> Self {
+        Self(FORM | URL | SAMPLING | SAMPLING_TOOLS | SAMPLING_CONTEXT | ROOTS | APPS)
+    }
+
     /// What of it `version` knows. Sets that differ only in what an upstream cannot know are one
     /// key.
     pub(crate) const fn known_in(self, version: ProtocolVersion) -> Self {

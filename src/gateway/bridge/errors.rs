@@ -216,13 +216,19 @@ pub(crate) enum Failure {
 
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<&ClientError> for Failure {
+    fn from(error: &ClientError) -> Self {
         let not_sent = |why| Self::NotSent {
             why,
             retry_after: None,
             is_unwell: true,
         };
         match error {
-            ClientError::Answered { error, .. } => Self::Answered(error),
+            ClientError::Answered { error, .. } => Self::Answered(error.clone()),
             ClientError::Address(_) => not_sent("is configured with an address of no use"),
             ClientError::Unreachable(_) => not_sent("cannot be reached"),
             ClientError::Spawn { .. } => not_sent("cannot be started"),
@@ -234,23 +240,23 @@ impl From<ClientError> for Failure {
                 ..
             } => Self::NotSent {
                 why: "wants no more requests now",
-                retry_after,
-                is_unwell: status == 503,
+                retry_after: *retry_after,
+                is_unwell: *status == 503,
             },
-            ClientError::Status { status, .. } if status >= 500 => {
+            ClientError::Status { status, .. } if *status >= 500 => {
                 Self::BrokeOff(format!("answered HTTP {status}"))
             }
             ClientError::Status { status, .. } => Self::Refused(format!("answered HTTP {status}")),
             ClientError::SessionLost => Self::SessionLost,
-            ClientError::TimedOut(time) => Self::TimedOut(time),
+            ClientError::TimedOut(time) => Self::TimedOut(*time),
             ClientError::OutcomeUnknown { .. } => {
                 Self::BrokeOff("broke off before it answered".into())
             }
-            ClientError::Protocol(what) => Self::Broke(what),
+            ClientError::Protocol(what) => Self::Broke(what.clone()),
             ClientError::Rounds(most) => {
                 Self::Broke(format!("it asked for input more than {most} times"))
             }
-            ClientError::TooLarge { max } => Self::TooLarge(max),
+            ClientError::TooLarge { max } => Self::TooLarge(*max),
             ClientError::Declined(_) => Self::Refused("asked what was not answered".into()),
         }
     }
@@ -272,6 +278,20 @@ impl Failure {
     /// Whether it surely did not run, so that it may be sent again.
     pub(crate) const fn may_be_sent_again(&self) -> bool {
         matches!(self, Self::NotSent { .. } | Self::SessionLost)
+    }
+
+    /// Nothing was sent, for a reason of ours that completes a sentence that begins with the upstream.
+    pub(crate) const fn not_sent(why: &'static str) -> Self {
+        Self::NotSent {
+            why,
+            retry_after: None,
+            is_unwell: false,
+        }
+    }
+
+    /// Whether it may have run or not.
+    pub(crate) const fn is_unknown(&self) -> bool {
+        matches!(self, Self::TimedOut(_) | Self::BrokeOff(_) | Self::Broke(_))
     }
 
     /// What the breaker is told.
@@ -352,8 +372,13 @@ pub(crate) fn unavailable(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
+    use crate::gateway::naming::Naming;
     use ProtocolVersion::{V2025_03_26, V2025_11_25, V2026_07_28};
+
+    static FILES: LazyLock<Naming> = LazyLock::new(|| Naming::new("files", "."));
 
     const RETRY: Duration = Duration::from_secs(9);
 
@@ -369,7 +394,7 @@ mod tests {
         Crossing {
             upstream,
             client,
-            shown_uri: Some(&|own| Some(format!("files+{own}"))),
+            naming: &FILES,
         }
     }
 

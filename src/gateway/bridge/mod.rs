@@ -1,18 +1,28 @@
-//! What has to change in a message on its way between two revisions. Pure functions.
+//! The bridge between revisions: what has to change in a message on its way, and how each side is
+//! asked what only the other has a way to ask.
+//!
+//! [`results`], [`questions`] and [`errors`] are pure functions. The crossings of the eras are
+//! [`parked_call`] (a client without a session, an upstream that asks), [`inner_loop`] (the other way
+//! round) and [`url_first`].
 //!
 //! *Own* is what an upstream calls a thing, *shown* what clients see. What nobody needs to change
 //! passes as the bytes it came as, unknown members included.
 //!
-//! It does not carry messages, nor decide who is asked; the gateway's calls do.
+//! It does not carry messages; the gateway's [`talk`](super::talk) does.
 
 pub(crate) mod capability_set;
 pub(crate) mod errors;
+pub(crate) mod inner_loop;
 mod object;
+pub(crate) mod parked_call;
 pub(crate) mod questions;
 pub(crate) mod results;
+pub(crate) mod url_first;
 
+use std::borrow::Cow;
 use std::fmt;
 
+use super::naming::Naming;
 use crate::protocol::version::ProtocolVersion;
 
 /// The two ends of a message's way.
@@ -22,16 +32,22 @@ pub(crate) struct Crossing<'a> {
     pub upstream: ProtocolVersion,
     /// What the client speaks.
     pub client: ProtocolVersion,
-    /// How own URIs are shown; none where all pass unchanged.
-    pub shown_uri: Option<ShownUri<'a>>,
+    /// How the upstream's things are named for the client.
+    pub naming: &'a Naming,
 }
 
-/// Finds the shown URI of an own one; none when it is the same.
-pub(crate) type ShownUri<'a> = &'a (dyn Fn(&str) -> Option<String> + Sync);
-
 impl Crossing<'_> {
+    /// Whether URIs are other ones for the client.
+    fn renames(&self) -> bool {
+        self.naming.has_prefix()
+    }
+
+    /// The shown URI of an own one, if it is another.
     fn shown(&self, own: &str) -> Option<String> {
-        self.shown_uri.and_then(|shown| shown(own))
+        match self.naming.shown_uri(own) {
+            Cow::Owned(shown) => Some(shown),
+            Cow::Borrowed(_) => None,
+        }
     }
 }
 

@@ -67,6 +67,14 @@ pub(crate) enum Unaskable {
 pub(crate) struct Unfit(&'static str);
 
 impl Unaskable {
+    /// What the client would have to declare.
+    pub(crate) const fn missing(&self) -> Option<ClientCapability> {
+        match self {
+            Self::Undeclared(capability) => Some(*capability),
+            Self::Unknown(_) | Self::Inexpressible(_) | Self::Malformed(_) => None,
+        }
+    }
+
     /// What an upstream of the session era is answered.
     pub(crate) fn to_error(&self) -> ResponseError {
         let code = match self {
@@ -453,15 +461,20 @@ pub(crate) fn input_responses<'a>(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
+    use crate::gateway::naming::Naming;
     use crate::protocol::capabilities::ClientCapabilities;
     use ProtocolVersion::{V2024_11_05, V2025_03_26, V2025_06_18, V2025_11_25, V2026_07_28};
+
+    static PLAIN: LazyLock<Naming> = LazyLock::new(|| Naming::new("", "."));
 
     fn crossing(upstream: ProtocolVersion, client: ProtocolVersion) -> Crossing<'static> {
         Crossing {
             upstream,
             client,
-            shown_uri: None,
+            naming: &PLAIN,
         }
     }
 

@@ -139,7 +139,7 @@ fn meta_of(meta: &str, crossing: &Crossing<'_>) -> Result<Option<RawJson>, Broke
     for key in HOP_KEYS {
         meta_object.remove(key);
     }
-    if crossing.shown_uri.is_some() {
+    if crossing.renames() {
         for key in ["ui/resourceUri", "ui"] {
             let Some(value) = meta_object.get(key) else {
                 continue;
@@ -177,7 +177,7 @@ fn content(
         Method::ToolsCall => return tool_result(members, crossing, wraps),
         Method::ResourcesRead => {
             let contents = array(members, "contents", "`contents` is no array")?;
-            if crossing.shown_uri.is_some() {
+            if crossing.renames() {
                 let broken = Broken("`contents` is no array");
                 let shown = change_elements(contents, broken, |part| {
                     let mut part = Object::parse(part).ok_or(NO_CONTENTS)?;
@@ -322,7 +322,7 @@ fn text_beside(content: &str, value: &str) -> Result<Option<String>, Broken> {
 /// Whether content may hold a block that has to change. It may say so of one that does not.
 fn may_change(content: &str, crossing: &Crossing<'_>) -> bool {
     let mut names: Vec<&str> = Vec::new();
-    if crossing.shown_uri.is_some() {
+    if crossing.renames() {
         names.push("\"resource");
     } else if crossing.client < ProtocolVersion::V2025_06_18 {
         names.push("\"resource_link\"");
@@ -378,24 +378,28 @@ fn show_member(object: &mut Object<'_>, key: &'static str, crossing: &Crossing<'
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::gateway::naming::Naming;
     use ProtocolVersion::{V2024_11_05, V2025_03_26, V2025_06_18, V2025_11_25, V2026_07_28};
 
-    fn shown(own: &str) -> Option<String> {
-        own.strip_prefix("own:").map(|rest| format!("shown:{rest}"))
-    }
+    static PLAIN: LazyLock<Naming> = LazyLock::new(|| Naming::new("", "."));
+    static FILES: LazyLock<Naming> = LazyLock::new(|| Naming::new("files", "."));
 
     fn crossing(upstream: ProtocolVersion, client: ProtocolVersion) -> Crossing<'static> {
         Crossing {
             upstream,
             client,
-            shown_uri: None,
+            naming: &PLAIN,
         }
     }
 
     fn prefixed(upstream: ProtocolVersion, client: ProtocolVersion) -> Crossing<'static> {
         Crossing {
-            shown_uri: Some(&shown),
+            naming: &FILES,
             ..crossing(upstream, client)
         }
     }
@@ -611,7 +615,7 @@ mod tests {
         let result = RawJson::from_valid(escaped);
         let reply = reply(&Method::ToolsCall, &result, &crossing, false).unwrap();
         let content = &reply.members.to_value()["content"];
-        assert_eq!(*content, json!([text("A: shown:a")]));
+        assert_eq!(*content, json!([text("A: files+own:a")]));
     }
 
     #[test]
@@ -732,17 +736,122 @@ mod tests {
                 ),
                 (
                     Method::ResourcesRead,
-                    json!({"contents": [{"uri": uri, "text": "own:t"}, {"uri": "http://x", "blob": ""}]}),
+                    json!({"contents": [{"uri": uri, "text": "own:t"}, {"uri": uri, "blob": ""}]}),
                 ),
             ]
         };
-        for ((method, own), (_, shown)) in of("own:a").into_iter().zip(of("shown:a")) {
+        for ((method, own), (_, shown)) in of("own:a").into_iter().zip(of("files+own:a")) {
             let mut with_meta = own.clone();
             with_meta["_meta"] = app("own:a");
             let crossing = prefixed(V2025_11_25, V2026_07_28);
             let reply = reply(&method, &raw(&with_meta), &crossing, false).unwrap();
             assert_eq!(reply.members.to_value(), shown, "{method}");
-            assert_eq!(reply.meta.unwrap().to_value(), app("shown:a"), "{method}");
+            assert_eq!(
+                reply.meta.unwrap().to_value(),
+                app("files+own:a"),
+                "{method}"
+            );
+        }
+    }
+
+    /// Values made of what results are made of, put together in any way.
+    fn any_value() -> impl Strategy<Value = Value> {
+        let key = prop::sample::select(vec![
+            "content",
+            "structuredContent",
+            "isError",
+            "contents",
+            "messages",
+            "completion",
+            "values",
+            "tools",
+            "prompts",
+            "resources",
+            "resourceTemplates",
+            "type",
+            "text",
+            "uri",
+            "name",
+            "resource",
+            "data",
+            "mimeType",
+            "_meta",
+            "ui",
+            "ui/resourceUri",
+            "resourceUri",
+            "resultType",
+            "ttlMs",
+            "cacheScope",
+            "inputRequests",
+            "requestState",
+        ]);
+        let word = prop::sample::select(vec![
+            json!("resource_link"),
+            json!("resource"),
+            json!("audio"),
+            json!("text"),
+            json!("complete"),
+            json!("input_required"),
+            json!("public"),
+            json!("own:a"),
+            json!("{}"),
+            json!(null),
+            json!(true),
+            json!(-1),
+            json!(7.5),
+            json!({}),
+            json!([]),
+        ]);
+        word.prop_recursive(5, 40, 6, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::Array),
+                prop::collection::btree_map(key.clone(), inner, 0..6).prop_map(|members| {
+                    let members = members.into_iter();
+                    Value::Object(
+                        members
+                            .map(|(key, value)| (key.to_owned(), value))
+                            .collect(),
+                    )
+                }),
+            ]
+        })
+    }
+
+    fn any_object() -> impl Strategy<Value = Value> {
+        any_value().prop_filter("a result is an object", Value::is_object)
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_an_upstream_answers_is_a_result_or_broken_and_once_bridged_stays(
+            result in any_object(),
+            members in prop::collection::btree_map(
+                prop::sample::select(vec!["content", "contents", "messages"]),
+                prop::collection::vec(any_value(), 0..4).prop_map(Value::Array),
+                3..=3,
+            ),
+            method in prop::sample::select(vec![
+                Method::ToolsCall, Method::ResourcesRead, Method::PromptsGet, Method::ToolsList,
+            ]),
+            upstream in prop::sample::select(ProtocolVersion::ALL.to_vec()),
+            client in prop::sample::select(ProtocolVersion::ALL.to_vec()),
+        ) {
+            let crossing = prefixed(upstream, client);
+            let mut result = result;
+            for (name, parts) in members {
+                result[name] = parts;
+            }
+            let Ok(once) = reply(&method, &raw(&result), &crossing, false) else {
+                return Ok(());
+            };
+            for gone in ["_meta", "resultType", "ttlMs", "cacheScope"] {
+                prop_assert!(once.members.to_value().get(gone).is_none());
+            }
+            if once.kind == ReplyKind::Complete {
+                let crossing = Crossing { upstream: client, naming: &PLAIN, ..crossing };
+                let twice = reply(&method, &once.members, &crossing, false).unwrap();
+                prop_assert_eq!(twice.members.as_str(), once.members.as_str());
+            }
         }
     }
 }

@@ -59,8 +59,9 @@ pub(crate) enum Health {
     HalfOpen,
 }
 
-/// It is left alone for now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// It is left alone for now; the text completes a sentence that begins with the upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("failed too often and is left alone")]
 pub(crate) struct Refused {
     /// When to try again.
     pub retry_after: Duration,

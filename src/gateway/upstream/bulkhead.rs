@@ -32,11 +32,11 @@ pub(crate) struct Place {
     _permit: OwnedSemaphorePermit,
 }
 
-/// There is no place.
+/// There is no place; the text completes a sentence that begins with the upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Full {
     /// As many run and wait as may.
-    #[error("{running} requests run and {waiting} wait, as many as may")]
+    #[error("has {running} requests running and {waiting} waiting, as many as may")]
     Queue {
         /// How many may run.
         running: usize,
@@ -44,7 +44,7 @@ pub(crate) enum Full {
         waiting: usize,
     },
     /// None came free in time.
-    #[error("none of its {running} places came free within {waited:?}")]
+    #[error("had none of its {running} places free for {waited:?}")]
     Waited {
         /// How many may run.
         running: usize,
@@ -160,10 +160,7 @@ mod tests {
         let bulkhead = bulkhead(1, 9);
         let _only = bulkhead.enter().await.unwrap();
         let refused = bulkhead.enter().await.unwrap_err();
-        assert_eq!(
-            refused.to_string(),
-            "none of its 1 places came free within 2s"
-        );
+        assert_eq!(refused.to_string(), "had none of its 1 places free for 2s");
         assert_eq!(bulkhead.waiting(), 0);
     }
 

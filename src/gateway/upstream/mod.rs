@@ -1,4 +1,444 @@
-//! One upstream: how much of it is used at once, and when it is left alone.
+//! One upstream: how it is reached, what it offers, how it is.
+//!
+//! An [`Upstream`] outlives its connections. [`actor`] keeps one line to it open, on which its lists
+//! are read and its changes heard; requests of clients have lines of their own ([`pool`]), each under
+//! whose key it is. [`breaker`] and [`bulkhead`] decide whether a request may go there at all.
+//!
+//! It does not know what clients see of it: names, merged lists and revisions of clients are the
+//! gateway's.
 
-pub(crate) mod breaker;
-pub(crate) mod bulkhead;
+pub(super) mod actor;
+pub(super) mod breaker;
+pub(super) mod bulkhead;
+pub(super) mod conversation;
+pub(super) mod line;
+pub(super) mod listing;
+pub(super) mod news;
+pub(super) mod offer;
+pub(super) mod pool;
+pub(super) mod subscriptions;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use self::breaker::Breaker;
+use self::bulkhead::Bulkhead;
+use self::line::{Desk, Lease, Line};
+use self::news::News;
+use self::offer::Offer;
+use self::pool::{Key, NoLine, Open, Pool};
+use self::subscriptions::{Subscribed, Subscriptions};
+use super::bridge::capability_set::CapabilitySet;
+use super::config::{CommandConfig, Reach, Secret, UpstreamConfig};
+use super::pins::{DefinitionHash, Pins};
+use crate::client::{
+    ClientError, Connector, Environment, HttpEndpoint, Introduction, Limits, Program, Speak,
+    StandardError,
+};
+use crate::identity::Principal;
+use crate::protocol::lifecycle::Implementation;
+use crate::protocol::subscription::Change;
+use crate::protocol::version::{Era, ProtocolVersion};
+use crate::runtime::tasks::Tasks;
+use crate::service::Service;
+
+/// Most sessions with one upstream over HTTP: each is one per principal and capability set.
+const HTTP_LINES_MAX: usize = 10_000;
+/// How long stopping waits for lines to close.
+const CLOSING: Duration = Duration::from_secs(5);
+/// How long a line of a client's session is kept without use: as long as such a session itself.
+const SESSION_IDLE: Duration = Duration::from_secs(3_600);
+
+/// How an upstream is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// It was not reached yet, nor found unreachable.
+    Starting,
+    /// It answers.
+    Up,
+    /// It does not, and why.
+    Down(String),
+}
+
+/// Hears what changed at an upstream: the principal whom it concerns (nobody in particular, if
+/// everybody), and what, in the upstream's own words.
+pub(super) type Changed = Arc<dyn Fn(Option<&Principal>, &Change) + Send + Sync>;
+
+/// See the module docs.
+pub(super) struct Upstream {
+    pub(super) config: UpstreamConfig,
+    reached: Reached,
+    tasks: Tasks,
+    offer: watch::Sender<Arc<Offer>>,
+    /// The era found when it was last connected to.
+    era: Mutex<Option<Era>>,
+    state: watch::Sender<State>,
+    pub(super) breaker: Breaker,
+    pub(super) bulkhead: Bulkhead,
+    pool: Arc<Pool>,
+    subscriptions: Subscriptions,
+    pins: Mutex<Pins>,
+    /// Who hears of changes: the endpoints that show it.
+    listeners: RwLock<HashMap<String, Changed>>,
+    /// Asks its actor to look at once.
+    nudged: Notify,
+}
+
+/// What its place in the configuration comes to.
+enum Reached {
+    Http(HttpEndpoint),
+    Program(Program),
+    Here(Arc<dyn Service>),
+}
+
+impl Upstream {
+    /// An upstream that nobody has connected to yet. `here` is the service of this process that it
+    /// is, if it is one.
+    ///
+    /// # Errors
+    /// When its address cannot be used.
+    pub(super) fn new(
+        config: UpstreamConfig,
+        here: Option<Arc<dyn Service>>,
+        tasks: Tasks,
+    ) -> Result<Arc<Self>, ClientError> {
+        let limits = limits(&config);
+        let (reached, lines_max, one_per_key) = match (&config.reach, here) {
+            (_, Some(service)) => (Reached::Here(service), 1, true),
+            (Reach::Url { url, headers }, None) => {
+                let headers = headers
+                    .iter()
+                    .map(|(name, Secret(value))| (name.clone(), value.clone()));
+                let headers = headers.collect::<Vec<_>>();
+                let endpoint = HttpEndpoint::new(url, &headers, limits)?;
+                (Reached::Http(endpoint), HTTP_LINES_MAX, true)
+            }
+            (Reach::Command(command), None) => (
+                Reached::Program(program(&config.name, command)),
+                command.children_max,
+                false,
+            ),
+            (Reach::InProcess(name), None) => {
+                let what = format!("`{name}` is no service of this process");
+                return Err(ClientError::Address(what));
+            }
+        };
+        Ok(Arc::new(Self {
+            breaker: Breaker::new(config.breaker),
+            bulkhead: Bulkhead::new(config.bulkhead),
+            pool: Pool::new(tasks.clone(), lines_max, one_per_key),
+            reached,
+            tasks,
+            offer: watch::Sender::default(),
+            era: Mutex::default(),
+            state: watch::Sender::new(State::Starting),
+            subscriptions: Subscriptions::default(),
+            pins: Mutex::default(),
+            listeners: RwLock::default(),
+            nudged: Notify::new(),
+            config,
+        }))
+    }
+
+    /// Its name.
+    pub(super) fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    /// The service of this process that it is.
+    pub(super) fn here(&self) -> Option<&Arc<dyn Service>> {
+        match &self.reached {
+            Reached::Here(service) => Some(service),
+            Reached::Http(_) | Reached::Program(_) => None,
+        }
+    }
+
+    /// Whether it is reached by HTTP.
+    pub(super) fn is_http(&self) -> bool {
+        matches!(self.reached, Reached::Http(_))
+    }
+
+    /// What it offered when it was last asked.
+    pub(super) fn offer(&self) -> Arc<Offer> {
+        self.offer.borrow().clone()
+    }
+
+    pub(super) fn set_offer(&self, offer: Offer) {
+        self.offer.send_replace(Arc::new(offer));
+    }
+
+    /// Reads its lists again if they may be too old and it would not say that they changed. Waits
+    /// for that no longer than a list may take; what there is then has to do.
+    pub(super) async fn freshen(&self) {
+        let is_old = |offer: &Arc<Offer>| {
+            let age = offer.read.map(|read| read.elapsed());
+            !offer.announces && age.is_some_and(|age| age > self.config.list_ttl)
+        };
+        let mut offer = self.offer.subscribe();
+        if !is_old(&offer.borrow_and_update()) {
+            return;
+        }
+        self.nudge();
+        let limit = self.config.timeouts.list;
+        let _late = tokio::time::timeout(limit, offer.wait_for(|offer| !is_old(offer))).await;
+    }
+
+    /// The era it speaks, as far as is known.
+    pub(super) fn era(&self) -> Option<Era> {
+        *self.era.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How it is.
+    pub(super) fn state(&self) -> State {
+        self.state.borrow().clone()
+    }
+
+    /// Whether it answers, as far as is known.
+    pub(super) fn is_up(&self) -> bool {
+        *self.state.borrow() == State::Up
+    }
+
+    /// Whether it was not reached yet, nor found unreachable.
+    pub(super) fn is_starting(&self) -> bool {
+        *self.state.borrow() == State::Starting
+    }
+
+    pub(super) fn set_state(&self, state: State) {
+        self.state.send_replace(state);
+    }
+
+    /// Waits until it was reached once, or found unreachable.
+    pub(super) async fn started(&self) {
+        let mut state = self.state.subscribe();
+        // Its sender is our own field, so it does not go away meanwhile.
+        let _closed = state.wait_for(|state| *state != State::Starting).await;
+    }
+
+    /// Lets its actor look at once how it is.
+    pub(super) fn nudge(&self) {
+        self.nudged.notify_one();
+    }
+
+    /// Lets `changed` hear of what changes from now on.
+    pub(super) fn listen(&self, who: &str, changed: Changed) {
+        let mut listeners = self
+            .listeners
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        listeners.insert(who.to_owned(), changed);
+    }
+
+    /// Tells everybody that something changed.
+    pub(super) fn announce(&self, whom: Option<&Principal>, change: &Change) {
+        let listeners = self
+            .listeners
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        for listener in listeners.values() {
+            listener(whom, change);
+        }
+    }
+
+    /// The right to use a line for a request; waits for it no longer than `until`.
+    pub(super) async fn line(
+        self: &Arc<Self>,
+        key: Key,
+        may_be_asked: bool,
+        until: Instant,
+    ) -> Result<Lease, NoLine> {
+        let key = self.key(key);
+        let open = || -> Open {
+            let (upstream, key) = (self.clone(), key.clone());
+            Box::new(move || {
+                Box::pin(async move {
+                    let news = upstream.news_for(Some(key.principal));
+                    upstream.open(key.capabilities, news).await
+                })
+            })
+        };
+        self.pool.line(&key, may_be_asked, until, open).await
+    }
+
+    /// Where nothing is kept between requests, everybody has the same line.
+    fn key(&self, key: Key) -> Key {
+        match (self.era(), self.is_http()) {
+            (Some(Era::Stateless), true) => Key {
+                principal: Principal::local(),
+                capabilities: CapabilitySet::default(),
+                unit: pool::Unit::Shared,
+            },
+            (Some(Era::Stateless), false) => Key {
+                capabilities: CapabilitySet::default(),
+                ..key
+            },
+            (Some(Era::Session) | None, _) => key,
+        }
+    }
+
+    /// News of a line that is used for `whom`.
+    pub(super) fn news_for(self: &Arc<Self>, whom: Option<Principal>) -> News {
+        let upstream = Arc::downgrade(self);
+        News::to(Arc::new(move |uri| {
+            if let Some(upstream) = upstream.upgrade() {
+                // Where one line serves everybody, it concerns everybody.
+                let whom = whom
+                    .as_ref()
+                    .filter(|_| upstream.era() != Some(Era::Stateless));
+                upstream.announce(whom, &Change::Resource(uri));
+            }
+        }))
+    }
+
+    /// Opens a line that declares these capabilities.
+    pub(super) async fn open(
+        self: &Arc<Self>,
+        capabilities: CapabilitySet,
+        news: News,
+    ) -> Result<Arc<Line>, ClientError> {
+        let name: Arc<str> = self.name().into();
+        let desk = Desk::new(name, self.config.roots.clone(), news);
+        let speak = match (self.config.version, self.era()) {
+            (Some(version), _) => Speak::Version(version),
+            // Asking again would cost a request, or a process, each time.
+            (None, Some(era)) => Speak::Era(era),
+            (None, None) => Speak::Newest,
+        };
+        let version = self
+            .config
+            .version
+            .unwrap_or(ProtocolVersion::NEWEST_WITH_SESSIONS);
+        let connector = Connector {
+            tasks: self.tasks.clone(),
+            speak,
+            introduction: Introduction {
+                info: us(),
+                session: capabilities.declaration(version).to_value(),
+                stateless: json!({}),
+            },
+            hears: desk.clone(),
+            limits: limits(&self.config),
+            timeout: self.config.timeouts.connect,
+        };
+        let connection = match &self.reached {
+            Reached::Http(endpoint) => connector.http(endpoint).await?,
+            Reached::Program(program) => connector.program(program).await?,
+            Reached::Here(_) => {
+                return Err(ClientError::Closed("it is in this process".to_owned()));
+            }
+        };
+        let era = connection.version().era();
+        *self.era.lock().unwrap_or_else(PoisonError::into_inner) = Some(era);
+        desk.note(connection.server());
+        if era == Era::Session && capabilities.can_be_asked() {
+            // Some servers ask there.
+            connection.stand().await;
+        }
+        Ok(Line::new(connection, desk, capabilities.can_be_asked()))
+    }
+
+    /// Watches resources for a principal; see [`Subscriptions::subscribe`].
+    pub(super) async fn subscribe(
+        self: &Arc<Self>,
+        principal: &Principal,
+        uris: BTreeSet<String>,
+    ) -> Option<Subscribed> {
+        self.subscriptions.subscribe(self, principal, uris).await
+    }
+
+    /// Where its work runs.
+    pub(super) const fn tasks(&self) -> &Tasks {
+        &self.tasks
+    }
+
+    /// The definitions of its tools as they were first seen.
+    pub(super) fn pins(&self) -> Pins {
+        self.pins
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Remembers definitions that were never seen before.
+    pub(super) fn learn(&self, seen: &[(String, DefinitionHash)]) {
+        let mut pins = self.pins.lock().unwrap_or_else(PoisonError::into_inner);
+        let _is_new = pins.learn(seen.iter().cloned());
+    }
+
+    /// Ends lines that nobody uses.
+    pub(super) fn sweep(&self) {
+        self.pool.sweep(self.config.timeouts.idle, SESSION_IDLE);
+    }
+
+    /// A session of a client has ended.
+    pub(super) fn end_session(&self, session: &crate::service::SessionKey) {
+        self.pool.end_session(session);
+    }
+
+    /// Ends all its lines, as soon as what runs on them has ended.
+    pub(super) fn end(&self) {
+        self.pool.end_all();
+    }
+
+    /// Waits until all its lines have closed, and not for long.
+    pub(super) async fn ended(&self) {
+        self.pool.closed(CLOSING).await;
+    }
+
+    /// Whether its breaker keeps requests away.
+    pub(super) fn is_left_alone(&self) -> bool {
+        self.breaker.health() != breaker::Health::Closed
+    }
+
+    /// How many lines clients have to it.
+    pub(super) fn lines(&self) -> usize {
+        self.pool.len()
+    }
+}
+
+impl std::fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Upstream")
+            .field("name", &self.config.name)
+            .finish_non_exhaustive()
+    }
+}
+
+fn limits(config: &UpstreamConfig) -> Limits {
+    Limits {
+        message: config.message_max,
+        ..Limits::default()
+    }
+}
+
+/// The program of an upstream: guarded, its standard error in our log.
+fn program(name: &str, command: &CommandConfig) -> Program {
+    let mut words = command.command.iter().map(Into::into);
+    let variables = command.environment.iter();
+    let variables = variables.map(|(name, Secret(value))| (name.into(), value.into()));
+    let mut program = Program::new(
+        words.next().unwrap_or_else(std::ffi::OsString::new),
+        words.collect(),
+    );
+    program.environment = Environment::With(variables.collect());
+    program.directory.clone_from(&command.directory);
+    program.standard_error = StandardError::Logged(name.to_owned());
+    program.memory_max = command.memory_max;
+    program.files_max = command.files_max;
+    program
+}
+
+/// Who we say we are.
+fn us() -> Implementation {
+    Implementation {
+        name: "switchboard".into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        title: None,
+        description: None,
+        website_url: None,
+    }
+}

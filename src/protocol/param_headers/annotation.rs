@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::super::headers::PARAM_PREFIX;
-use super::super::members::Members;
+use super::super::raw;
+use super::super::walk::Walk;
 use super::{ANNOTATION, HeaderParam, PARAMS_MAX, ParamType};
 
 /// Deepest schema that is searched: what the pre-scan lets through on any wire.
@@ -202,37 +202,73 @@ impl<'s> Search<'s> {
 #[must_use]
 pub fn without_annotations(schema: &str) -> String {
     let mut out = String::with_capacity(schema.len());
-    push_schema(schema, &mut out);
+    push_schema(&mut Walk::through(schema), &mut out);
     out
 }
 
-fn push_schema(schema: &str, out: &mut String) {
-    if let Some(mut keywords) = Members::of(schema) {
-        keywords.remove(ANNOTATION);
-        keywords.each(|keyword, value| {
-            if DATA.contains(&keyword) {
-                return None;
-            }
-            let is_named = keyword == "properties" || NAMED.contains(&keyword);
-            match Members::of(value).filter(|_| is_named) {
-                Some(mut named) => {
-                    named.each(|_, schema| Some(without_annotations(schema)));
-                    Some(named.to_string())
+fn push_schema(walk: &mut Walk<'_>, out: &mut String) {
+    match walk.peek() {
+        Some(b'{') => push_members(
+            walk,
+            out,
+            |walk, out, keyword| {
+                if DATA.contains(&keyword) {
+                    out.push_str(walk.value());
+                } else if walk.peek() == Some(b'{')
+                    && (keyword == "properties" || NAMED.contains(&keyword))
+                {
+                    push_members(
+                        walk,
+                        out,
+                        |walk, out, _name| push_schema(walk, out),
+                        |_| true,
+                    );
+                } else {
+                    push_schema(walk, out);
                 }
-                None => Some(without_annotations(value)),
+            },
+            |keyword| keyword != ANNOTATION,
+        ),
+        Some(b'[') => {
+            walk.step();
+            out.push('[');
+            let mut is_first = true;
+            while walk.another() {
+                out.push_str(if is_first { "" } else { "," });
+                is_first = false;
+                push_schema(walk, out);
             }
-        });
-        keywords.push_to(out);
-    } else if let Ok(schemas) = serde_json::from_str::<Vec<&RawValue>>(schema) {
-        out.push('[');
-        for (at, schema) in schemas.into_iter().enumerate() {
-            out.push_str(if at == 0 { "" } else { "," });
-            push_schema(schema.get(), out);
+            out.push(']');
         }
-        out.push(']');
-    } else {
-        out.push_str(schema);
+        Some(_) | None => out.push_str(walk.scalar()),
     }
+}
+
+/// Copies an object with the members that `keeps` wants, each value by `push`.
+fn push_members(
+    walk: &mut Walk<'_>,
+    out: &mut String,
+    push: impl Fn(&mut Walk<'_>, &mut String, &str),
+    keeps: impl Fn(&str) -> bool,
+) {
+    walk.step();
+    out.push('{');
+    let mut is_first = true;
+    while walk.another() {
+        let written = walk.scalar();
+        let key = raw::string(written).unwrap_or_default();
+        walk.step();
+        if !keeps(&key) {
+            walk.value();
+            continue;
+        }
+        out.push_str(if is_first { "" } else { "," });
+        is_first = false;
+        out.push_str(written);
+        out.push(':');
+        push(walk, out, &key);
+    }
+    out.push('}');
 }
 
 /// RFC 9110 section 5.6.2.

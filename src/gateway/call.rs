@@ -1,0 +1,312 @@
+//! One call of a client, from its name to its reply.
+//!
+//! It is sent once. It is sent a second time when the first surely did not run (the upstream could not
+//! be reached, or had forgotten our session), or when the configuration says that the tool may be called
+//! twice.
+//!
+//! # Cancel safety
+//! Dropped, it cancels what runs at the upstream.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::bridge::capability_set::CapabilitySet;
+use super::bridge::errors::{Failure, unavailable};
+use super::bridge::inner_loop;
+use super::bridge::parked_call::{Binding, State, Ticket};
+use super::bridge::url_first;
+use super::config::Isolation;
+use super::envelope::{self, Envelope, PATH_KEY};
+use super::route::Route;
+use super::talk::{About, Ending, Served, Talk, tell_failure};
+use super::upstream::breaker::Permit;
+use super::upstream::bulkhead::Place;
+use super::upstream::line::{Lease, Line};
+use super::upstream::pool::{Key, NoLine, Unit};
+use super::{Gateway, in_process};
+use crate::protocol::input::InputResponses;
+use crate::protocol::logging::LogLevel;
+use crate::protocol::method::Method;
+use crate::protocol::tool::ToolResult;
+use crate::protocol::version::{Era, ProtocolVersion};
+use crate::runtime::sabotage;
+use crate::service::{Call, CallContext, Reply, ReplyKind, ServiceError};
+
+/// How often a call is sent at most.
+const ATTEMPTS: u32 = 2;
+
+/// Answers a call.
+pub(super) async fn serve(gateway: Gateway, call: Call) -> Result<Reply, ServiceError> {
+    answer(&gateway, &call).await
+}
+
+async fn answer(gateway: &Gateway, call: &Call) -> Result<Reply, ServiceError> {
+    let route = Route::of(gateway, call)?;
+    if let Some(refusal) = &route.refusal {
+        return Ok(Reply::tool(
+            &ToolResult::error(refusal),
+            call.context.version,
+        ));
+    }
+    let path = path(gateway, call)?;
+    if let Some(service) = route.upstream.here() {
+        return in_process::call(service, &route, call).await;
+    }
+    let context = &call.context;
+    let upstream = &route.upstream;
+    first_start(&route, context).await?;
+    if context.version.era() == Era::Stateless
+        && let Some(resumed) = resume(gateway, &route, call).await
+    {
+        return resumed;
+    }
+    let mut envelope = Envelope::of(call.method.clone(), &call.params, route.own.as_deref());
+    if let Some((key, value)) = &route.member {
+        envelope.set(key, value);
+    }
+    envelope.pass(PATH_KEY, &path.into());
+    envelope.wants_progress = context.progress_token.is_some();
+    envelope.log_level = LogLevel::ALL
+        .into_iter()
+        .find(|level| context.outlet.wants_log(*level));
+    if let Some(params) = &route.header_params {
+        let arguments = crate::protocol::params::ParamsHead::of(&call.params).arguments;
+        let arguments =
+            arguments.map(|text| crate::protocol::raw::RawJson::from_valid(text.to_owned()));
+        let headers = params.headers_of(arguments.as_ref()).into_iter();
+        envelope.argument_headers = headers
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
+    }
+    envelope.capabilities = Some(inner_loop::declaration(context));
+    for attempt in 1..=ATTEMPTS {
+        let (permit, place) = admitted(&route, context).await?;
+        let lease = match lease(&route, call).await {
+            Ok(lease) => lease,
+            Err(failure) => {
+                permit.ended(Instant::now(), failure.ended());
+                drop(place);
+                let may_be_sent_again = failure.may_be_sent_again();
+                if attempt < ATTEMPTS && may_be_sent_again && upstream.is_up() {
+                    continue;
+                }
+                return told(&route, call, None, failure);
+            }
+        };
+        let about = about(&route, call, lease.version());
+        let mut envelope = envelope.clone();
+        if about.version.era() == Era::Session {
+            // Rounds are between the client and us.
+            envelope.remove("inputResponses");
+            envelope.remove("requestState");
+        }
+        if about.version < ProtocolVersion::V2025_06_18 && call.method == Method::Complete {
+            // It came with that revision.
+            envelope.remove("context");
+        }
+        let line = Lease::line(&lease);
+        let conversation = Line::begin(lease, envelope.clone());
+        let talk = Talk::new(about.clone(), conversation, Some(place), Some(permit));
+        let binding = || Binding::of(context, &call.method, &call.params);
+        let ending = match talk.serve(context).await {
+            Served::Done(ending) => ending?,
+            Served::Asks(talk, questions) => {
+                return gateway.0.parked.park(*talk, &questions, &binding(), None);
+            }
+        };
+        match ending {
+            Ending::Reply(reply)
+                if reply.kind == ReplyKind::InputRequired
+                    && context.version.era() == Era::Session =>
+            {
+                let rounds = inner_loop::Rounds {
+                    about: &about,
+                    line: &line,
+                    envelope: &envelope,
+                };
+                return rounds.to_the_end(reply, call).await;
+            }
+            Ending::Reply(reply) => return Ok(reply),
+            Ending::UrlsFirst(urls) => {
+                return url_first::ask(gateway, &urls, &about, call, &binding());
+            }
+            Ending::Again(failure) => {
+                if matches!(failure, Failure::SessionLost) {
+                    line.end();
+                }
+                if attempt == ATTEMPTS {
+                    return told(&route, call, Some(about.version), failure);
+                }
+            }
+        }
+    }
+    Err(ServiceError::Internal)
+}
+
+/// Goes on with a call whose client was asked; `None` when this is none.
+async fn resume(
+    gateway: &Gateway,
+    route: &Route,
+    call: &Call,
+) -> Option<Result<Reply, ServiceError>> {
+    let responses = match InputResponses::of(&call.params) {
+        Ok(responses) => responses,
+        Err(error) => return Some(Err(ServiceError::InvalidParams(error.to_string()))),
+    };
+    let binding = Binding::of(&call.context, &call.method, &call.params);
+    let state = responses.state.as_deref()?;
+    match gateway.0.parked.open(state, &binding) {
+        // An upstream of the stateless era has states of its own.
+        None if route.upstream.era() == Some(Era::Stateless) => None,
+        None => Some(Err(ServiceError::InvalidRequestState)),
+        Some(Err(error)) => Some(Err(error)),
+        Some(Ok(State::Visit { count, .. })) => url_first::refused(&responses, count, call),
+        Some(Ok(State::Parked(ticket))) => Some(if gateway.0.parked.is_here(&ticket) {
+            go_on(gateway, &call.context, &binding, ticket, &responses).await
+        } else {
+            Err(ServiceError::InvalidRequestState)
+        }),
+    }
+}
+
+/// Serves the next round of a parked call of this node.
+pub(super) async fn go_on(
+    gateway: &Gateway,
+    context: &CallContext,
+    binding: &Binding,
+    ticket: Ticket,
+    responses: &InputResponses,
+) -> Result<Reply, ServiceError> {
+    let parked = &gateway.0.parked;
+    let mut talk = parked.take(&ticket).await?;
+    if !talk.answer(&responses.answers) {
+        let missing = talk.questions();
+        return parked.park(talk, &missing, binding, Some(ticket));
+    }
+    let about = talk.about.clone();
+    match talk.serve(context).await {
+        Served::Asks(talk, questions) => parked.park(*talk, &questions, binding, Some(ticket)),
+        Served::Done(ending) => match ending? {
+            Ending::Reply(reply) => Ok(reply),
+            // Something has run already: neither is it made again.
+            Ending::UrlsFirst(_) => Err(ServiceError::OutcomeUnknown(
+                format!("upstream `{}` wants to begin anew", about.upstream.name()).into(),
+            )),
+            Ending::Again(failure) => told_to(&about, failure, context),
+        },
+    }
+}
+
+/// The gateways this call has passed, this one included.
+fn path(gateway: &Gateway, call: &Call) -> Result<Vec<String>, ServiceError> {
+    let mut path = envelope::path_of(&call.params);
+    let inner = &gateway.0;
+    let passed = || path.join(" → ");
+    if path.contains(&inner.me) {
+        let what = format!(
+            "this call goes round in circles: {} → {}",
+            passed(),
+            inner.me
+        );
+        return Err(ServiceError::InvalidParams(what));
+    }
+    if path.len() >= inner.hops_max {
+        let what = format!(
+            "this call passed {} gateways, as many as it may: {}",
+            path.len(),
+            passed()
+        );
+        return Err(ServiceError::InvalidParams(what));
+    }
+    path.push(inner.me.clone());
+    Ok(path)
+}
+
+/// Waits until an upstream that was just started can be asked.
+async fn first_start(route: &Route, context: &CallContext) -> Result<(), ServiceError> {
+    if route.upstream.era().is_some() || !route.upstream.is_starting() {
+        return Ok(());
+    }
+    let limit = route.upstream.config.timeouts.connect;
+    tokio::select! {
+        _ = tokio::time::timeout(limit, route.upstream.started()) => Ok(()),
+        () = context.cancel.cancelled() => Err(ServiceError::Cancelled),
+    }
+}
+
+/// Leave to ask, and a place.
+async fn admitted(route: &Route, context: &CallContext) -> Result<(Permit, Place), ServiceError> {
+    let upstream = &route.upstream;
+    let place = tokio::select! {
+        place = upstream.bulkhead.enter() => place,
+        () = context.cancel.cancelled() => return Err(ServiceError::Cancelled),
+    };
+    let place = place
+        .map_err(|full| unavailable(upstream.name(), full.to_string(), Duration::from_secs(1)))?;
+    let permit = upstream.breaker.admit(Instant::now()).map_err(|refused| {
+        let why = "failed too often of late and is left alone";
+        unavailable(upstream.name(), why, refused.retry_after)
+    })?;
+    Ok((permit, place))
+}
+
+/// The right to use a line to the upstream.
+async fn lease(route: &Route, call: &Call) -> Result<Lease, Failure> {
+    static REQUEST: AtomicU64 = AtomicU64::new(0);
+    let (upstream, context) = (&route.upstream, &call.context);
+    let alone = || Unit::Request(REQUEST.fetch_add(1, Ordering::Relaxed));
+    let unit = match upstream.config.isolation {
+        Isolation::Shared => Unit::Shared,
+        Isolation::Session => context.session.clone().map_or_else(alone, Unit::Session),
+        Isolation::Handle | Isolation::Request => alone(),
+    };
+    let capabilities = CapabilitySet::of(&context.client.capabilities, context.version);
+    let key = Key {
+        principal: context.principal.clone(),
+        capabilities,
+        unit,
+    };
+    let config = &upstream.config;
+    let until = tokio::time::Instant::now() + config.timeouts.connect.max(config.bulkhead.wait_max);
+    let line = upstream.line(key, call.method.may_require_input(), until);
+    let line = tokio::select! {
+        line = line => line,
+        () = context.cancel.cancelled() => return Err(Failure::not_sent("was not asked any more")),
+    };
+    line.map_err(|error| match error {
+        NoLine::Failed(error) => {
+            upstream.nudge();
+            Failure::from(&*error)
+        }
+        NoLine::Busy(_) => Failure::not_sent("has all its processes in use"),
+    })
+}
+
+fn about(route: &Route, call: &Call, version: ProtocolVersion) -> About {
+    About {
+        upstream: route.upstream.clone(),
+        method: call.method.clone(),
+        uri: (call.method == Method::ResourcesRead).then(|| call.subject()),
+        naming: route.naming.clone(),
+        wraps: route.wraps,
+        may_be_called_twice: route.is_idempotent || sabotage::is(sabotage::Bug::BlindRetry),
+        version,
+    }
+}
+
+fn told(
+    route: &Route,
+    call: &Call,
+    version: Option<ProtocolVersion>,
+    failure: Failure,
+) -> Result<Reply, ServiceError> {
+    let version = version.unwrap_or(call.context.version);
+    told_to(&about(route, call, version), failure, &call.context)
+}
+
+fn told_to(about: &About, failure: Failure, context: &CallContext) -> Result<Reply, ServiceError> {
+    match tell_failure(about, failure, context)? {
+        Ending::Reply(reply) => Ok(reply),
+        Ending::UrlsFirst(_) | Ending::Again(_) => Err(ServiceError::Internal),
+    }
+}

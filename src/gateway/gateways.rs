@@ -1,0 +1,263 @@
+//! All gateways of a process, with the upstreams they share.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use serde::Serialize;
+
+use super::bridge::parked_call::ParkedCalls;
+use super::config::{Config, Reach};
+use super::upstream::actor::Life;
+use super::upstream::{State, Upstream};
+use super::{Gateway, Inner, Shown};
+use crate::client::ClientError;
+use crate::node::Node;
+use crate::runtime::arbiters::Arbiters;
+use crate::runtime::clock::Clock;
+use crate::runtime::seal::ClusterKeys;
+use crate::runtime::tasks::Tasks;
+use crate::service::pages::Pages;
+use crate::service::{Service, SessionKey};
+
+/// Entries of one page of a list.
+const PAGE: usize = 100;
+
+/// What gateways need.
+#[derive(Debug)]
+pub struct Parts {
+    /// Where upstreams' actors live.
+    pub arbiters: Arbiters,
+    /// Where work runs.
+    pub tasks: Tasks,
+    /// Seals states and cursors.
+    pub keys: ClusterKeys,
+    /// The clock.
+    pub clock: Clock,
+    /// This process among others.
+    pub node: Node,
+}
+
+/// See the module docs. Cloning shares them.
+#[derive(Clone, Debug)]
+pub struct Gateways(Arc<All>);
+
+#[derive(Debug)]
+struct All {
+    parts: Parts,
+    parked: ParkedCalls,
+    living: Mutex<Living>,
+}
+
+#[derive(Debug, Default)]
+struct Living {
+    config: Config,
+    /// By name.
+    lives: HashMap<String, Life>,
+    /// By the endpoint's name.
+    gateways: HashMap<String, Gateway>,
+}
+
+/// How an upstream is, for operators.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UpstreamStatus {
+    /// Its name.
+    pub name: String,
+    /// `starting`, `up` or `down`.
+    pub state: &'static str,
+    /// Why it is down.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// Whether it is left alone for now.
+    pub left_alone: bool,
+    /// Sessions and processes with it that requests of clients use.
+    pub lines: usize,
+    /// Requests that run there.
+    pub running: usize,
+    /// Requests that wait for a place.
+    pub waiting: usize,
+}
+
+impl Gateways {
+    /// Starts the upstreams of `config` and the gateways of its endpoints. `here` finds a service of
+    /// this process by its name.
+    ///
+    /// # Errors
+    /// When an upstream's address cannot be used.
+    pub fn start(
+        parts: Parts,
+        config: &Config,
+        here: &dyn Fn(&str) -> Option<Arc<dyn Service>>,
+    ) -> Result<Self, ClientError> {
+        let parked = ParkedCalls::new(
+            parts.keys.seal("gateway parked call"),
+            parts.clock.clone(),
+            parts.tasks.clone(),
+            parts.node.incarnation(),
+        );
+        let all = Self(Arc::new(All {
+            parts,
+            parked,
+            living: Mutex::default(),
+        }));
+        all.change(config, here)?;
+        Ok(all)
+    }
+
+    /// Lets `config` be what is served from now on. An upstream that is as it was goes
+    /// on as if nothing had happened; one that changed begins anew, and what runs there may end.
+    ///
+    /// # Errors
+    /// When an upstream's address cannot be used; then nothing has changed.
+    pub fn change(
+        &self,
+        config: &Config,
+        here: &dyn Fn(&str) -> Option<Arc<dyn Service>>,
+    ) -> Result<(), ClientError> {
+        let parts = &self.0.parts;
+        let mut living = self.lock();
+        let mut upstreams = HashMap::new();
+        for upstream in &config.upstreams {
+            let as_before = living.lives.get(&upstream.name).map(Life::upstream);
+            let as_before = as_before.filter(|before| before.config == *upstream);
+            let upstream = if let Some(before) = as_before {
+                before.clone()
+            } else {
+                let here = match &upstream.reach {
+                    Reach::InProcess(name) => here(name),
+                    Reach::Url { .. } | Reach::Command(_) => None,
+                };
+                Upstream::new(upstream.clone(), here, parts.tasks.clone())?
+            };
+            upstreams.insert(upstream.config.name.clone(), upstream);
+        }
+        for endpoint in &config.endpoints {
+            let of_endpoint = endpoint.upstreams.iter();
+            let of_endpoint = of_endpoint.filter_map(|name| upstreams.get(name).cloned());
+            let of_endpoint = of_endpoint.collect::<Vec<_>>();
+            if let Some(gateway) = living.gateways.get(&endpoint.name) {
+                let before = gateway.shown();
+                gateway.show(
+                    &before,
+                    Shown::of(endpoint.clone(), of_endpoint, &before.parts),
+                );
+            } else {
+                let fingerprint = parts.keys.fingerprints();
+                let me = match fingerprint.first() {
+                    Some(key) => format!("{}@{key}", endpoint.name),
+                    None => endpoint.name.clone(),
+                };
+                let pages = Pages {
+                    seal: parts.keys.seal("gateway cursor"),
+                    size: PAGE,
+                };
+                let shown = Shown::of(endpoint.clone(), of_endpoint, &[]);
+                let parked = self.0.parked.clone();
+                let gateway = Gateway::new(me, config.hops_max, pages, parked, shown);
+                living.gateways.insert(endpoint.name.clone(), gateway);
+            }
+        }
+        let gateways = living.gateways.values().cloned().collect::<Vec<_>>();
+        for (name, upstream) in &upstreams {
+            let is_as_before =
+                (living.lives.get(name)).is_some_and(|life| Arc::ptr_eq(life.upstream(), upstream));
+            for gateway in gateways.iter().filter(|it| it.has(upstream)) {
+                upstream.listen(&gateway.0.me, listener(gateway, upstream));
+            }
+            if !is_as_before {
+                let life = Life::begin(upstream.clone(), &parts.arbiters);
+                living.lives.insert(name.clone(), life);
+            }
+        }
+        living.lives.retain(|name, _| upstreams.contains_key(name));
+        living.config = config.clone();
+        Ok(())
+    }
+
+    /// The gateway of an endpoint.
+    #[must_use]
+    pub fn gateway(&self, endpoint: &str) -> Option<Gateway> {
+        self.lock().gateways.get(endpoint).cloned()
+    }
+
+    /// How its upstreams are.
+    #[must_use]
+    pub fn status(&self) -> Vec<UpstreamStatus> {
+        let living = self.lock();
+        let mut all = living
+            .lives
+            .values()
+            .map(|life| {
+                let upstream = life.upstream();
+                let (state, why) = match upstream.state() {
+                    State::Starting => ("starting", None),
+                    State::Up => ("up", None),
+                    State::Down(why) => ("down", Some(why)),
+                };
+                UpstreamStatus {
+                    name: upstream.name().to_owned(),
+                    state,
+                    why,
+                    left_alone: upstream.is_left_alone(),
+                    lines: upstream.lines(),
+                    running: upstream.bulkhead.running(),
+                    waiting: upstream.bulkhead.waiting(),
+                }
+            })
+            .collect::<Vec<_>>();
+        all.sort_by(|one, other| one.name.cmp(&other.name));
+        all
+    }
+
+    /// How many calls wait for their clients.
+    #[must_use]
+    pub fn parked(&self) -> usize {
+        self.0.parked.len()
+    }
+
+    /// A session of a client has ended.
+    pub fn end_session(&self, session: &SessionKey) {
+        for life in self.lock().lives.values() {
+            life.upstream().end_session(session);
+        }
+    }
+
+    /// Keeps the upstreams' actors alive.
+    pub fn revive(&self) {
+        for life in self.lock().lives.values() {
+            life.revive(&self.0.parts.arbiters);
+        }
+    }
+
+    /// Ends all upstreams, and waits until their processes are gone.
+    pub async fn stop(&self) {
+        let lives = std::mem::take(&mut self.lock().lives);
+        let upstreams = lives.values().map(|life| life.upstream().clone());
+        let upstreams = upstreams.collect::<Vec<_>>();
+        drop(lives);
+        for upstream in upstreams {
+            upstream.ended().await;
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Living> {
+        self.0.living.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Hears for a gateway, as long as there is one.
+fn listener(gateway: &Gateway, upstream: &Arc<Upstream>) -> super::upstream::Changed {
+    let gateway: Weak<Inner> = Arc::downgrade(&gateway.0);
+    let upstream = Arc::downgrade(upstream);
+    Arc::new(move |whom, change| {
+        let Some((gateway, upstream)) = gateway.upgrade().zip(upstream.upgrade()) else {
+            return;
+        };
+        let gateway = Gateway(gateway);
+        match change {
+            crate::protocol::subscription::Change::Resource(uri) => {
+                gateway.updated(&upstream, whom, uri);
+            }
+            _list => gateway.look_again(),
+        }
+    })
+}

@@ -1,0 +1,153 @@
+//! Where a request goes: the upstream, and what that calls the thing.
+//!
+//! A name that is nobody's and one that its owner does not have are refused alike: who asks learns
+//! nothing of what there is.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::config::Isolation;
+use super::naming::Naming;
+use super::upstream::Upstream;
+use super::{Gateway, Shown};
+use crate::protocol::jsonrpc::Params;
+use crate::protocol::method::Method;
+use crate::protocol::param_headers::HeaderParams;
+use crate::protocol::params::subject;
+use crate::protocol::raw::RawJson;
+use crate::service::{Call, ServiceError};
+
+/// See the module docs.
+#[derive(Clone, Debug)]
+pub(super) struct Route {
+    /// Who is asked.
+    pub(super) upstream: Arc<Upstream>,
+    /// What it calls the thing; nothing where its name stands deeper in the params.
+    pub(super) own: Option<String>,
+    /// Params that name the thing deeper: the member, and what stands for it.
+    pub(super) member: Option<(&'static str, String)>,
+    /// How its things are named here.
+    pub(super) naming: Arc<Naming>,
+    /// Arguments that are repeated as headers.
+    pub(super) header_params: Option<Arc<HeaderParams>>,
+    /// Whether clients of the session era were shown a wrapped output schema.
+    pub(super) wraps: bool,
+    /// Whether it may be called twice.
+    pub(super) is_idempotent: bool,
+    /// Why it cannot be called.
+    pub(super) refusal: Option<String>,
+}
+
+impl Route {
+    /// Where `call` goes.
+    pub(super) fn of(gateway: &Gateway, call: &Call) -> Result<Self, ServiceError> {
+        let shown = gateway.shown();
+        let name = subject(&call.params);
+        match call.method {
+            Method::ToolsCall => shown.tool(&name).ok_or(ServiceError::UnknownTool(name)),
+            Method::PromptsGet => shown.prompt(&name).ok_or(ServiceError::UnknownPrompt(name)),
+            Method::ResourcesRead => shown
+                .resource(&name)
+                .ok_or(ServiceError::ResourceNotFound { uri: name }),
+            Method::Complete => shown.completion(&call.params),
+            _ => Err(ServiceError::MethodNotFound(call.method.to_string())),
+        }
+    }
+}
+
+impl Shown {
+    fn to(&self, upstream: usize, own: Option<String>) -> Option<Route> {
+        Some(Route {
+            naming: Arc::new(self.catalog.naming(upstream)?.clone()),
+            upstream: self.upstreams.get(upstream)?.clone(),
+            own,
+            member: None,
+            header_params: None,
+            wraps: false,
+            is_idempotent: false,
+            refusal: None,
+        })
+    }
+
+    fn tool(&self, shown: &str) -> Option<Route> {
+        if let Some(tool) = self.catalog.tool(shown) {
+            return Some(Route {
+                header_params: tool.header_params.clone(),
+                wraps: tool.has_wrapped_output,
+                is_idempotent: tool.is_idempotent,
+                refusal: tool.refusal.map(|refusal| refusal.to_string()),
+                ..self.to(tool.upstream, Some(tool.own_name.to_string()))?
+            });
+        }
+        let (upstream, own) = self.catalog.unlisted(shown)?;
+        self.unlisted(upstream, own)
+    }
+
+    fn prompt(&self, shown: &str) -> Option<Route> {
+        if let Some(prompt) = self.catalog.prompt(shown) {
+            return self.to(prompt.upstream, Some(prompt.own_name.to_string()));
+        }
+        let (upstream, own) = self.catalog.unlisted(shown)?;
+        self.unlisted(upstream, own)
+    }
+
+    /// Sessions of their own may have what the list has not.
+    fn unlisted(&self, upstream: usize, own: &str) -> Option<Route> {
+        let route = self.to(upstream, Some(own.to_owned()))?;
+        match route.upstream.config.isolation {
+            Isolation::Session | Isolation::Handle => Some(route),
+            Isolation::Shared | Isolation::Request => None,
+        }
+    }
+
+    fn resource(&self, shown: &str) -> Option<Route> {
+        let (upstream, own) = self.catalog.owner_of(shown)?;
+        self.to(upstream, Some(own.into_owned()))
+    }
+
+    fn completion(&self, params: &Params) -> Result<Route, ServiceError> {
+        #[derive(Deserialize)]
+        struct Completion {
+            r#ref: RawJson,
+        }
+        #[derive(Deserialize)]
+        struct Ref {
+            r#type: String,
+            name: Option<String>,
+            uri: Option<String>,
+        }
+        let invalid = |what: &str| ServiceError::InvalidParams(what.to_owned());
+        let read = || {
+            let raw = params.raw()?.decode::<Completion>().ok()?.r#ref;
+            raw.decode::<Ref>().ok()
+        };
+        let of = read().ok_or_else(|| invalid("`ref` names neither a prompt nor a resource"))?;
+        match (&*of.r#type, of.name, of.uri) {
+            ("ref/prompt", Some(name), _) => {
+                let route = self.prompt(&name);
+                let route = route.ok_or(ServiceError::UnknownPrompt(name))?;
+                let own = json!({"type": of.r#type, "name": route.own});
+                Ok(route.with_member("ref", own.to_string()))
+            }
+            ("ref/resource", _, Some(uri)) => {
+                let route = self.resource(&uri);
+                let route = route.ok_or(ServiceError::ResourceNotFound { uri })?;
+                let own = json!({"type": of.r#type, "uri": route.own});
+                Ok(route.with_member("ref", own.to_string()))
+            }
+            _ => Err(invalid("`ref` names neither a prompt nor a resource")),
+        }
+    }
+}
+
+impl Route {
+    fn with_member(self, key: &'static str, value: String) -> Self {
+        Self {
+            own: None,
+            member: Some((key, value)),
+            ..self
+        }
+    }
+}

@@ -1,0 +1,383 @@
+//! The life of an upstream: an actor that keeps one line to it, on which its lists are read and its
+//! changes heard.
+//!
+//! ```text
+//! connecting ── connected, listed ──▶ attending ── lost ──┐
+//!     ▲  └───── failed ──────────────────────────┐        │
+//!     └── rested, or nudged ──── resting ◀───────┴────────┘
+//! ```
+//!
+//! While it attends, it reads a list again when the upstream says that it changed, and asks now and
+//! then whether the upstream is still there. Rests grow with each failure and are never quite the
+//! same length, so that a hundred nodes do not come back at once.
+//!
+//! It is on no request's way: those have lines of their own, and this one declares everything a
+//! client could, so that the lists hold all there is.
+//!
+//! Concurrency: the actor only says what comes next. What takes time runs on the main runtime and
+//! reports back. When it dies of a bug, [`Life`] starts another.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message};
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::line::Line;
+use super::listing;
+use super::news::{List, News};
+use super::offer::Offer;
+use super::{State, Upstream};
+use crate::client::ClientError;
+use crate::gateway::bridge::capability_set::CapabilitySet;
+use crate::gateway::envelope::Envelope;
+use crate::protocol::method::Method;
+use crate::protocol::raw::RawJson;
+use crate::protocol::subscription::Change;
+use crate::protocol::version::Era;
+use crate::runtime::arbiters::Arbiters;
+use crate::runtime::seal;
+use crate::runtime::tasks::TaskKind;
+
+/// The first rest after a failure, and the longest.
+const REST: Duration = Duration::from_millis(250);
+const REST_MAX: Duration = Duration::from_secs(10);
+/// A rest is not cut short more often than this, however often it is asked for.
+const NUDGE_INTERVAL: Duration = Duration::from_secs(1);
+/// How long news are gathered: one change of a server is often several notices.
+const GATHER: Duration = Duration::from_millis(50);
+/// How often unused lines are looked for.
+const SWEEP: Duration = Duration::from_secs(5);
+/// How many looks in a row an upstream may leave unanswered.
+const PINGS_MISSED_MAX: u32 = 2;
+
+/// Keeps an upstream's actor alive. Dropped, it ends it.
+#[derive(Debug)]
+pub(in crate::gateway) struct Life {
+    upstream: Arc<Upstream>,
+    actor: Mutex<Addr<Keeper>>,
+}
+
+impl Life {
+    /// Begins it.
+    pub(in crate::gateway) fn begin(upstream: Arc<Upstream>, arbiters: &Arbiters) -> Self {
+        let actor = Mutex::new(Keeper::start_on(arbiters, upstream.clone()));
+        Self { upstream, actor }
+    }
+
+    /// Whose it is.
+    pub(in crate::gateway) const fn upstream(&self) -> &Arc<Upstream> {
+        &self.upstream
+    }
+
+    /// Starts another actor if this one has died.
+    pub(in crate::gateway) fn revive(&self, arbiters: &Arbiters) {
+        let mut actor = self.actor.lock().unwrap_or_else(PoisonError::into_inner);
+        if !actor.connected() {
+            tracing::error!(upstream = self.upstream.name(), "an upstream's actor died");
+            *actor = Keeper::start_on(arbiters, self.upstream.clone());
+        }
+    }
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        let actor = self.actor.get_mut();
+        // One that takes no more messages has ended already, or ends with its place.
+        let _ended = actor.unwrap_or_else(PoisonError::into_inner).try_send(Stop);
+        self.upstream.end();
+    }
+}
+
+/// See the module docs.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    upstream: Arc<Upstream>,
+    /// Failures in a row.
+    failures: u32,
+    /// What runs for it.
+    at_work: Option<tokio::task::AbortHandle>,
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Connect;
+
+/// The line was lost, or did not come about.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Lost {
+    why: String,
+    /// Whether it stood for a while.
+    was_up: bool,
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Stop;
+
+impl Keeper {
+    fn start_on(arbiters: &Arbiters, upstream: Arc<Upstream>) -> Addr<Self> {
+        let arbiter = arbiters.place(&("upstream", upstream.name()));
+        Self::start_in_arbiter(&arbiter, move |_| Self {
+            upstream,
+            failures: 0,
+            at_work: None,
+        })
+    }
+
+    fn work(&mut self, ctx: &Context<Self>, work: impl Future<Output = Lost> + Send + 'static) {
+        let me = ctx.address();
+        let working = self.upstream.tasks.spawn(TaskKind::Upkeep, async move {
+            // Closed: it was stopped meanwhile.
+            let _closed = me.send(work.await).await;
+        });
+        self.at_work = Some(working.abort_handle());
+    }
+}
+
+impl Actor for Keeper {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.notify(Connect);
+        ctx.run_interval(SWEEP, |keeper, _| keeper.upstream.sweep());
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        if let Some(at_work) = self.at_work.take() {
+            at_work.abort();
+        }
+    }
+}
+
+impl Handler<Connect> for Keeper {
+    type Result = ();
+
+    fn handle(&mut self, _: Connect, ctx: &mut Self::Context) {
+        let upstream = self.upstream.clone();
+        self.work(ctx, async move { attend(&upstream).await });
+    }
+}
+
+impl Handler<Lost> for Keeper {
+    type Result = ();
+
+    fn handle(&mut self, lost: Lost, ctx: &mut Self::Context) {
+        self.failures = if lost.was_up { 0 } else { self.failures + 1 };
+        let upstream = &self.upstream;
+        if upstream.state() != State::Down(lost.why.clone()) {
+            tracing::warn!(
+                upstream = upstream.name(),
+                why = lost.why,
+                "an upstream is down"
+            );
+        }
+        upstream.set_state(State::Down(lost.why));
+        let rest = rest(self.failures);
+        let (upstream, me) = (upstream.clone(), ctx.address());
+        let resting = self.upstream.tasks.spawn(TaskKind::Upkeep, async move {
+            let nudged = async {
+                tokio::time::sleep(NUDGE_INTERVAL.min(rest)).await;
+                upstream.nudged.notified().await;
+            };
+            tokio::select! {
+                () = tokio::time::sleep(rest) => {}
+                () = nudged => {}
+            }
+            let _closed = me.send(Connect).await;
+        });
+        self.at_work = Some(resting.abort_handle());
+    }
+}
+
+impl Handler<Stop> for Keeper {
+    type Result = ();
+
+    fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
+        ctx.stop();
+    }
+}
+
+/// How long to rest after so many failures: twice as long each time, give or take a quarter.
+fn rest(failures: u32) -> Duration {
+    let full = REST.saturating_mul(1 << failures.min(10)).min(REST_MAX);
+    let [random] = seal::random::<1>();
+    full.mul_f64(0.75 + f64::from(random) / 512.0)
+}
+
+/// Connects, reads the lists, and watches for as long as the line holds.
+async fn attend(upstream: &Arc<Upstream>) -> Lost {
+    let lost = |why: String, was_up| Lost { why, was_up };
+    if upstream.here().is_some() {
+        return super::super::in_process::attend(upstream)
+            .await
+            .map_or_else(
+                |why| lost(why, false),
+                |()| lost("it ended".to_owned(), true),
+            );
+    }
+    let news = upstream.news_for(None);
+    let line = match upstream.open(CapabilitySet::all(), news.clone()).await {
+        Ok(line) => line,
+        Err(error) => return lost(error.to_string(), false),
+    };
+    let ended = watch(upstream, &line, &news).await;
+    line.connection().close().await;
+    match ended {
+        Ok(why) => lost(why, true),
+        Err(error) => lost(error.to_string(), false),
+    }
+}
+
+/// Reads everything, then goes on as long as the line holds. Returns how it ended.
+async fn watch(
+    upstream: &Arc<Upstream>,
+    line: &Arc<Line>,
+    news: &News,
+) -> Result<String, ClientError> {
+    let all = BTreeSet::from([List::Tools, List::Prompts, List::Resources]);
+    let server = line.connection().server().map(RawJson::to_value);
+    let mut offer = Offer {
+        version: Some(line.version()),
+        server: server.unwrap_or_default(),
+        ..Offer::default()
+    };
+    let is_stateless = line.version().era() == Era::Stateless;
+    if !is_stateless {
+        // Changes of lists come there.
+        line.connection().stand().await;
+    }
+    offer.announces = ["tools", "prompts", "resources"]
+        .iter()
+        .filter(|list| offer.declares(list))
+        .all(|list| offer.tells_of(list));
+    read(upstream, line, &mut offer, &all).await?;
+    publish(upstream, &offer, &all);
+    upstream.set_state(State::Up);
+    tracing::info!(
+        upstream = upstream.name(),
+        version = %line.version(),
+        tools = offer.tools.len(),
+        "an upstream is up"
+    );
+    upstream.subscriptions.renew(upstream);
+    let listening = async {
+        if is_stateless {
+            super::subscriptions::listen_to_lists(line, &offer).await;
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::pin!(listening);
+    let mut missed = 0;
+    loop {
+        tokio::select! {
+            () = line.over() => return Ok("the connection ended".to_owned()),
+            () = &mut listening => {}
+            lists = news.lists() => {
+                tokio::time::sleep(GATHER).await;
+                let mut changed = offer_of(upstream);
+                read(upstream, line, &mut changed, &lists).await?;
+                publish(upstream, &changed, &lists);
+            }
+            () = upstream.nudged.notified() => {
+                // Somebody wants to know whether the lists are still these.
+                let mut again = offer_of(upstream);
+                read(upstream, line, &mut again, &all).await?;
+                publish(upstream, &again, &all);
+            }
+            () = tokio::time::sleep(upstream.config.timeouts.ping) => {
+                match ping(upstream, line, is_stateless).await {
+                    Ok(()) => missed = 0,
+                    Err(error) => {
+                        missed += 1;
+                        if missed >= PINGS_MISSED_MAX || !matches!(error, ClientError::TimedOut(_)) {
+                            return Ok(error.to_string());
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn offer_of(upstream: &Upstream) -> Offer {
+    (*upstream.offer()).clone()
+}
+
+/// Reads these lists anew.
+async fn read(
+    upstream: &Upstream,
+    line: &Arc<Line>,
+    offer: &mut Offer,
+    lists: &BTreeSet<List>,
+) -> Result<(), ClientError> {
+    let reading = async {
+        for list in lists {
+            match list {
+                List::Tools => {
+                    let has = offer.declares("tools");
+                    offer.tools = listing::read_if(has, line, Method::ToolsList, "tools").await?;
+                }
+                List::Prompts => {
+                    let has = offer.declares("prompts");
+                    offer.prompts =
+                        listing::read_if(has, line, Method::PromptsList, "prompts").await?;
+                }
+                List::Resources => {
+                    let has = offer.declares("resources");
+                    offer.resources =
+                        listing::read_if(has, line, Method::ResourcesList, "resources").await?;
+                    let templates = Method::ResourceTemplatesList;
+                    offer.templates =
+                        listing::read_if(has, line, templates, "resourceTemplates").await?;
+                }
+            }
+        }
+        Ok::<_, ClientError>(())
+    };
+    let limit = upstream.config.timeouts.list;
+    tokio::time::timeout(limit, reading)
+        .await
+        .map_err(|_| ClientError::TimedOut(limit))??;
+    offer.read = Some(Instant::now());
+    Ok(())
+}
+
+fn publish(upstream: &Upstream, offer: &Offer, lists: &BTreeSet<List>) {
+    upstream.set_offer(offer.clone());
+    for list in lists {
+        let change = match list {
+            List::Tools => Change::Tools,
+            List::Prompts => Change::Prompts,
+            List::Resources => Change::Resources,
+        };
+        upstream.announce(None, &change);
+    }
+}
+
+/// Whether the upstream still answers.
+async fn ping(
+    upstream: &Upstream,
+    line: &Arc<Line>,
+    is_stateless: bool,
+) -> Result<(), ClientError> {
+    let method = if is_stateless {
+        Method::Discover
+    } else {
+        Method::Ping
+    };
+    let limit = upstream.config.timeouts.connect;
+    let asked = line.ask(Envelope::own(method, &json!({})));
+    match tokio::time::timeout(limit, asked).await {
+        Ok(Ok(_)) => Ok(()),
+        // It answers, and that was the question.
+        Ok(Err(ClientError::Answered { .. })) => Ok(()),
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(ClientError::TimedOut(limit)),
+    }
+}

@@ -1,0 +1,181 @@
+//! One request to an upstream that is under way, and what the upstream says meanwhile.
+//!
+//! A [`Caller`] is where it says that: over HTTP it stands behind the request's own stream, on a pipe
+//! the line's desk finds it. A [`Conversation`] is polled by whoever works for the client; what was
+//! said comes out of it before the result.
+//!
+//! # Cancel safety
+//! [`Conversation::next`] may be dropped at any await; nothing is lost. Dropping the conversation
+//! cancels the request at the upstream.
+
+use std::fmt;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use tokio::sync::{mpsc, oneshot};
+
+use super::line::Desk;
+use super::subscriptions::ACKNOWLEDGED;
+use crate::client::{ClientError, Hears};
+use crate::protocol::error_code::ErrorCode;
+use crate::protocol::jsonrpc::{Notification, Request, RequestId, ResponseError};
+use crate::protocol::raw::RawJson;
+use crate::runtime::ratelimited::warn_ratelimited;
+
+/// What an upstream may have said that nobody has taken yet. A pipe is read for all its callers at
+/// once and waits for none of them: beyond this, notices of a slow one are dropped.
+const SAID_MAX: usize = 1_024;
+
+/// Something an upstream says while it works.
+#[derive(Debug)]
+pub(in crate::gateway) enum Said {
+    /// It tells something.
+    Told(Notification),
+    /// It asks something.
+    Asked(Asked),
+    /// It takes a question back.
+    Withdrawn(RequestId),
+}
+
+/// A question of an upstream that waits for its answer. Dropped, it is answered with an error.
+#[derive(Debug)]
+pub(in crate::gateway) struct Asked {
+    /// What is asked.
+    pub(in crate::gateway) question: Request,
+    /// Where the answer goes.
+    pub(in crate::gateway) answer: oneshot::Sender<Result<RawJson, ResponseError>>,
+}
+
+/// Where an upstream says things to one request of ours.
+pub(in crate::gateway) struct Caller {
+    said: mpsc::Sender<Said>,
+    /// Takes what belongs to no request.
+    desk: Arc<Desk>,
+}
+
+impl Caller {
+    /// A place to say things, and where they come out.
+    pub(super) fn new(desk: Arc<Desk>) -> (Arc<Self>, mpsc::Receiver<Said>) {
+        let (said, heard) = mpsc::channel(SAID_MAX);
+        (Arc::new(Self { said, desk }), heard)
+    }
+
+    pub(super) fn tell(&self, notification: Notification) {
+        if let Err(mpsc::error::TrySendError::Full(_)) =
+            self.said.try_send(Said::Told(notification))
+        {
+            warn_ratelimited!(
+                "notices of an upstream were dropped: their client is too slow",
+                upstream = self.desk.upstream()
+            );
+        }
+    }
+
+    pub(super) fn withdraw(&self, question: RequestId) {
+        // Where there is no room for it, the question is answered in vain.
+        let _full = self.said.try_send(Said::Withdrawn(question));
+    }
+
+    pub(super) async fn ask(&self, question: Request) -> Result<RawJson, ResponseError> {
+        let (answer, answered) = oneshot::channel();
+        let asked = Said::Asked(Asked { question, answer });
+        if self.said.send(asked).await.is_err() {
+            return Err(nobody());
+        }
+        answered.await.unwrap_or_else(|_| Err(nobody()))
+    }
+}
+
+/// The answer to a question nobody is there to answer.
+pub(super) fn nobody() -> ResponseError {
+    ResponseError {
+        code: ErrorCode::INTERNAL_ERROR.0,
+        message: "the client is gone".to_owned(),
+        data: None,
+    }
+}
+
+impl Hears for Caller {
+    fn told(&self, _: Option<&RequestId>, notification: Notification) {
+        match &*notification.method {
+            "notifications/progress" | "notifications/message" | ACKNOWLEDGED => {
+                self.tell(notification);
+            }
+            "notifications/cancelled" => {
+                if let Some(question) = super::line::cancelled(&notification) {
+                    self.withdraw(question);
+                }
+            }
+            _of_the_session => self.desk.told(None, notification),
+        }
+    }
+
+    fn asked(&self, question: Request) -> BoxFuture<'_, Result<RawJson, ResponseError>> {
+        Box::pin(self.ask(question))
+    }
+}
+
+/// What comes next.
+#[derive(Debug)]
+pub(in crate::gateway) enum Next {
+    /// The upstream says something.
+    Said(Said),
+    /// The request has ended.
+    Ended(Result<RawJson, ClientError>),
+}
+
+/// See the module docs.
+pub(in crate::gateway) struct Conversation {
+    exchange: BoxFuture<'static, Result<RawJson, ClientError>>,
+    said: mpsc::Receiver<Said>,
+    ended: Option<Result<RawJson, ClientError>>,
+    /// Was taken too early.
+    put_back: Option<Next>,
+}
+
+impl Conversation {
+    pub(super) fn new(
+        exchange: BoxFuture<'static, Result<RawJson, ClientError>>,
+        said: mpsc::Receiver<Said>,
+    ) -> Self {
+        Self {
+            exchange,
+            said,
+            ended: None,
+            put_back: None,
+        }
+    }
+
+    /// Gives back what came, to come again before anything else.
+    pub(in crate::gateway) fn put_back(&mut self, next: Next) {
+        self.put_back = Some(next);
+    }
+
+    /// Waits for what comes next. Nothing comes after the end.
+    pub(in crate::gateway) async fn next(&mut self) -> Next {
+        if let Some(next) = self.put_back.take() {
+            return next;
+        }
+        if self.ended.is_none() {
+            tokio::select! {
+                biased;
+                Some(said) = self.said.recv() => return Next::Said(said),
+                ended = &mut self.exchange => self.ended = Some(ended),
+            }
+        }
+        match (self.said.try_recv(), self.ended.take()) {
+            (Ok(said), ended) => {
+                self.ended = ended;
+                Next::Said(said)
+            }
+            (Err(_), Some(ended)) => Next::Ended(ended),
+            (Err(_), None) => std::future::pending().await,
+        }
+    }
+}
+
+impl fmt::Debug for Conversation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Conversation").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,86 @@
+//! Reading an upstream's lists, page by page, within bounds.
+//!
+//! Spec: server/utilities/pagination.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::line::Line;
+use crate::client::ClientError;
+use crate::gateway::envelope::Envelope;
+use crate::protocol::method::Method;
+use crate::protocol::raw::{self, RawJson};
+
+/// Most pages of one list: with the usual hundred entries, a hundred thousand.
+const PAGES_MAX: usize = 1_000;
+/// Most entries of one list.
+const ENTRIES_MAX: usize = 20_000;
+/// Most bytes of one list.
+const BYTES_MAX: usize = 32 << 20;
+
+/// All entries of a list.
+pub(super) async fn read(
+    line: &Arc<Line>,
+    method: &Method,
+    member: &str,
+) -> Result<Vec<RawJson>, ClientError> {
+    let broken = |what: &str| ClientError::Protocol(format!("a page of {method}: {what}"));
+    let mut entries = Vec::new();
+    let mut bytes = 0;
+    let mut cursor: Option<String> = None;
+    for _ in 0..PAGES_MAX {
+        let params = cursor
+            .as_ref()
+            .map_or_else(|| json!({}), |cursor| json!({"cursor": cursor}));
+        let page = line.ask(Envelope::own(method.clone(), &params)).await?;
+        let mut found = None;
+        let mut next = None;
+        for (key, value) in page.entries() {
+            match &*key {
+                key if key == member => found = serde_json::from_str::<Vec<RawJson>>(value).ok(),
+                "nextCursor" if value != "null" => {
+                    let text = raw::string(value).ok_or_else(|| broken("no cursor is a string"))?;
+                    next = Some(text.into_owned());
+                }
+                _other => {}
+            }
+        }
+        let found = found.ok_or_else(|| broken(&format!("`{member}` is no array")))?;
+        bytes += found
+            .iter()
+            .map(|entry| entry.as_str().len())
+            .sum::<usize>();
+        entries.extend(found);
+        if entries.len() > ENTRIES_MAX || bytes > BYTES_MAX {
+            tracing::warn!(%method, taken = entries.len(), "an upstream lists more than is taken");
+            return Ok(entries);
+        }
+        match next {
+            None => return Ok(entries),
+            Some(next) if cursor.as_ref() == Some(&next) => {
+                return Err(broken("it names itself as the next"));
+            }
+            Some(next) => cursor = Some(next),
+        }
+    }
+    tracing::warn!(%method, taken = entries.len(), "an upstream's list has more pages than are read");
+    Ok(entries)
+}
+
+/// The same, of a list that may not be there.
+pub(super) async fn read_if(
+    is_offered: bool,
+    line: &Arc<Line>,
+    method: Method,
+    member: &str,
+) -> Result<Vec<RawJson>, ClientError> {
+    if !is_offered {
+        return Ok(Vec::new());
+    }
+    match read(line, &method, member).await {
+        // Servers declare more than they have; templates, above all.
+        Err(ClientError::Answered { error, .. }) if error.code == -32601 => Ok(Vec::new()),
+        read => read,
+    }
+}
