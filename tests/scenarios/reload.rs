@@ -102,8 +102,9 @@ async fn a_wrong_configuration_is_refused_and_the_running_one_stays() {
 /// itself is never touched.
 #[tokio::test]
 async fn a_swapped_link_beside_the_file_is_seen() {
-    let server = Switchboard::with().config(MAIN).keeps_log().start().await;
-    let directory = server.directory();
+    let mut server = Switchboard::with().config(MAIN).keeps_log().start().await;
+    server.stop().await;
+    let directory = server.directory().to_owned();
     for (name, text) in [("one", MAIN.to_owned()), ("two", format!("{MAIN}{JIRA}"))] {
         std::fs::create_dir(directory.join(name)).unwrap();
         std::fs::write(directory.join(name).join(CONFIG), text).unwrap();
@@ -114,6 +115,7 @@ async fn a_swapped_link_beside_the_file_is_seen() {
     };
     link("one", "..data");
     link("..data/switchboard.toml", CONFIG);
+    server.start_again().await;
 
     link("two", "..data");
 
