@@ -14,6 +14,7 @@ use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpResponse, Responder};
 use serde_json::json;
 
+use crate::gateway::{Gateways, UpstreamStatus};
 use crate::node::Node;
 use crate::runtime::shutdown::Shutdown;
 use crate::session::Sessions;
@@ -33,6 +34,8 @@ pub struct Admin {
     pub sessions: Sessions,
     /// What was counted.
     pub metrics: Metrics,
+    /// The upstreams, if there are any.
+    pub gateways: Option<Gateways>,
 }
 
 impl Admin {
@@ -54,7 +57,18 @@ impl Admin {
         if !self.sessions.can_be_opened() {
             reasons.push("sessions: as many live here as may");
         }
+        if self
+            .upstreams()
+            .any(|upstream| upstream.state == "starting")
+        {
+            reasons.push("upstreams are being connected to");
+        }
         reasons
+    }
+
+    fn upstreams(&self) -> impl Iterator<Item = UpstreamStatus> {
+        let gateways = self.gateways.iter();
+        gateways.flat_map(Gateways::status)
     }
 }
 
@@ -75,18 +89,29 @@ async fn health() -> impl Responder {
 /// May take traffic, or the reasons why not.
 async fn ready(admin: Data<Admin>) -> HttpResponse {
     let reasons = admin.reasons_against();
-    let response = if reasons.is_empty() {
-        HttpResponse::Ok().json(json!({"status": "ready"}))
+    let (mut response, mut body) = if reasons.is_empty() {
+        (HttpResponse::Ok(), json!({"status": "ready"}))
     } else {
-        HttpResponse::ServiceUnavailable().json(json!({"status": "not ready", "reasons": reasons}))
+        let body = json!({"status": "not ready", "reasons": reasons});
+        (HttpResponse::ServiceUnavailable(), body)
     };
-    not_cached(response)
+    // One that is down keeps no traffic away: the others are behind the same endpoint. Why it is
+    // down stands in the log.
+    let upstreams = admin.upstreams().map(|it| (it.name, json!(it.state)));
+    let upstreams = upstreams.collect::<serde_json::Map<_, _>>();
+    if !upstreams.is_empty() {
+        body["upstreams"] = upstreams.into();
+    }
+    not_cached(response.json(body))
 }
 
 async fn metrics(admin: Data<Admin>) -> HttpResponse {
     admin.metrics.store_up(admin.store.health() == Health::Well);
     admin.metrics.key_strangers(admin.node.strangers());
     admin.metrics.ready(admin.reasons_against().is_empty());
+    if let Some(gateways) = &admin.gateways {
+        gateways.measure();
+    }
     not_cached(
         HttpResponse::Ok()
             .content_type("text/plain; version=0.0.4; charset=utf-8")

@@ -406,6 +406,7 @@ impl Running {
             node: assembled.node.clone(),
             sessions: assembled.sessions.clone(),
             metrics: assembled.metrics.clone(),
+            gateways: assembled.gateways.clone(),
         };
         let listeners = Listeners::open(&Serving {
             settings: &settings,

@@ -36,6 +36,8 @@ pub(super) fn start(
         keys: ground.keys.clone(),
         clock: ground.clock.clone(),
         node: ground.node.clone(),
+        metrics: ground.metrics.clone(),
+        error_on_the_wire: ground.error_on_the_wire,
     };
     let here = here(&ground.clock, &ground.keys);
     Ok(Some(Gateways::start(parts, &settings.gateway, &here)?))

@@ -13,12 +13,13 @@ use std::time::{Duration, Instant};
 use super::bridge::capability_set::CapabilitySet;
 use super::bridge::errors::{Failure, unavailable};
 use super::bridge::inner_loop;
-use super::bridge::parked_call::{Binding, State, Ticket};
+use super::bridge::parked_call::{Binding, ParkedCalls, State, Ticket};
 use super::bridge::url_first;
 use super::config::Isolation;
 use super::envelope::{self, Envelope, PATH_KEY};
 use super::route::Route;
 use super::talk::{About, Ending, Served, Talk, tell_failure};
+use super::upstream::Upstream;
 use super::upstream::breaker::Permit;
 use super::upstream::bulkhead::Place;
 use super::upstream::line::{Lease, Line};
@@ -31,6 +32,7 @@ use crate::protocol::tool::ToolResult;
 use crate::protocol::version::{Era, ProtocolVersion};
 use crate::runtime::sabotage;
 use crate::service::{Call, CallContext, Reply, ReplyKind, ServiceError};
+use crate::telemetry::labels::UpstreamEnd;
 
 /// How often a call is sent at most.
 const ATTEMPTS: u32 = 2;
@@ -41,7 +43,16 @@ pub(super) async fn serve(gateway: Gateway, call: Call) -> Result<Reply, Service
 }
 
 async fn answer(gateway: &Gateway, call: &Call) -> Result<Reply, ServiceError> {
-    let route = Route::of(gateway, call)?;
+    let route = match Route::of(gateway, call) {
+        Ok(route) => route,
+        Err(unknown) => {
+            // What an upstream that was just started has, is not known yet.
+            let shown = gateway.shown();
+            let owner = shown.starting_owner(&call.subject()).ok_or(unknown)?;
+            first_start(owner, &call.context).await?;
+            Route::of(gateway, call)?
+        }
+    };
     if let Some(refusal) = &route.refusal {
         return Ok(Reply::tool(
             &ToolResult::error(refusal),
@@ -54,7 +65,7 @@ async fn answer(gateway: &Gateway, call: &Call) -> Result<Reply, ServiceError> {
     }
     let context = &call.context;
     let upstream = &route.upstream;
-    first_start(&route, context).await?;
+    first_start(upstream, context).await?;
     if context.version.era() == Era::Stateless
         && let Some(resumed) = resume(gateway, &route, call).await
     {
@@ -84,6 +95,7 @@ async fn answer(gateway: &Gateway, call: &Call) -> Result<Reply, ServiceError> {
         let lease = match lease(&route, call).await {
             Ok(lease) => lease,
             Err(failure) => {
+                upstream.requests.ended(failure.label());
                 permit.ended(Instant::now(), failure.ended());
                 drop(place);
                 let may_be_sent_again = failure.may_be_sent_again();
@@ -105,6 +117,8 @@ async fn answer(gateway: &Gateway, call: &Call) -> Result<Reply, ServiceError> {
             envelope.remove("context");
         }
         let line = Lease::line(&lease);
+        // Its rounds, if there are any, go the same way.
+        let rounds = (about.version.era() == Era::Stateless).then(|| Lease::again(&lease));
         let conversation = Line::begin(lease, envelope.clone());
         let talk = Talk::new(about.clone(), conversation, Some(place), Some(permit));
         let binding = || Binding::of(context, &call.method, &call.params);
@@ -115,18 +129,21 @@ async fn answer(gateway: &Gateway, call: &Call) -> Result<Reply, ServiceError> {
             }
         };
         match ending {
-            Ending::Reply(reply)
-                if reply.kind == ReplyKind::InputRequired
-                    && context.version.era() == Era::Session =>
-            {
-                let rounds = inner_loop::Rounds {
-                    about: &about,
-                    line: &line,
-                    envelope: &envelope,
+            Ending::Reply(reply) => {
+                let asks =
+                    reply.kind == ReplyKind::InputRequired && context.version.era() == Era::Session;
+                return match &rounds {
+                    Some(line) if asks => {
+                        let rounds = inner_loop::Rounds {
+                            about: &about,
+                            line,
+                            envelope: &envelope,
+                        };
+                        rounds.to_the_end(reply, call).await
+                    }
+                    _ => Ok(reply),
                 };
-                return rounds.to_the_end(reply, call).await;
             }
-            Ending::Reply(reply) => return Ok(reply),
             Ending::UrlsFirst(urls) => {
                 return url_first::ask(gateway, &urls, &about, call, &binding());
             }
@@ -162,22 +179,31 @@ async fn resume(
         Some(Err(error)) => Some(Err(error)),
         Some(Ok(State::Visit { count, .. })) => url_first::refused(&responses, count, call),
         Some(Ok(State::Parked(ticket))) => Some(if gateway.0.parked.is_here(&ticket) {
-            go_on(gateway, &call.context, &binding, ticket, &responses).await
+            go_on(
+                &gateway.0.parked,
+                &call.context,
+                &binding,
+                ticket,
+                &responses,
+            )
+            .await
         } else {
-            Err(ServiceError::InvalidRequestState)
+            let elsewhere = &gateway.0.elsewhere;
+            elsewhere
+                .go_on(&call.context, &binding, ticket, &responses)
+                .await
         }),
     }
 }
 
 /// Serves the next round of a parked call of this node.
 pub(super) async fn go_on(
-    gateway: &Gateway,
+    parked: &ParkedCalls,
     context: &CallContext,
     binding: &Binding,
     ticket: Ticket,
     responses: &InputResponses,
 ) -> Result<Reply, ServiceError> {
-    let parked = &gateway.0.parked;
     let mut talk = parked.take(&ticket).await?;
     if !talk.answer(&responses.answers) {
         let missing = talk.questions();
@@ -223,13 +249,13 @@ fn path(gateway: &Gateway, call: &Call) -> Result<Vec<String>, ServiceError> {
 }
 
 /// Waits until an upstream that was just started can be asked.
-async fn first_start(route: &Route, context: &CallContext) -> Result<(), ServiceError> {
-    if route.upstream.era().is_some() || !route.upstream.is_starting() {
+async fn first_start(upstream: &Upstream, context: &CallContext) -> Result<(), ServiceError> {
+    if upstream.era().is_some() && !upstream.is_starting() {
         return Ok(());
     }
-    let limit = route.upstream.config.timeouts.connect;
+    let limit = upstream.config.timeouts.connect + upstream.config.timeouts.list;
     tokio::select! {
-        _ = tokio::time::timeout(limit, route.upstream.started()) => Ok(()),
+        _ = tokio::time::timeout(limit, upstream.started()) => Ok(()),
         () = context.cancel.cancelled() => Err(ServiceError::Cancelled),
     }
 }
@@ -241,12 +267,13 @@ async fn admitted(route: &Route, context: &CallContext) -> Result<(Permit, Place
         place = upstream.bulkhead.enter() => place,
         () = context.cancel.cancelled() => return Err(ServiceError::Cancelled),
     };
-    let place = place
-        .map_err(|full| unavailable(upstream.name(), full.to_string(), Duration::from_secs(1)))?;
-    let permit = upstream.breaker.admit(Instant::now()).map_err(|refused| {
-        let why = "failed too often of late and is left alone";
-        unavailable(upstream.name(), why, refused.retry_after)
-    })?;
+    let kept_away = |why: String, retry_after| {
+        upstream.requests.ended(UpstreamEnd::KeptAway);
+        unavailable(upstream.name(), why, retry_after)
+    };
+    let place = place.map_err(|full| kept_away(full.to_string(), Duration::from_secs(1)))?;
+    let permit = upstream.breaker.admit(Instant::now());
+    let permit = permit.map_err(|refused| kept_away(refused.to_string(), refused.retry_after))?;
     Ok((permit, place))
 }
 

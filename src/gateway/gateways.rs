@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use serde::Serialize;
 
+use super::bridge::elsewhere::Elsewhere;
 use super::bridge::parked_call::ParkedCalls;
 use super::config::{Config, Reach};
 use super::upstream::actor::Life;
@@ -12,13 +13,24 @@ use super::upstream::{State, Upstream};
 use super::{Gateway, Inner, Shown};
 use crate::client::ClientError;
 use crate::node::Node;
+use crate::protocol::jsonrpc::ResponseError;
+use crate::protocol::version::ProtocolVersion;
 use crate::runtime::arbiters::Arbiters;
 use crate::runtime::clock::Clock;
 use crate::runtime::seal::ClusterKeys;
 use crate::runtime::tasks::Tasks;
 use crate::service::pages::Pages;
-use crate::service::{Service, SessionKey};
+use crate::service::{Service, ServiceError};
+use crate::telemetry::metrics::{Metrics, UpstreamIs};
 
+/// How an upstream is that is not there any more.
+const NOWHERE: UpstreamIs = UpstreamIs {
+    up: false,
+    left_alone: false,
+    lines: 0,
+    running: 0,
+    waiting: 0,
+};
 /// Entries of one page of a list.
 const PAGE: usize = 100;
 
@@ -35,6 +47,10 @@ pub struct Parts {
     pub clock: Clock,
     /// This process among others.
     pub node: Node,
+    /// Where requests to upstreams are counted.
+    pub metrics: Metrics,
+    /// An error as it stands on the wire, for another node.
+    pub error_on_the_wire: fn(&ServiceError, ProtocolVersion) -> ResponseError,
 }
 
 /// See the module docs. Cloning shares them.
@@ -45,6 +61,7 @@ pub struct Gateways(Arc<All>);
 struct All {
     parts: Parts,
     parked: ParkedCalls,
+    elsewhere: Elsewhere,
     living: Mutex<Living>,
 }
 
@@ -94,9 +111,12 @@ impl Gateways {
             parts.tasks.clone(),
             parts.node.incarnation(),
         );
+        let elsewhere =
+            Elsewhere::listen(&parts.node, &parts.tasks, &parked, parts.error_on_the_wire);
         let all = Self(Arc::new(All {
             parts,
             parked,
+            elsewhere,
             living: Mutex::default(),
         }));
         all.change(config, here)?;
@@ -126,7 +146,7 @@ impl Gateways {
                     Reach::InProcess(name) => here(name),
                     Reach::Url { .. } | Reach::Command(_) => None,
                 };
-                Upstream::new(upstream.clone(), here, parts.tasks.clone())?
+                Upstream::new(upstream.clone(), here, parts.tasks.clone(), &parts.metrics)?
             };
             upstreams.insert(upstream.config.name.clone(), upstream);
         }
@@ -151,8 +171,8 @@ impl Gateways {
                     size: PAGE,
                 };
                 let shown = Shown::of(endpoint.clone(), of_endpoint, &[]);
-                let parked = self.0.parked.clone();
-                let gateway = Gateway::new(me, config.hops_max, pages, parked, shown);
+                let waiting = (self.0.parked.clone(), self.0.elsewhere.clone());
+                let gateway = Gateway::new(me, config.hops_max, pages, waiting, shown);
                 living.gateways.insert(endpoint.name.clone(), gateway);
             }
         }
@@ -167,6 +187,13 @@ impl Gateways {
                 let life = Life::begin(upstream.clone(), &parts.arbiters);
                 living.lives.insert(name.clone(), life);
             }
+        }
+        for gone in living
+            .lives
+            .keys()
+            .filter(|name| !upstreams.contains_key(*name))
+        {
+            parts.metrics.upstream(gone, NOWHERE);
         }
         living.lives.retain(|name, _| upstreams.contains_key(name));
         living.config = config.clone();
@@ -208,17 +235,20 @@ impl Gateways {
         all
     }
 
-    /// How many calls wait for their clients.
-    #[must_use]
-    pub fn parked(&self) -> usize {
-        self.0.parked.len()
-    }
-
-    /// A session of a client has ended.
-    pub fn end_session(&self, session: &SessionKey) {
-        for life in self.lock().lives.values() {
-            life.upstream().end_session(session);
+    /// Says how all of it is, for a rendering of the metrics.
+    pub fn measure(&self) {
+        let metrics = &self.0.parts.metrics;
+        for status in self.status() {
+            let is = UpstreamIs {
+                up: status.state == "up",
+                left_alone: status.left_alone,
+                lines: status.lines,
+                running: status.running,
+                waiting: status.waiting,
+            };
+            metrics.upstream(&status.name, is);
         }
+        metrics.parked_calls(self.0.parked.len());
     }
 
     /// Keeps the upstreams' actors alive.

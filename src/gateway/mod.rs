@@ -54,6 +54,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use futures_util::future::{BoxFuture, join_all};
 use serde_json::Value;
 
+use self::bridge::elsewhere::Elsewhere;
 use self::bridge::parked_call::ParkedCalls;
 use self::catalog::Catalog;
 use self::config::EndpointConfig;
@@ -83,6 +84,7 @@ struct Inner {
     hops_max: usize,
     pages: Pages,
     parked: ParkedCalls,
+    elsewhere: Elsewhere,
     changes: Changes,
     shown: RwLock<Arc<Shown>>,
 }
@@ -100,12 +102,19 @@ struct Shown {
 }
 
 impl Gateway {
-    fn new(me: String, hops_max: usize, pages: Pages, parked: ParkedCalls, shown: Shown) -> Self {
+    fn new(
+        me: String,
+        hops_max: usize,
+        pages: Pages,
+        (parked, elsewhere): (ParkedCalls, Elsewhere),
+        shown: Shown,
+    ) -> Self {
         Self(Arc::new(Inner {
             me,
             hops_max,
             pages,
             parked,
+            elsewhere,
             changes: Changes::default(),
             shown: RwLock::new(Arc::new(shown)),
         }))
@@ -228,13 +237,6 @@ impl Gateway {
             watch.keeping(Box::new(kept))
         })
     }
-
-    /// A session of a client has ended: its sessions with upstreams do too.
-    pub fn end_session(&self, session: &SessionKey) {
-        for upstream in &self.shown().upstreams {
-            upstream.end_session(session);
-        }
-    }
 }
 
 impl Service for Gateway {
@@ -273,6 +275,12 @@ impl Service for Gateway {
 
     fn catalog_digest(&self, _: &Principal) -> CatalogDigest {
         self.shown().catalog.digest()
+    }
+
+    fn let_go(&self, session: &SessionKey) {
+        for upstream in &self.shown().upstreams {
+            upstream.end_session(session);
+        }
     }
 
     fn watch(

@@ -39,6 +39,7 @@ use crate::protocol::version::{Era, ProtocolVersion};
 use crate::runtime::ratelimited::warn_ratelimited;
 use crate::runtime::tasks::TaskKind;
 use crate::service::{AskError, CallContext, Reply, ServiceError};
+use crate::telemetry::labels::UpstreamEnd;
 
 /// How long further questions are waited for before the client is asked: an upstream that asks
 /// several things at once sends several messages.
@@ -165,6 +166,7 @@ impl Talk {
             let next = tokio::select! {
                 biased;
                 () = call.cancel.cancelled() => {
+                    self.about.upstream.requests.ended(UpstreamEnd::Cancelled);
                     self.give_up();
                     return Served::Done(Err(ServiceError::Cancelled));
                 }
@@ -365,6 +367,7 @@ impl Talk {
         match results::reply(&self.about.method, &result, &crossing, self.about.wraps) {
             Ok(reply) => {
                 self.report(Ended::Answered);
+                self.about.upstream.requests.ended(UpstreamEnd::Answered);
                 Ok(Ending::Reply(reply))
             }
             Err(broken) => {
@@ -384,6 +387,7 @@ impl Talk {
     }
 
     fn failed(&self, failure: Failure, call: &CallContext) -> Result<Ending, ServiceError> {
+        self.about.upstream.requests.ended(failure.label());
         let is_trusted = self.about.may_be_called_twice && self.asked == 0;
         if failure.may_be_sent_again() || (is_trusted && failure.is_unknown()) {
             return Ok(Ending::Again(failure));

@@ -30,10 +30,12 @@ pub enum Topic {
     Calls = 6,
     /// Who lives has changed: a node came or goes. Says which keys it has.
     Census = 7,
+    /// Calls that wait for their clients: rounds that landed elsewhere.
+    ParkedCalls = 8,
 }
 
 impl Topic {
-    pub(super) const COUNT: usize = 8;
+    pub(super) const COUNT: usize = 9;
     pub(super) const ALL: [Self; Self::COUNT] = [
         Self::Sessions,
         Self::Tasks,
@@ -43,6 +45,7 @@ impl Topic {
         Self::Doubt,
         Self::Calls,
         Self::Census,
+        Self::ParkedCalls,
     ];
 
     pub(super) const fn place(self) -> usize {

@@ -58,7 +58,9 @@ use crate::protocol::subscription::{Change, SubscriptionFilter};
 use crate::protocol::version::ProtocolVersion;
 use crate::runtime::tasks::TaskKind;
 use crate::service::changes::{CatalogDigest, Elsewhere, PassOn, Watch};
-use crate::service::{Call, CallFuture, Description, Reply, Service, ServiceError, TaskUse};
+use crate::service::{
+    Call, CallFuture, Description, Reply, Service, ServiceError, SessionKey, TaskUse,
+};
 
 /// How long a cancelled run may take to end by itself before it is dropped where it stands.
 const CANCELLED_MAX: Duration = Duration::from_secs(10);
@@ -218,6 +220,10 @@ impl Service for OnceService {
         change: &Change,
     ) -> BoxFuture<'static, Option<ServerNotification>> {
         self.inner.tell(principal, version, change)
+    }
+
+    fn let_go(&self, session: &SessionKey) {
+        self.inner.let_go(session);
     }
 
     fn pass_on_to(&self, pass_on: PassOn) {

@@ -127,6 +127,7 @@ impl Registry {
         };
         handle.inner().in_flight.close();
         stop_actor(&handle);
+        handle.inner().service.let_go(&id.key());
         // Counted once, wherever else it was a guest.
         if was_at_home {
             SessionClosed {

@@ -67,7 +67,7 @@ use crate::runtime::seal::ClusterKeys;
 use crate::runtime::shutdown::Shutdown;
 use crate::runtime::tasks::Tasks;
 use crate::service::changes::{Announced, CatalogDigest, Changes, Elsewhere, PassOn, Watch};
-use crate::service::{Call, CallFuture, Description, Service, ServiceError, TaskUse};
+use crate::service::{Call, CallFuture, Description, Service, ServiceError, SessionKey, TaskUse};
 use crate::store::{Store, StoreError};
 use crate::telemetry::events::{Event as _, StoreFailed};
 use crate::telemetry::labels::StoreOperation;
@@ -364,6 +364,10 @@ impl Service for TaskService {
             let record = shared.find(&principal, version.era(), &id).await.ok()?;
             Some(wire::Wire::of(version, shared.poll_interval_ms()).notification(&id, &record))
         })
+    }
+
+    fn let_go(&self, session: &SessionKey) {
+        self.0.inner.let_go(session);
     }
 
     fn pass_on_to(&self, pass_on: PassOn) {

@@ -1,7 +1,8 @@
 //! The closed sets that label values come from.
 //!
 //! A label is an enum here, never a text from outside, so that the number of time series has a
-//! bound that can be read off: the product of the sets' sizes.
+//! bound that can be read off: the product of the sets' sizes. [`UpstreamName`] alone is open; the
+//! configuration bounds it.
 
 use crate::protocol::method::Method;
 use crate::protocol::version::Era;
@@ -80,6 +81,42 @@ label! {
         Unchanged = "unchanged",
         /// It is wrong, and the one before stays.
         Refused = "refused",
+    }
+}
+
+/// The name of an upstream, from the configuration, which has at most 200 of them.
+#[derive(Clone, Copy, Debug)]
+pub struct UpstreamName;
+
+impl UpstreamName {
+    /// The label's key.
+    pub const KEY: &str = "upstream";
+
+    /// The label of one.
+    pub(super) fn label(name: &str) -> metrics::Label {
+        metrics::Label::new(Self::KEY, name.to_owned())
+    }
+}
+
+label! {
+    /// How a request to an upstream ended.
+    UpstreamEnd = "end" {
+        /// It was answered, with a result or an error of the protocol.
+        Answered = "answered",
+        /// It was kept away: by the breaker, or for want of a place or a process.
+        KeptAway = "kept_away",
+        /// Nothing was sent, or nothing ran.
+        NotSent = "not_sent",
+        /// The upstream turned it away below the protocol.
+        Refused = "refused",
+        /// Nobody knows: no answer in time, or the connection broke.
+        Unknown = "unknown",
+        /// The upstream broke the protocol.
+        Broke = "broke",
+        /// The answer was larger than what is taken.
+        TooLarge = "too_large",
+        /// Its client left.
+        Cancelled = "cancelled",
     }
 }
 

@@ -25,6 +25,7 @@ use metrics_exporter_prometheus::{
 
 use super::labels::{
     CloseReason, Label, Outcome, Refusal, ReloadOutcome, StoreOperation, StreamKind, TaskEnd,
+    UpstreamEnd, UpstreamName,
 };
 use crate::protocol::method::Method;
 use crate::protocol::version::Era;
@@ -105,6 +106,20 @@ catalogue! {
         "Other nodes on the store that do not know this node's cluster key: its sessions are unknown there.";
     CONFIG_RELOADS = Counter "mcp_config_reloads_total" in Count by [ReloadOutcome]:
         "Times the configuration was read again while the process ran.";
+    UPSTREAM_UP = Gauge "mcp_upstream_up" in Count by [UpstreamName]:
+        "1 while the upstream answers, 0 while it does not.";
+    UPSTREAM_LEFT_ALONE = Gauge "mcp_upstream_left_alone" in Count by [UpstreamName]:
+        "1 while the upstream's breaker keeps requests away from it.";
+    UPSTREAM_LINES = Gauge "mcp_upstream_lines" in Count by [UpstreamName]:
+        "Sessions and processes with the upstream that requests of clients use.";
+    UPSTREAM_RUNNING = Gauge "mcp_upstream_running_requests" in Count by [UpstreamName]:
+        "Requests that run at the upstream.";
+    UPSTREAM_WAITING = Gauge "mcp_upstream_waiting_requests" in Count by [UpstreamName]:
+        "Requests that wait for a place at the upstream.";
+    UPSTREAM_REQUESTS = Counter "mcp_upstream_requests_total" in Count by [UpstreamName, UpstreamEnd]:
+        "Requests of clients to the upstream that ended.";
+    PARKED_CALLS = Gauge "mcp_parked_calls" in Count by []:
+        "Calls of upstreams that wait for a client without a session to answer.";
     READY = Gauge "mcp_ready" in Count by []:
         "1 while /ready says so, 0 while it does not.";
 }
@@ -139,6 +154,7 @@ struct Tables {
     store_up: Gauge,
     key_strangers: Gauge,
     config_reloads: Cells<Counter>,
+    parked_calls: Gauge,
     ready: Gauge,
 }
 
@@ -207,6 +223,7 @@ impl Metrics {
             store_up: gauge(&recorder, &STORE_UP, vec![]),
             key_strangers: gauge(&recorder, &KEY_STRANGERS, vec![]),
             config_reloads: cells(ReloadOutcome::COUNT),
+            parked_calls: gauge(&recorder, &PARKED_CALLS, vec![]),
             ready: gauge(&recorder, &READY, vec![]),
             recorder,
         }))
@@ -338,9 +355,72 @@ impl Metrics {
         self.0.key_strangers.set(nodes as f64);
     }
 
+    /// How an upstream is; to be said before a rendering.
+    pub fn upstream(&self, name: &str, is: UpstreamIs) {
+        let recorder = &self.0.recorder;
+        let set = |metric: &Metric, value: usize| {
+            #[expect(clippy::cast_precision_loss, reason = "there are few of each")]
+            gauge(recorder, metric, vec![UpstreamName::label(name)]).set(value as f64);
+        };
+        set(&UPSTREAM_UP, is.up.into());
+        set(&UPSTREAM_LEFT_ALONE, is.left_alone.into());
+        set(&UPSTREAM_LINES, is.lines);
+        set(&UPSTREAM_RUNNING, is.running);
+        set(&UPSTREAM_WAITING, is.waiting);
+    }
+
+    /// A counter of how requests to an upstream end.
+    #[must_use]
+    pub fn upstream_requests(&self, name: &str) -> UpstreamRequests {
+        let recorder = &self.0.recorder;
+        let of = |end: &UpstreamEnd| {
+            let labels = vec![UpstreamName::label(name), label(end)];
+            counter(recorder, &UPSTREAM_REQUESTS, labels)
+        };
+        UpstreamRequests(UpstreamEnd::ALL.iter().map(of).collect())
+    }
+
+    /// How many calls are parked; to be said before a rendering.
+    pub fn parked_calls(&self, calls: usize) {
+        #[expect(clippy::cast_precision_loss, reason = "there are few")]
+        self.0.parked_calls.set(calls as f64);
+    }
+
     /// Whether the node takes traffic; to be said before a rendering.
     pub fn ready(&self, ready: bool) {
         self.0.ready.set(if ready { 1.0 } else { 0.0 });
+    }
+}
+
+/// How an upstream is.
+#[derive(Clone, Copy, Debug)]
+pub struct UpstreamIs {
+    /// It answers.
+    pub up: bool,
+    /// Its breaker keeps requests away.
+    pub left_alone: bool,
+    /// Sessions and processes with it.
+    pub lines: usize,
+    /// Requests that run there.
+    pub running: usize,
+    /// Requests that wait for a place.
+    pub waiting: usize,
+}
+
+/// Counts how requests to one upstream end. Cloning shares the counts.
+#[derive(Clone)]
+pub struct UpstreamRequests(Arc<[Counter]>);
+
+impl UpstreamRequests {
+    /// One has ended.
+    pub fn ended(&self, end: UpstreamEnd) {
+        self.0[end.index()].increment(1);
+    }
+}
+
+impl fmt::Debug for UpstreamRequests {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UpstreamRequests").finish_non_exhaustive()
     }
 }
 

@@ -51,6 +51,7 @@ mod listen;
 mod misbehaving_tools;
 mod once_only;
 mod operation;
+mod parked_calls;
 mod questions;
 mod readme;
 mod redis_store;

@@ -25,6 +25,7 @@ use crate::protocol::raw::RawJson;
 use crate::protocol::tool::ToolResult;
 use crate::protocol::version::{Era, ProtocolVersion};
 use crate::service::{Reply, ServiceError};
+use crate::telemetry::labels::UpstreamEnd;
 
 /// The call of a client that an upstream answered with an error.
 #[derive(Clone, Copy, Debug)]
@@ -292,6 +293,18 @@ impl Failure {
     /// Whether it may have run or not.
     pub(crate) const fn is_unknown(&self) -> bool {
         matches!(self, Self::TimedOut(_) | Self::BrokeOff(_) | Self::Broke(_))
+    }
+
+    /// What it counts as.
+    pub(crate) const fn label(&self) -> UpstreamEnd {
+        match self {
+            Self::Answered(_) => UpstreamEnd::Answered,
+            Self::NotSent { .. } | Self::SessionLost => UpstreamEnd::NotSent,
+            Self::Refused(_) => UpstreamEnd::Refused,
+            Self::TimedOut(_) | Self::BrokeOff(_) => UpstreamEnd::Unknown,
+            Self::Broke(_) => UpstreamEnd::Broke,
+            Self::TooLarge(_) => UpstreamEnd::TooLarge,
+        }
     }
 
     /// What the breaker is told.

@@ -9,7 +9,6 @@
 //!
 //! Spec: 2026-07-28 basic/patterns/mrtr; client/elicitation, sampling, roots (session era).
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -19,7 +18,7 @@ use super::errors::Failure;
 use super::questions::{Question, Round, input_responses};
 use crate::gateway::envelope::Envelope;
 use crate::gateway::talk::{About, Ending, Served, Talk, tell_failure};
-use crate::gateway::upstream::line::Line;
+use crate::gateway::upstream::line::{Lease, Line};
 use crate::protocol::capabilities::TASKS_EXTENSION;
 use crate::protocol::client_request::ClientRequestKind as Kind;
 use crate::protocol::method::Method;
@@ -40,7 +39,7 @@ pub(in crate::gateway) struct Rounds<'a> {
     /// The request.
     pub(in crate::gateway) about: &'a About,
     /// Where it goes.
-    pub(in crate::gateway) line: &'a Arc<Line>,
+    pub(in crate::gateway) line: &'a Lease,
     /// As it was sent first.
     pub(in crate::gateway) envelope: &'a Envelope,
 }
@@ -82,10 +81,7 @@ impl Rounds<'_> {
             let responses = responses.as_ref().map(RawJson::as_str);
             let state = round.state.as_ref().map(RawJson::as_str);
             let envelope = self.envelope.next_round(responses, state);
-            let Some(lease) = self.line.lease(false) else {
-                return self.told(Failure::not_sent("has closed the connection"), context);
-            };
-            let conversation = Line::begin(lease, envelope);
+            let conversation = Line::begin(Lease::again(self.line), envelope);
             let talk = Talk::new(self.about.clone(), conversation, None, None);
             reply = match talk.serve(context).await {
                 Served::Done(ending) => match ending? {

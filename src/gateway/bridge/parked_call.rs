@@ -289,7 +289,7 @@ async fn keep(
 }
 
 /// What a state is bound to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(in crate::gateway) struct Binding {
     principal: Principal,
     digest: [u8; 32],

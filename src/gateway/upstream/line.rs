@@ -84,6 +84,15 @@ impl Lease {
     pub(in crate::gateway) fn line(lease: &Self) -> Arc<Line> {
         lease.line.clone()
     }
+
+    /// One more, for the next request of the same work: also on a line that takes no others.
+    pub(in crate::gateway) fn again(lease: &Self) -> Self {
+        lease.line.running.fetch_add(1, Ordering::Acquire);
+        Self {
+            line: lease.line.clone(),
+            alone: None,
+        }
+    }
 }
 
 impl Drop for Lease {

@@ -46,6 +46,7 @@ use crate::protocol::subscription::Change;
 use crate::protocol::version::{Era, ProtocolVersion};
 use crate::runtime::tasks::Tasks;
 use crate::service::Service;
+use crate::telemetry::metrics::{Metrics, UpstreamRequests};
 
 /// Most sessions with one upstream over HTTP: each is one per principal and capability set.
 const HTTP_LINES_MAX: usize = 10_000;
@@ -80,6 +81,8 @@ pub(super) struct Upstream {
     state: watch::Sender<State>,
     pub(super) breaker: Breaker,
     pub(super) bulkhead: Bulkhead,
+    /// Counts how requests to it end.
+    pub(super) requests: UpstreamRequests,
     pool: Arc<Pool>,
     subscriptions: Subscriptions,
     pins: Mutex<Pins>,
@@ -106,6 +109,7 @@ impl Upstream {
         config: UpstreamConfig,
         here: Option<Arc<dyn Service>>,
         tasks: Tasks,
+        metrics: &Metrics,
     ) -> Result<Arc<Self>, ClientError> {
         let limits = limits(&config);
         let (reached, lines_max, one_per_key) = match (&config.reach, here) {
@@ -131,6 +135,7 @@ impl Upstream {
         Ok(Arc::new(Self {
             breaker: Breaker::new(config.breaker),
             bulkhead: Bulkhead::new(config.bulkhead),
+            requests: metrics.upstream_requests(&config.name),
             pool: Pool::new(tasks.clone(), lines_max, one_per_key),
             reached,
             tasks,

@@ -116,7 +116,13 @@ impl Pool {
             // From here on a line that is given back is noticed.
             freed.as_mut().enable();
             match self.look(key, may_be_asked, &open) {
-                Found::Lease(lease) => return Ok(lease),
+                Found::Lease(lease) => {
+                    if matches!(key.unit, Unit::Request(_)) {
+                        // It serves this one request.
+                        lease.end();
+                    }
+                    return Ok(lease);
+                }
                 Found::Opening(opening) => {
                     let opened = tokio::time::timeout_at(until, opening).await;
                     match opened {
