@@ -1,4 +1,4 @@
-//! Switchboard is a production server for the Model Context Protocol (MCP). One endpoint
+//! Switchboard is a production server and gateway for the Model Context Protocol (MCP). One endpoint
 //! serves every published revision at once, to clients that open sessions and to clients that do
 //! not; each session is an actor whose state outlives the process.
 //!
@@ -21,7 +21,8 @@
 //! 4. Session era: [`session::Sessions::find`] finds the session in this node's index (or checks the
 //!    id's MAC and restores it from the store), and the call enters its in-flight table. Stateless
 //!    era: no session, no store.
-//! 5. A [`service::Service`] answers: the library, [`server::Server`], and before it
+//! 5. A [`service::Service`] answers: the library, [`server::Server`], or a gateway,
+//!    [`gateway::Gateway`], which asks an upstream; and before it
 //!    [`task::TaskService`], which lets a call go on as a task, and [`once::OnceService`], which lets
 //!    one with an idempotency key be made once.
 //! 6. [`transport::exchange`] runs the call where it arrived. If it ends within the grace and alone,
@@ -62,6 +63,16 @@
 //! epoch; should the node wake up, its next append is refused, and it cancels the call. Both sides
 //! are state machines without a runtime: [`session`]'s `gate` writes, its `tail` reads; a simulation
 //! lives through thousands of stories with them, each with its own faults.
+//!
+//! # Upstreams
+//!
+//! A gateway's upstreams are MCP servers of any revision. An actor keeps what each offers; calls have
+//! lines of their own to it, pooled by principal and by what their clients can be asked, under a
+//! breaker and a bulkhead. A client without a session that an upstream with one asks something gets
+//! the question as its answer, and the upstream's request waits (*parked*) until the client calls
+//! again; the other way round the client is asked and the upstream called again. A round that lands on
+//! another node is served by the one that holds the call. Programs that are upstreams run under a
+//! guard ([`runtime::guard`]) that leaves nothing of them behind.
 //!
 //! # When something dies
 //!
