@@ -34,7 +34,6 @@ use crate::client::ClientError;
 use crate::gateway::bridge::capability_set::CapabilitySet;
 use crate::gateway::envelope::Envelope;
 use crate::protocol::method::Method;
-use crate::protocol::raw::RawJson;
 use crate::protocol::subscription::Change;
 use crate::protocol::version::Era;
 use crate::runtime::arbiters::Arbiters;
@@ -241,10 +240,14 @@ async fn watch(
     news: &News,
 ) -> Result<String, ClientError> {
     let all = BTreeSet::from([List::Tools, List::Prompts, List::Resources]);
-    let server = line.connection().server().map(RawJson::to_value);
+    let server = match line.connection().server() {
+        Some(server) => server.clone(),
+        // No question was needed to know how it is spoken to.
+        None => line.ask(Envelope::own(Method::Discover, &json!({}))).await?,
+    };
     let mut offer = Offer {
         version: Some(line.version()),
-        server: server.unwrap_or_default(),
+        server: server.to_value(),
         ..Offer::default()
     };
     let is_stateless = line.version().era() == Era::Stateless;
