@@ -1,6 +1,6 @@
 //! All gateways of a process, with the upstreams they share.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use serde::Serialize;
@@ -9,7 +9,7 @@ use super::bridge::elsewhere::Elsewhere;
 use super::bridge::parked_call::ParkedCalls;
 use super::config::{Config, Reach};
 use super::upstream::actor::Life;
-use super::upstream::{State, Upstream};
+use super::upstream::{Heard, Listener, State, Upstream};
 use super::{Gateway, Inner, Shown};
 use crate::client::ClientError;
 use crate::node::Node;
@@ -159,6 +159,7 @@ impl Gateways {
                 gateway.show(
                     &before,
                     Shown::of(endpoint.clone(), of_endpoint, &before.parts),
+                    &BTreeSet::new(),
                 );
             } else {
                 let fingerprint = parts.keys.fingerprints();
@@ -275,19 +276,17 @@ impl Gateways {
 }
 
 /// Hears for a gateway, as long as there is one.
-fn listener(gateway: &Gateway, upstream: &Arc<Upstream>) -> super::upstream::Changed {
+fn listener(gateway: &Gateway, upstream: &Arc<Upstream>) -> Listener {
     let gateway: Weak<Inner> = Arc::downgrade(&gateway.0);
     let upstream = Arc::downgrade(upstream);
-    Arc::new(move |whom, change| {
+    Arc::new(move |heard| {
         let Some((gateway, upstream)) = gateway.upgrade().zip(upstream.upgrade()) else {
             return;
         };
         let gateway = Gateway(gateway);
-        match change {
-            crate::protocol::subscription::Change::Resource(uri) => {
-                gateway.updated(&upstream, whom, uri);
-            }
-            _list => gateway.look_again(),
+        match heard {
+            Heard::Read(told) => gateway.look_again(told),
+            Heard::Updated(uri, whom) => gateway.updated(&upstream, whom, uri),
         }
     })
 }

@@ -3,6 +3,7 @@
 //! There is no line to it: a call goes on with other names, and the service answers the client in the
 //! client's own revision.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -17,7 +18,7 @@ use crate::identity::Principal;
 use crate::protocol::jsonrpc::Params;
 use crate::protocol::method::Method;
 use crate::protocol::raw::RawJson;
-use crate::protocol::subscription::{Change, SubscriptionFilter};
+use crate::protocol::subscription::SubscriptionFilter;
 use crate::protocol::version::ProtocolVersion;
 use crate::service::{
     Call, CallContext, Client, Deadline, Quiet, Reply, ReplyKind, Service, ServiceError,
@@ -81,13 +82,11 @@ pub(super) async fn attend(upstream: &Arc<Upstream>) -> Result<(), String> {
     };
     let told = |error: ServiceError| error.to_string();
     let watch = service.watch(&local, all).await.map_err(told)?;
+    let mut changed = BTreeSet::new();
     loop {
-        upstream.set_offer(read(&**service).await.map_err(told)?);
+        upstream.set_offer(read(&**service).await.map_err(told)?, &changed);
         upstream.set_state(State::Up);
-        for list in [Change::Tools, Change::Prompts, Change::Resources] {
-            upstream.announce(None, &list);
-        }
-        let _changes = watch.changed().await;
+        changed = watch.changed().await;
     }
 }
 

@@ -48,7 +48,7 @@ mod warning;
 
 pub use gateways::{Gateways, Parts, UpstreamStatus};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use futures_util::future::{BoxFuture, join_all};
@@ -130,17 +130,19 @@ impl Gateway {
         shown.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Looks at its upstreams again, and tells clients what is different.
-    fn look_again(&self) {
+    /// Looks at its upstreams again, and tells clients what is different, or was `told` to be: a list
+    /// that changed and changed back is the same again, and yet its upstream says so for a reason.
+    fn look_again(&self, told: &BTreeSet<Change>) {
         let before = self.shown();
         let (config, upstreams) = (before.config.clone(), before.upstreams.clone());
-        self.show(&before, Shown::of(config, upstreams, &before.parts));
+        self.show(&before, Shown::of(config, upstreams, &before.parts), told);
     }
 
-    fn show(&self, before: &Shown, shown: Shown) {
-        let digest = shown.catalog.digest();
+    fn show(&self, before: &Shown, shown: Shown, told: &BTreeSet<Change>) {
+        let (digest, seen) = (shown.catalog.digest(), before.catalog.digest());
         *self.0.shown.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(shown);
-        for change in digest.changes_since(&before.catalog.digest()) {
+        let differ = digest.changes_since(&seen);
+        for change in differ.chain(told.iter().cloned()).collect::<BTreeSet<_>>() {
             self.0.changes.announce(&change);
         }
     }

@@ -34,7 +34,6 @@ use crate::client::ClientError;
 use crate::gateway::bridge::capability_set::CapabilitySet;
 use crate::gateway::envelope::Envelope;
 use crate::protocol::method::Method;
-use crate::protocol::subscription::Change;
 use crate::protocol::version::Era;
 use crate::runtime::arbiters::Arbiters;
 use crate::runtime::seal;
@@ -260,7 +259,7 @@ async fn watch(
         .filter(|list| offer.declares(list))
         .all(|list| offer.tells_of(list));
     read(upstream, line, &mut offer, &all).await?;
-    publish(upstream, &offer, &all);
+    upstream.set_offer(offer.clone(), &BTreeSet::new());
     upstream.set_state(State::Up);
     tracing::info!(
         upstream = upstream.name(),
@@ -285,13 +284,14 @@ async fn watch(
                 tokio::time::sleep(GATHER).await;
                 let mut changed = offer_of(upstream);
                 read(upstream, line, &mut changed, &lists).await?;
-                publish(upstream, &changed, &lists);
+                let told = lists.iter().map(|list| list.change()).collect();
+                upstream.set_offer(changed, &told);
             }
             () = upstream.nudged.notified() => {
                 // Somebody wants to know whether the lists are still these.
                 let mut again = offer_of(upstream);
                 read(upstream, line, &mut again, &all).await?;
-                publish(upstream, &again, &all);
+                upstream.set_offer(again, &BTreeSet::new());
             }
             () = tokio::time::sleep(upstream.config.timeouts.ping) => {
                 match ping(upstream, line, is_stateless).await {
@@ -349,18 +349,6 @@ async fn read(
         .map_err(|_| ClientError::TimedOut(limit))??;
     offer.read = Some(Instant::now());
     Ok(())
-}
-
-fn publish(upstream: &Upstream, offer: &Offer, lists: &BTreeSet<List>) {
-    upstream.set_offer(offer.clone());
-    for list in lists {
-        let change = match list {
-            List::Tools => Change::Tools,
-            List::Prompts => Change::Prompts,
-            List::Resources => Change::Resources,
-        };
-        upstream.announce(None, &change);
-    }
 }
 
 /// Whether the upstream still answers.

@@ -66,9 +66,17 @@ pub(super) enum State {
     Down(String),
 }
 
-/// Hears what changed at an upstream: the principal whom it concerns (nobody in particular, if
-/// everybody), and what, in the upstream's own words.
-pub(super) type Changed = Arc<dyn Fn(Option<&Principal>, &Change) + Send + Sync>;
+/// What is heard of an upstream.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Heard<'a> {
+    /// Its lists were read anew; these it had said to have changed.
+    Read(&'a BTreeSet<Change>),
+    /// A resource of its was updated, by its own name; whom that concerns, if not everybody.
+    Updated(&'a str, Option<&'a Principal>),
+}
+
+/// Hears of an upstream.
+pub(super) type Listener = Arc<dyn Fn(Heard<'_>) + Send + Sync>;
 
 /// See the module docs.
 pub(super) struct Upstream {
@@ -87,7 +95,7 @@ pub(super) struct Upstream {
     subscriptions: Subscriptions,
     pins: Mutex<Pins>,
     /// Who hears of changes: the endpoints that show it.
-    listeners: RwLock<HashMap<String, Changed>>,
+    listeners: RwLock<HashMap<String, Listener>>,
     /// Asks its actor to look at once.
     nudged: Notify,
 }
@@ -173,8 +181,10 @@ impl Upstream {
         self.offer.borrow().clone()
     }
 
-    pub(super) fn set_offer(&self, offer: Offer) {
+    /// Takes what was read, after it had said that `told` changed.
+    pub(super) fn set_offer(&self, offer: Offer, told: &BTreeSet<Change>) {
         self.offer.send_replace(Arc::new(offer));
+        self.tell(Heard::Read(told));
     }
 
     /// Reads its lists again if they may be too old and it would not say that they changed. Waits
@@ -229,23 +239,23 @@ impl Upstream {
         self.nudged.notify_one();
     }
 
-    /// Lets `changed` hear of what changes from now on.
-    pub(super) fn listen(&self, who: &str, changed: Changed) {
+    /// Lets `listener` hear of what changes from now on.
+    pub(super) fn listen(&self, who: &str, listener: Listener) {
         let mut listeners = self
             .listeners
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        listeners.insert(who.to_owned(), changed);
+        listeners.insert(who.to_owned(), listener);
     }
 
-    /// Tells everybody that something changed.
-    pub(super) fn announce(&self, whom: Option<&Principal>, change: &Change) {
+    /// Tells everybody.
+    pub(super) fn tell(&self, heard: Heard<'_>) {
         let listeners = self
             .listeners
             .read()
             .unwrap_or_else(PoisonError::into_inner);
         for listener in listeners.values() {
-            listener(whom, change);
+            listener(heard);
         }
     }
 
@@ -294,7 +304,7 @@ impl Upstream {
                 let whom = whom
                     .as_ref()
                     .filter(|_| upstream.era() != Some(Era::Stateless));
-                upstream.announce(whom, &Change::Resource(uri));
+                upstream.tell(Heard::Updated(&uri, whom));
             }
         }))
     }

@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
+use crate::protocol::subscription::Change;
+
 /// One of an upstream's lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::gateway) enum List {
@@ -16,6 +18,17 @@ pub(in crate::gateway) enum List {
     Prompts,
     /// Of resources and their templates.
     Resources,
+}
+
+impl List {
+    /// That it changed, as clients are told.
+    pub(super) const fn change(self) -> Change {
+        match self {
+            Self::Tools => Change::Tools,
+            Self::Prompts => Change::Prompts,
+            Self::Resources => Change::Resources,
+        }
+    }
 }
 
 /// Where news of one line go.

@@ -18,7 +18,7 @@ use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::Upstream;
+use super::{Heard, Upstream};
 use super::conversation::{Conversation, Next, Said};
 use super::line::{Lease, Line};
 use super::offer::Offer;
@@ -29,7 +29,7 @@ use crate::gateway::envelope::Envelope;
 use crate::identity::Principal;
 use crate::protocol::jsonrpc::Notification;
 use crate::protocol::method::Method;
-use crate::protocol::subscription::{Change, SubscriptionFilter};
+use crate::protocol::subscription::SubscriptionFilter;
 use crate::protocol::version::Era;
 use crate::runtime::tasks::TaskKind;
 
@@ -293,8 +293,8 @@ impl Subscriber {
         let _refused = self.tell(&all, all.clone()).await;
         if self.channel.is_some() {
             for uri in all {
-                self.upstream
-                    .announce(Some(&self.principal), &Change::Resource(uri));
+                let whom = Some(&self.principal);
+                self.upstream.tell(Heard::Updated(&uri, whom));
             }
         }
     }
