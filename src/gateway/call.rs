@@ -10,6 +10,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
+
 use super::bridge::capability_set::CapabilitySet;
 use super::bridge::errors::{Failure, unavailable};
 use super::bridge::inner_loop;
@@ -43,16 +45,7 @@ pub(super) async fn serve(gateway: Gateway, call: Call) -> Result<Reply, Service
 }
 
 async fn answer(gateway: &Gateway, call: &Call) -> Result<Reply, ServiceError> {
-    let route = match Route::of(gateway, call) {
-        Ok(route) => route,
-        Err(unknown) => {
-            // What an upstream that was just started has, is not known yet.
-            let shown = gateway.shown();
-            let owner = shown.starting_owner(&call.subject()).ok_or(unknown)?;
-            first_start(owner, &call.context).await?;
-            Route::of(gateway, call)?
-        }
-    };
+    let route = route(gateway, call).await?;
     if let Some(refusal) = &route.refusal {
         return Ok(Reply::tool(
             &ToolResult::error(refusal),
@@ -248,14 +241,41 @@ fn path(gateway: &Gateway, call: &Call) -> Result<Vec<String>, ServiceError> {
     Ok(path)
 }
 
+/// Where `call` goes. What upstreams have that were just started is not known yet: they are waited
+/// for before a name is unknown.
+async fn route(gateway: &Gateway, call: &Call) -> Result<Route, ServiceError> {
+    let unknown = match Route::of(gateway, call) {
+        Ok(route) => return Ok(route),
+        Err(unknown) => unknown,
+    };
+    let shown = gateway.shown();
+    let starting = shown.upstreams.iter().filter(|it| it.is_starting());
+    let starting = starting
+        .map(|upstream| started(upstream))
+        .collect::<Vec<_>>();
+    if starting.is_empty() {
+        return Err(unknown);
+    }
+    tokio::select! {
+        _ = join_all(starting) => Route::of(gateway, call),
+        () = call.context.cancel.cancelled() => Err(ServiceError::Cancelled),
+    }
+}
+
+/// Waits until an upstream that was just started was reached, or found unreachable.
+async fn started(upstream: &Upstream) {
+    let timeouts = &upstream.config.timeouts;
+    let limit = timeouts.connect + timeouts.list;
+    let _late = tokio::time::timeout(limit, upstream.started()).await;
+}
+
 /// Waits until an upstream that was just started can be asked.
 async fn first_start(upstream: &Upstream, context: &CallContext) -> Result<(), ServiceError> {
-    if upstream.era().is_some() && !upstream.is_starting() {
+    if upstream.era().is_some() || !upstream.is_starting() {
         return Ok(());
     }
-    let limit = upstream.config.timeouts.connect + upstream.config.timeouts.list;
     tokio::select! {
-        _ = tokio::time::timeout(limit, upstream.started()) => Ok(()),
+        () = started(upstream) => Ok(()),
         () = context.cancel.cancelled() => Err(ServiceError::Cancelled),
     }
 }

@@ -85,8 +85,8 @@ pub(super) async fn attend(upstream: &Arc<Upstream>) -> Result<(), String> {
     let mut changed = BTreeSet::new();
     loop {
         upstream.set_offer(read(&**service).await.map_err(told)?, &changed);
+        // Whoever waited for that finds it shown.
         upstream.set_state(State::Up);
-        changed = watch.changed().await;
     }
 }
 

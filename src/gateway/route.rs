@@ -58,15 +58,6 @@ impl Route {
 }
 
 impl Shown {
-    /// The upstream of which a shown name would be, if it was just started.
-    pub(super) fn starting_owner(&self, name: &str) -> Option<&Arc<Upstream>> {
-        let starting = self.upstreams.iter().enumerate();
-        let mut starting = starting.filter(|(_, upstream)| upstream.is_starting());
-        let is_of = |naming: &Naming| naming.own_name(name).is_some();
-        let owner = starting.find(|(at, _)| self.catalog.naming(*at).is_some_and(is_of));
-        owner.map(|(_, upstream)| upstream)
-    }
-
     fn to(&self, upstream: usize, own: Option<String>) -> Option<Route> {
         Some(Route {
             naming: Arc::new(self.catalog.naming(upstream)?.clone()),

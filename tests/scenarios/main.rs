@@ -45,6 +45,7 @@ mod draining;
 mod embedding;
 mod era_table;
 mod framing;
+mod gateway_starting;
 mod http_sse;
 mod limits;
 mod listen;
