@@ -18,6 +18,7 @@ mod floor;
 mod floor_stream;
 mod held_sessions;
 mod http_client;
+mod idle_memory;
 mod latency;
 mod machine;
 mod mcp;
@@ -38,7 +39,7 @@ use clap::Parser;
 
 use failure::Failure;
 use options::Common;
-use scenarios::{alone, calls, churn, mixed, sessions, stream};
+use scenarios::{alone, calls, churn, gateway, mixed, sessions, stream};
 
 /// The same as in the server, so that the floor differs in nothing but what it leaves out.
 #[global_allocator]
@@ -56,6 +57,8 @@ enum Command {
     Stream(With<stream::Args>),
     /// Sessions opened and abandoned: whether memory comes back.
     Churn(With<churn::Args>),
+    /// Calls, sessions and streams through the gateway, beside the same upstream called directly.
+    Gateway(With<gateway::Args>),
     /// Everything at once, for as long as you like.
     Mixed(With<mixed::Args>),
     /// All of these, on one page.
@@ -79,6 +82,7 @@ fn main() -> ExitCode {
         Command::Sessions(With { own, common }) => alone(&common, sessions::measure(&common, &own)),
         Command::Stream(With { own, common }) => alone(&common, stream::measure(&common, &own)),
         Command::Churn(With { own, common }) => alone(&common, churn::measure(&common, &own)),
+        Command::Gateway(With { own, common }) => alone(&common, gateway::measure(&common, &own)),
         Command::Mixed(With { own, common }) => alone(&common, mixed::measure(&common, &own)),
         Command::All(common) => scenarios::all(&common),
         Command::Floor(args) => floor::main(&args),

@@ -58,11 +58,40 @@ impl ServerProcess {
         workers: u16,
         settings: &[(&str, &str)],
     ) -> Result<Self, Failure> {
-        const NAME: &str = "switchboard";
+        Self::serve("switchboard", binary, store, workers, settings, "").await
+    }
+
+    /// Starts the shipped binary as a gateway before `upstream`, whose names it shows unchanged and
+    /// to which it speaks `version`.
+    pub(crate) async fn gateway(
+        binary: &Path,
+        store: Store,
+        workers: u16,
+        settings: &[(&str, &str)],
+        (upstream, version): (&Self, &str),
+    ) -> Result<Self, Failure> {
+        let upstream = format!(
+            "[upstreams.demo]\nurl = \"http://{}/mcp\"\nprefix = \"\"\nversion = \"{version}\"\n",
+            upstream.address
+        );
+        Self::serve("gateway", binary, store, workers, settings, &upstream).await
+    }
+
+    /// Without upstreams in `configuration` it serves the demonstration tools.
+    async fn serve(
+        name: &'static str,
+        binary: &Path,
+        store: Store,
+        workers: u16,
+        settings: &[(&str, &str)],
+        configuration: &str,
+    ) -> Result<Self, Failure> {
         if !binary.is_file() {
             return Err(Failure::NoBinary(binary.to_owned()));
         }
         let directory = TempDir::new().map_err(Failure::own("making a directory"))?;
+        std::fs::write(directory.path().join("switchboard.toml"), configuration)
+            .map_err(Failure::own("writing a configuration"))?;
         let redis = match store {
             Store::Memory | Store::Embedded => None,
             Store::Redis => Some(Redis::start(directory.path()).await?),
@@ -76,7 +105,7 @@ impl ServerProcess {
         };
         let mut command = Command::new(binary);
         command
-            .args(["serve", "--listen", "127.0.0.1:0", "--builtin", "demo"])
+            .args(["serve", "--listen", "127.0.0.1:0"])
             .args(["--store", &store])
             .env("SWITCHBOARD_SERVER_WORKERS", workers.to_string())
             .env("SWITCHBOARD_CLUSTER_KEY", CLUSTER_KEY)
@@ -85,9 +114,9 @@ impl ServerProcess {
                     .iter()
                     .map(|(key, value)| (format!("SWITCHBOARD_{key}"), *value)),
             )
-            // Where no configuration file lies about.
+            // Where its configuration is, and no other.
             .current_dir(directory.path());
-        let server = Self::start(NAME, command, WELCOME, Some(directory)).await?;
+        let server = Self::start(name, command, WELCOME, Some(directory)).await?;
         Ok(Self {
             _store: redis,
             ..server

@@ -92,6 +92,31 @@ fn events_are_streamed_in_a_flood_and_at_a_pace() {
 }
 
 #[test]
+fn calls_sessions_and_events_go_through_the_gateway() {
+    let found = findings("gateway");
+    let medians = &found["medians"];
+    let ways = [
+        "floor",
+        "direct: session",
+        "direct: stateless",
+        "session → session",
+        "stateless → stateless",
+        "session → stateless",
+        "stateless → session",
+    ];
+    assert_eq!(subjects(&medians["calls"]), ways);
+    assert_eq!(subjects(&medians["flood"]), ways);
+    assert_eq!(
+        subjects(&medians["memory"]),
+        [
+            "direct: session",
+            "session → session",
+            "session → stateless"
+        ]
+    );
+}
+
+#[test]
 fn abandoned_sessions_are_forgotten() {
     let found = findings("churn");
     assert_eq!(found["medians"]["sessions_left"], 0.0);

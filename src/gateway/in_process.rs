@@ -87,6 +87,7 @@ pub(super) async fn attend(upstream: &Arc<Upstream>) -> Result<(), String> {
         upstream.set_offer(read(&**service).await.map_err(told)?, &changed);
         // Whoever waited for that finds it shown.
         upstream.set_state(State::Up);
+        changed = watch.changed().await;
     }
 }
 

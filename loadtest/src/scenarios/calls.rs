@@ -87,7 +87,12 @@ pub(crate) async fn measure(common: &Common, args: &Args) -> Result<Findings, Fa
     for round in 1..=common.rounds() {
         for subject in &subjects {
             let server = servers.of(*subject);
-            runs.push(run(seconds, connections, *subject, server, round).await?);
+            let load = Load {
+                seconds,
+                connections,
+                round,
+            };
+            runs.push(run(load, subject.label(), *subject, server).await?);
         }
     }
     let labels = Subject::ALL.map(Subject::label);
@@ -129,7 +134,16 @@ struct Shared {
     tally: Tally,
 }
 
-async fn connect(
+/// How one run calls.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Load {
+    pub(super) seconds: Duration,
+    pub(super) connections: u16,
+    pub(super) round: u16,
+}
+
+/// A connection to `server`, and the call that `subject` makes on it.
+pub(super) async fn connect(
     subject: Subject,
     server: &ServerProcess,
 ) -> Result<(Connection, EchoCall), Failure> {
@@ -148,13 +162,18 @@ async fn connect(
     })
 }
 
-async fn run(
-    seconds: Duration,
-    connections: u16,
+/// One run of calls as `subject` makes them, under the name `label`.
+pub(super) async fn run(
+    load: Load,
+    label: &'static str,
     subject: Subject,
     server: &ServerProcess,
-    round: u16,
 ) -> Result<Run, Failure> {
+    let Load {
+        seconds,
+        connections,
+        round,
+    } = load;
     let shared = Rc::new(Shared {
         phase: Cell::new(Phase::WarmingUp),
         tally: Tally::new(),
@@ -179,7 +198,7 @@ async fn run(
     tokio::time::timeout(PATIENCE, ended)
         .await
         .map_err(|_| Failure::Stuck(server.name()))?;
-    Ok(Run::new(subject.label(), round, &shared.tally, used))
+    Ok(Run::new(label, round, &shared.tally, used))
 }
 
 async fn keep_calling(mut connection: Connection, mut call: EchoCall, shared: Rc<Shared>) {

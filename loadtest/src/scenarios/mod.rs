@@ -2,6 +2,7 @@
 
 pub(crate) mod calls;
 pub(crate) mod churn;
+pub(crate) mod gateway;
 pub(crate) mod mixed;
 pub(crate) mod sessions;
 pub(crate) mod stream;
@@ -29,12 +30,13 @@ where
 pub(crate) fn all(common: &Common) -> Result<(), Failure> {
     let findings = on_one_thread(async {
         let mut findings = Vec::new();
-        for next in 0..5 {
+        for next in 0..6 {
             let found = match next {
                 0 => calls::measure(common, &calls::Args::default()).await?,
                 1 => sessions::measure(common, &sessions::Args::default()).await?,
                 2 => stream::measure(common, &stream::Args::default()).await?,
                 3 => churn::measure(common, &churn::Args::default()).await?,
+                4 => gateway::measure(common, &gateway::Args::default()).await?,
                 _ => mixed::measure(common, &mixed::Args::default()).await?,
             };
             found.print().map_err(Failure::own("printing"))?;

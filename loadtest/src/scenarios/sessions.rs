@@ -12,35 +12,29 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::comparison::{self, Run, median};
+use crate::comparison::{self, Run};
 use crate::descriptors;
 use crate::echo_call::Subject;
 use crate::failure::Failure;
-use crate::findings::{Bar, Chart, Failures, Findings, Table};
-use crate::held_sessions::{HeldSessions, settle};
+use crate::findings::{Failures, Findings};
 use crate::http_client::Connection;
+use crate::idle_memory::{self, Held, WARM_UP};
 use crate::mcp;
-use crate::memory::Memory;
 use crate::options::Common;
 use crate::server_process::{ServerProcess, Store};
 use crate::tally::Tally;
 
 /// Bounds that a load of sessions would otherwise meet; nothing else is changed.
-const BOUNDS: [(&str, &str); 3] = [
+pub(super) const BOUNDS: [(&str, &str); 3] = [
     ("SESSIONS_MAX", "1000000"),
     ("SESSIONS_MAX_PER_PRINCIPAL", "1000000"),
     ("STREAMS_MAX", "1000000"),
 ];
-/// Sessions opened before the first is counted, so that what a server makes once is there.
-const WARM_UP: u32 = 200;
 /// Connections over which births are measured.
 const BIRTH_CONNECTIONS: u16 = 64;
-/// Connections over which the sessions to be held are opened.
-const OPENING_CONNECTIONS: usize = 16;
 
 const FLOOR: &str = "floor";
 const MEMORY: &str = "memory";
@@ -69,20 +63,6 @@ pub(crate) struct Args {
     /// Rounds of holding; the last one is called [default: 3, with --quick 1]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=100))]
     held_rounds: Option<u16>,
-}
-
-/// What was held in one round.
-#[derive(Clone, Debug, Serialize)]
-struct Held {
-    subject: &'static str,
-    round: u16,
-    sessions: usize,
-    before: Memory,
-    with_sessions: Memory,
-    with_streams: Memory,
-    bytes_per_session: f64,
-    bytes_per_stream: f64,
-    bytes_together: f64,
 }
 
 /// Runs the scenario.
@@ -129,7 +109,8 @@ pub(crate) async fn measure(common: &Common, args: &Args) -> Result<Findings, Fa
     }
     let births_of = comparison::summaries(&BORN, FLOOR, &born);
     let calls_of = comparison::summaries(&CALLED, CALLED[0], &called);
-    let (memory_table, memory_chart) = show_memory(&held);
+    let memory_of = idle_memory::summaries(&CALLED, &held);
+    let (memory_table, memory_chart) = idle_memory::show(&memory_of);
     Ok(Findings {
         scenario: "sessions",
         question: "What do many sessions cost: being born, being idle with an open stream, and \
@@ -162,7 +143,7 @@ pub(crate) async fn measure(common: &Common, args: &Args) -> Result<Findings, Fa
         ],
         medians: json!({
             "births": births_of,
-            "memory": medians_of_memory(&held),
+            "memory": memory_of,
             "calls": calls_of,
         }),
         runs: json!({"births": born, "memory": held, "calls": called}),
@@ -266,28 +247,9 @@ async fn hold(
         Subject::Floor => ServerProcess::floor(ANSWER_BYTES, common.workers()).await?,
         Subject::Session | Subject::Stateless => switchboard(common, common.store).await?,
     };
-    tally.count(false);
-    let lanes = OPENING_CONNECTIONS;
-    drop(HeldSessions::open(&server, subject, WARM_UP.min(sessions), lanes, tally).await);
-    settle(common.quick).await;
-    let before = server.memory()?;
-    let mut held = HeldSessions::open(&server, subject, sessions, lanes, tally).await;
-    settle(common.quick).await;
-    let with_sessions = server.memory()?;
-    held.open_streams(&server, tally).await;
-    settle(common.quick).await;
-    let with_streams = server.memory()?;
-    let memory = Held {
-        subject: subject.label(),
-        round,
-        sessions: held.count(),
-        before,
-        with_sessions,
-        with_streams,
-        bytes_per_session: with_sessions.each_since(before, sessions),
-        bytes_per_stream: with_streams.each_since(with_sessions, sessions),
-        bytes_together: with_streams.each_since(before, sessions),
-    };
+    let at = (round, common.quick);
+    let (memory, mut held) =
+        idle_memory::hold(&server, subject.label(), subject, sessions, at, tally).await?;
     let mut run = None;
     if let Some(seconds) = calling.seconds {
         let per_second = calling.rate * f64::from(sessions);
@@ -309,50 +271,3 @@ async fn hold(
 
 /// About what the answer to an echo call has.
 const ANSWER_BYTES: usize = 160;
-
-#[derive(Clone, Debug, Serialize)]
-struct MemoryMedians {
-    subject: &'static str,
-    bytes_per_session: f64,
-    bytes_per_stream: f64,
-    bytes_together: f64,
-}
-
-fn medians_of_memory(held: &[Held]) -> Vec<MemoryMedians> {
-    let medians = |subject: &'static str| {
-        let of = |value: fn(&Held) -> f64| {
-            let own = held.iter().filter(|held| held.subject == subject);
-            median(own.map(value).collect())
-        };
-        Some(MemoryMedians {
-            subject,
-            bytes_per_session: of(|held| held.bytes_per_session)?,
-            bytes_per_stream: of(|held| held.bytes_per_stream)?,
-            bytes_together: of(|held| held.bytes_together)?,
-        })
-    };
-    CALLED.into_iter().filter_map(medians).collect()
-}
-
-fn show_memory(held: &[Held]) -> (Table, Chart) {
-    let kib = |bytes: f64| bytes / 1024.0;
-    let columns = ["KiB/session", "KiB/stream", "KiB together"].map(str::to_owned);
-    let mut table = Table::new("resident memory of the server", columns);
-    let mut bars = Vec::new();
-    for row in medians_of_memory(held) {
-        let cells = [
-            row.bytes_per_session,
-            row.bytes_per_stream,
-            row.bytes_together,
-        ];
-        table.row(row.subject, cells.map(|bytes| format!("{:.2}", kib(bytes))));
-        bars.push(Bar {
-            label: row.subject.to_owned(),
-            value: kib(row.bytes_together),
-            note: format!("of which stream {:.2}", kib(row.bytes_per_stream)),
-        });
-    }
-    let title = "Memory of the server per idle session with its stream".to_owned();
-    let unit = "KiB";
-    (table, Chart::Bars { title, unit, bars })
-}

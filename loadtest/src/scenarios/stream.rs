@@ -31,7 +31,12 @@ const BODY: &str = "bare body";
 const FLOOR: &str = "floor";
 const SESSION: &str = "session era";
 const STATELESS: &str = "stateless era";
-const SUBJECTS: [&str; 4] = [BODY, FLOOR, SESSION, STATELESS];
+const SUBJECTS: [(&str, Source); 4] = [
+    (BODY, Source::BareBody),
+    (FLOOR, Source::Floor),
+    (SESSION, Source::Session),
+    (STATELESS, Source::Stateless),
+];
 /// What an event is found by: the start of its time.
 const MARK: &[u8] = b"\"message\":\"";
 /// How long a run may take beyond its schedule.
@@ -57,12 +62,31 @@ pub(crate) struct Args {
     seconds: Option<Duration>,
 }
 
+/// Who says the events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// The bare server, where the HTTP worker makes them.
+    BareBody,
+    /// The bare server, where a task makes them.
+    Floor,
+    /// The tool, called in a session.
+    Session,
+    /// The tool, called without one.
+    Stateless,
+}
+
+impl Source {
+    const fn is_bare(self) -> bool {
+        matches!(self, Self::BareBody | Self::Floor)
+    }
+}
+
 /// How much a run streams.
 #[derive(Clone, Copy, Debug)]
-struct Load {
-    streams: u32,
-    events: u32,
-    interval_us: u32,
+pub(super) struct Load {
+    pub(super) streams: u32,
+    pub(super) events: u32,
+    pub(super) interval_us: u32,
 }
 
 /// Runs the scenario.
@@ -93,22 +117,23 @@ pub(crate) async fn measure(common: &Common, args: &Args) -> Result<Findings, Fa
     let mut flooded = Vec::new();
     let mut at_pace = Vec::new();
     for round in 1..=common.rounds() {
-        for subject in SUBJECTS {
-            let server = if is_bare(subject) {
+        for (label, source) in SUBJECTS {
+            let server = if source.is_bare() {
                 &floor
             } else {
                 &switchboard
             };
-            flooded.push(run(server, subject, flood, round).await?);
-            at_pace.push(run(server, subject, paced, round).await?);
+            flooded.push(run(server, label, source, flood, round).await?);
+            at_pace.push(run(server, label, source, paced, round).await?);
         }
     }
     let mut failures = Failures::default();
     for run in flooded.iter().chain(&at_pace) {
         failures.add(run.failures(), run.first_failure());
     }
-    let flood_medians = comparison::summaries(&SUBJECTS, FLOOR, &flooded);
-    let paced_medians = comparison::summaries(&SUBJECTS, FLOOR, &at_pace);
+    let labels = SUBJECTS.map(|(label, _)| label);
+    let flood_medians = comparison::summaries(&labels, FLOOR, &flooded);
+    let paced_medians = comparison::summaries(&labels, FLOOR, &at_pace);
     Ok(Findings {
         scenario: "stream",
         question: "What does an event of a stream cost, and how long is it on its way?",
@@ -141,13 +166,11 @@ pub(crate) async fn measure(common: &Common, args: &Args) -> Result<Findings, Fa
     })
 }
 
-fn is_bare(subject: &str) -> bool {
-    subject == BODY || subject == FLOOR
-}
-
-async fn run(
+/// One run of streams from `source`, under the name `label`.
+pub(super) async fn run(
     server: &ServerProcess,
-    subject: &'static str,
+    label: &'static str,
+    source: Source,
     load: Load,
     round: u16,
 ) -> Result<Run, Failure> {
@@ -159,9 +182,9 @@ async fn run(
     let mut requests = Vec::new();
     for _ in 0..load.streams {
         let (events, interval) = (load.events, load.interval_us);
-        requests.push(match subject {
-            BODY | FLOOR => {
-                let made = if subject == BODY {
+        requests.push(match source {
+            Source::BareBody | Source::Floor => {
+                let made = if source == Source::BareBody {
                     floor::EVENTS
                 } else {
                     floor::FED_EVENTS
@@ -169,7 +192,7 @@ async fn run(
                 let path = format!("{made}?count={events}&interval_us={interval}");
                 mcp::get_events(address, &path, "")
             }
-            SESSION => {
+            Source::Session => {
                 let opened = async {
                     let mut connection = Connection::open(address).await?;
                     mcp::initialize(address, &mut connection).await
@@ -177,7 +200,7 @@ async fn run(
                 let id = opened.await.map_err(wrong)?;
                 mcp::stream_call(address, Some(&id), events, interval)
             }
-            _ => mcp::stream_call(address, None, events, interval),
+            Source::Stateless => mcp::stream_call(address, None, events, interval),
         });
     }
     let tally = Rc::new(Tally::new());
@@ -186,7 +209,7 @@ async fn run(
     for request in requests {
         let tally = tally.clone();
         reading.spawn_local(async move {
-            match read(address, &request, !is_bare(subject), &tally).await {
+            match read(address, &request, !source.is_bare(), &tally).await {
                 Ok(seen) if seen == load.events => {}
                 Ok(seen) => tally.failed(|| format!("{seen} of {} events came", load.events)),
                 Err(wrong) => tally.failed(|| wrong.to_string()),
@@ -197,7 +220,7 @@ async fn run(
     tokio::time::timeout(PATIENCE, ended)
         .await
         .map_err(|_| Failure::Stuck(server.name()))?;
-    Ok(Run::new(subject, round, &tally, watch.stop()?))
+    Ok(Run::new(label, round, &tally, watch.stop()?))
 }
 
 /// Reads a stream to its end and counts its events.

@@ -242,7 +242,10 @@ async fn watch(
     let server = match line.connection().server() {
         Some(server) => server.clone(),
         // No question was needed to know how it is spoken to.
-        None => line.ask(Envelope::own(Method::Discover, &json!({}))).await?,
+        None => {
+            line.ask(Envelope::own(Method::Discover, &json!({})))
+                .await?
+        }
     };
     let mut offer = Offer {
         version: Some(line.version()),

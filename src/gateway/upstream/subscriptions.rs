@@ -18,11 +18,11 @@ use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::{Heard, Upstream};
 use super::conversation::{Conversation, Next, Said};
 use super::line::{Lease, Line};
 use super::offer::Offer;
 use super::pool::{Key, Unit};
+use super::{Heard, Upstream};
 use crate::client::ClientError;
 use crate::gateway::bridge::capability_set::CapabilitySet;
 use crate::gateway::envelope::Envelope;
