@@ -67,6 +67,11 @@ impl Child {
         Ok((child, stdout, stdin))
     }
 
+    /// Whether it has ended by itself.
+    pub(super) fn has_ended(&mut self) -> bool {
+        !matches!(self.process.try_wait(), Ok(None))
+    }
+
     /// Waits for its end after its input ended; then asks, then makes it.
     pub(super) async fn end(mut self) {
         if self.ends_within(GRACE).await {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use reqwest::header::HeaderMap;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::process::{ChildStdin, ChildStdout};
 
 use super::builder::Speak;
 use super::child::Child;
@@ -38,6 +39,35 @@ impl HttpEndpoint {
             map.append(name, value);
         }
         Ok(Self(Http::new(url, map, limits)?))
+    }
+}
+
+/// A program that runs and was not spoken to yet. Dropped, it ends.
+#[derive(Debug)]
+pub struct Started {
+    child: Child,
+    input: ChildStdout,
+    output: ChildStdin,
+}
+
+impl Started {
+    /// Starts it. `tasks` is where its standard error is read.
+    ///
+    /// # Errors
+    /// [`ClientError::Spawn`].
+    pub fn now(program: &Program, tasks: &Tasks) -> Result<Self, ClientError> {
+        let (child, input, output) = Child::start(program, tasks)?;
+        Ok(Self {
+            child,
+            input,
+            output,
+        })
+    }
+
+    /// Whether it has ended by itself.
+    #[must_use]
+    pub fn has_ended(&mut self) -> bool {
+        self.child.has_ended()
     }
 }
 
@@ -85,15 +115,34 @@ impl Connector {
     /// # Errors
     /// [`ClientError`].
     pub async fn program(&self, program: &Program) -> Result<Connection, ClientError> {
-        let start = || {
-            let (child, input, output) = Child::start(program, &self.tasks)?;
-            Ok::<_, ClientError>(self.pipe_of(input, output, Some(child)))
+        let started = Started::now(program, &self.tasks)?;
+        self.started(started, program).await
+    }
+
+    /// The same with one that runs already; `program` is what it is.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn started(
+        &self,
+        started: Started,
+        program: &Program,
+    ) -> Result<Connection, ClientError> {
+        let wire = |started: Started| {
+            let Started {
+                child,
+                input,
+                output,
+            } = started;
+            self.pipe_of(input, output, Some(child))
         };
-        let first = self.connect(start()?, self.speak, Silence::NeedsAnotherStart);
+        let first = self.connect(wire(started), self.speak, Silence::NeedsAnotherStart);
         let connected = match first.await {
             Err((_, true)) => {
+                let again = Started::now(program, &self.tasks)?;
                 let session = Speak::Era(Era::Session);
-                self.connect(start()?, session, Silence::IsNoAnswer).await
+                self.connect(wire(again), session, Silence::IsNoAnswer)
+                    .await
             }
             first => first,
         };

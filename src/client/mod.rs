@@ -69,7 +69,7 @@ mod waiting;
 pub use builder::{Builder, Speak};
 pub use connected::Client;
 pub use connection::{Connection, Hears, Introduction};
-pub use connector::{Connector, HttpEndpoint};
+pub use connector::{Connector, HttpEndpoint, Started};
 pub use environment::Environment;
 pub use error::ClientError;
 pub use host::{Answerer, Asked, Listener, Notice, Question, Refusal};

@@ -57,6 +57,7 @@ pub(super) fn resolve(
         ground.complain(&["upstreams"], problem);
     }
     let mut variables = BTreeMap::new();
+    let raw_server = &raw.server;
     let upstreams = raw.upstreams.iter().map(|(name, raw)| {
         let table = format!("upstreams.{name}");
         check_name(name, &table, &mut variables, ground);
@@ -65,6 +66,7 @@ pub(super) fn resolve(
             table,
             raw,
             environment,
+            anonymous: raw_server.allow_unauthenticated,
             ground,
         };
         one.resolve()
@@ -78,6 +80,8 @@ struct One<'a> {
     table: String,
     raw: &'a raw::Upstream,
     environment: &'a Environment,
+    /// Whether callers from elsewhere are served without being told apart.
+    anonymous: bool,
     ground: &'a mut Ground,
 }
 
@@ -89,10 +93,12 @@ impl One<'_> {
             reach: self.reach(),
             prefix: self.prefix(),
             isolation: match raw.isolation {
-                raw::Isolation::Shared => Isolation::Shared,
-                raw::Isolation::Session => Isolation::Session,
-                raw::Isolation::Handle => Isolation::Handle,
-                raw::Isolation::Request => Isolation::Request,
+                Some(raw::Isolation::Shared) => Isolation::Shared,
+                Some(raw::Isolation::Session) => Isolation::Session,
+                Some(raw::Isolation::Request) => Isolation::Request,
+                // Strangers that nobody tells apart are one principal, and share nothing unasked.
+                None if self.anonymous => Isolation::Request,
+                None => Isolation::Shared,
             },
             version: self.version(),
             roots: self.roots(),

@@ -305,7 +305,7 @@ async fn lease(route: &Route, call: &Call) -> Result<Lease, Failure> {
     let unit = match upstream.config.isolation {
         Isolation::Shared => Unit::Shared,
         Isolation::Session => context.session.clone().map_or_else(alone, Unit::Session),
-        Isolation::Handle | Isolation::Request => alone(),
+        Isolation::Request => alone(),
     };
     let capabilities = CapabilitySet::of(&context.client.capabilities, context.version);
     let key = Key {

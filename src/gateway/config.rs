@@ -95,8 +95,6 @@ pub enum Isolation {
     Shared,
     /// All requests of one session of a client; of a client without sessions, one request.
     Session,
-    /// All requests that carry the same handle, which the gateway gave the client.
-    Handle,
     /// Nobody: each request has a session of its own.
     Request,
 }

@@ -52,7 +52,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use futures_util::future::{BoxFuture, join_all};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use self::bridge::elsewhere::Elsewhere;
 use self::bridge::parked_call::ParkedCalls;
@@ -62,7 +62,7 @@ use self::part::{Offered, Part};
 use self::upstream::Upstream;
 use self::upstream::offer::Offer;
 use crate::identity::Principal;
-use crate::protocol::capabilities::ServerCapabilities;
+use crate::protocol::capabilities::{APPS_EXTENSION, ServerCapabilities};
 use crate::protocol::lifecycle::Implementation;
 use crate::protocol::method::Method;
 use crate::protocol::param_headers::HeaderParams;
@@ -355,6 +355,7 @@ fn describe(config: &EndpointConfig, upstreams: &[Arc<Upstream>]) -> Description
         logging: any(&|offer| offer.declares("logging")),
         completions: any(&|offer| offer.declares("completions")),
         tasks: false,
+        extensions: extensions(&offers),
     };
     let sole = match &offers[..] {
         [sole] => sole.info(),
@@ -375,6 +376,17 @@ fn describe(config: &EndpointConfig, upstreams: &[Arc<Upstream>]) -> Description
         info.version.clone_from(version);
     }
     Description::new(info, capabilities, instructions(config, upstreams, &offers))
+}
+
+/// The extensions that pass. Apps need nothing of a gateway; others have methods and tasks of their own,
+/// which do not.
+fn extensions(offers: &[Arc<Offer>]) -> Map<String, Value> {
+    let declared = offers.iter().find_map(|offer| {
+        let extensions = offer.server["capabilities"].get("extensions")?;
+        extensions.get(APPS_EXTENSION).cloned()
+    });
+    let apps = declared.map(|settings| (APPS_EXTENSION.to_owned(), settings));
+    apps.into_iter().collect()
 }
 
 /// What a model is told: that the endpoint will be gone, and what each upstream says of itself.

@@ -97,7 +97,7 @@ impl Shown {
     fn unlisted(&self, upstream: usize, own: &str) -> Option<Route> {
         let route = self.to(upstream, Some(own.to_owned()))?;
         match route.upstream.config.isolation {
-            Isolation::Session | Isolation::Handle => Some(route),
+            Isolation::Session => Some(route),
             Isolation::Shared | Isolation::Request => None,
         }
     }

@@ -175,6 +175,9 @@ pub struct ServerCapabilities {
     pub completions: bool,
     /// Some tool's calls may become tasks.
     pub tasks: bool,
+    /// Other extensions, by their ids, with their settings. Hosts of apps look for theirs in every
+    /// revision.
+    pub extensions: Map<String, Value>,
 }
 
 impl ServerCapabilities {
@@ -200,6 +203,7 @@ impl ServerCapabilities {
         if self.completions {
             declared.insert("completions".into(), json!({}));
         }
+        let mut extensions = self.extensions.clone();
         match version {
             ProtocolVersion::V2025_11_25 if self.tasks => {
                 let calls = json!({"tools": {"call": {}}});
@@ -207,9 +211,12 @@ impl ServerCapabilities {
                 declared.insert("tasks".into(), tasks);
             }
             ProtocolVersion::V2026_07_28 if self.tasks => {
-                declared.insert("extensions".into(), json!({TASKS_EXTENSION: {}}));
+                extensions.insert(TASKS_EXTENSION.into(), json!({}));
             }
             _ => {}
+        }
+        if !extensions.is_empty() {
+            declared.insert("extensions".into(), extensions.into());
         }
         Value::Object(declared)
     }

@@ -98,6 +98,7 @@ impl Offer {
             logging,
             completions: catalog.offers_completions(),
             tasks: catalog.offers_tasks(),
+            extensions: serde_json::Map::new(),
         };
         let description =
             Description::new(info.clone(), capabilities, instructions.cloned()).with_icons(icons);

@@ -50,8 +50,9 @@ pub struct Upstream {
     /// What its names begin with for clients: lower-case letters, digits and `-`. Default: its own
     /// name, with `-` for `_`. Empty: its names pass unchanged, as the only upstream of an endpoint.
     pub prefix: Option<String>,
-    /// Who shares a session with it. Nothing is ever shared by two principals.
-    pub isolation: Isolation,
+    /// Who shares a session with it. Nothing is ever shared by two principals. Default: `shared`;
+    /// `request` with `server.allow_unauthenticated`, where nobody is told apart.
+    pub isolation: Option<Isolation>,
     /// The one revision it is spoken to in. Default: it is asked.
     pub version: Option<String>,
     /// What it is answered when it asks for roots outside of any call: URIs, or
@@ -100,7 +101,7 @@ impl Default for Upstream {
             env: BTreeMap::new(),
             cwd: None,
             prefix: None,
-            isolation: Isolation::Shared,
+            isolation: None,
             version: None,
             roots: Vec::new(),
             allow: None,
@@ -140,8 +141,6 @@ pub enum Isolation {
     Shared,
     /// All requests of one session of a client.
     Session,
-    /// All requests that carry the same handle.
-    Handle,
     /// Nobody: each request has a session of its own.
     Request,
 }

@@ -22,6 +22,20 @@ fn secret(text: &str) -> Secret {
 }
 
 #[test]
+fn strangers_share_nothing_unless_it_is_said() {
+    let open = "server.listen = \"0.0.0.0:8000\"\nserver.allow_unauthenticated = true\n";
+    let one = "[upstreams.a]\nurl = \"https://a.example/mcp\"\n";
+    let said = "isolation = \"shared\"";
+    for (text, isolation) in [
+        (format!("{open}{one}"), Isolation::Request),
+        (format!("{open}{one}{said}"), Isolation::Shared),
+        (one.to_owned(), Isolation::Shared),
+    ] {
+        assert_eq!(upstream(&text).isolation, isolation, "{text}");
+    }
+}
+
+#[test]
 fn an_upstream_needs_no_more_than_a_place() {
     let jira = upstream("[upstreams.my_jira]\nurl = \"https://jira.example/mcp\"");
     let expected = UpstreamConfig {
@@ -111,7 +125,7 @@ fn every_key_of_an_upstream_can_be_written() {
         [upstreams.jira]
         url = "https://jira.example/mcp"
         headers = { Authorization = "env:JIRA", X-Team = "a" }
-        isolation = "handle"
+        isolation = "shared"
         pin = "hide"
 
         [upstreams.demo]
@@ -136,7 +150,7 @@ fn every_key_of_an_upstream_can_be_written() {
         ],
     };
     assert_eq!(jira.reach, expected);
-    assert_eq!((jira.isolation, jira.pin), (Isolation::Handle, Pin::Hide));
+    assert_eq!((jira.isolation, jira.pin), (Isolation::Shared, Pin::Hide));
     let environment = [
         ("DATABASE", "file:/data.db"),
         ("MODE", "plain"),

@@ -48,6 +48,8 @@ const NUDGE_INTERVAL: Duration = Duration::from_secs(1);
 const GATHER: Duration = Duration::from_millis(50);
 /// How often unused lines are looked for.
 const SWEEP: Duration = Duration::from_secs(5);
+/// How often it is looked whether enough processes wait for being needed.
+const WARM: Duration = Duration::from_millis(100);
 /// How many looks in a row an upstream may leave unanswered.
 const PINGS_MISSED_MAX: u32 = 2;
 
@@ -141,6 +143,14 @@ impl Actor for Keeper {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.notify(Connect);
+        if self.upstream.wants_warm() {
+            ctx.run_interval(WARM, |keeper, _| {
+                let upstream = keeper.upstream.clone();
+                // Their pipes belong to the main runtime, like all that talk to upstreams.
+                let filling = async move { upstream.keep_warm() };
+                keeper.upstream.tasks.spawn(TaskKind::Upkeep, filling);
+            });
+        }
         ctx.run_interval(SWEEP, |keeper, _| keeper.upstream.sweep());
     }
 }

@@ -17,6 +17,7 @@ pub(super) mod news;
 pub(super) mod offer;
 pub(super) mod pool;
 pub(super) mod subscriptions;
+mod warm;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -33,6 +34,7 @@ use self::news::News;
 use self::offer::Offer;
 use self::pool::{Key, NoLine, Open, Pool};
 use self::subscriptions::{Subscribed, Subscriptions};
+use self::warm::Warm;
 use super::bridge::capability_set::CapabilitySet;
 use super::config::{CommandConfig, Reach, Secret, UpstreamConfig};
 use super::pins::{DefinitionHash, Pins};
@@ -92,6 +94,7 @@ pub(super) struct Upstream {
     /// Counts how requests to it end.
     pub(super) requests: UpstreamRequests,
     pool: Arc<Pool>,
+    warm: Warm,
     subscriptions: Subscriptions,
     pins: Mutex<Pins>,
     /// Who hears of changes: the endpoints that show it.
@@ -150,6 +153,7 @@ impl Upstream {
             offer: watch::Sender::default(),
             era: Mutex::default(),
             state: watch::Sender::new(State::Starting),
+            warm: Warm::default(),
             subscriptions: Subscriptions::default(),
             pins: Mutex::default(),
             listeners: RwLock::default(),
@@ -341,7 +345,10 @@ impl Upstream {
         };
         let connection = match &self.reached {
             Reached::Http(endpoint) => connector.http(endpoint).await?,
-            Reached::Program(program) => connector.program(program).await?,
+            Reached::Program(program) => match self.warm.take() {
+                Some(started) => connector.started(started, program).await?,
+                None => connector.program(program).await?,
+            },
             Reached::Here(_) => {
                 return Err(ClientError::Closed("it is in this process".to_owned()));
             }
@@ -384,6 +391,20 @@ impl Upstream {
         let _is_new = pins.learn(seen.iter().cloned());
     }
 
+    /// Whether processes of it are to wait for being needed.
+    pub(super) fn wants_warm(&self) -> bool {
+        matches!(&self.config.reach, Reach::Command(command) if command.warm > 0)
+    }
+
+    /// Sees to it that as many processes wait for being needed as shall.
+    pub(super) fn keep_warm(&self) {
+        if let (Reached::Program(program), Reach::Command(command)) =
+            (&self.reached, &self.config.reach)
+        {
+            self.warm.fill(command.warm, program, &self.tasks);
+        }
+    }
+
     /// Ends lines that nobody uses.
     pub(super) fn sweep(&self) {
         self.pool.sweep(self.config.timeouts.idle, SESSION_IDLE);
@@ -396,6 +417,7 @@ impl Upstream {
 
     /// Ends all its lines, as soon as what runs on them has ended.
     pub(super) fn end(&self) {
+        self.warm.end();
         self.pool.end_all();
     }
 

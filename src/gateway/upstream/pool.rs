@@ -42,9 +42,6 @@ pub(in crate::gateway) enum Unit {
     Shared,
     /// Those of a session of a client.
     Session(SessionKey),
-    /// Those that carry this handle.
-    #[expect(dead_code, reason = "handles come with the tools that carry them")]
-    Handle(Arc<str>),
     /// One.
     Request(u64),
 }
@@ -225,7 +222,7 @@ impl Pool {
         // A line of a session is that session's state: it is not taken away.
         let of_others = slots
             .iter()
-            .filter(|(key, _)| !matches!(key.unit, Unit::Session(_) | Unit::Handle(_)));
+            .filter(|(key, _)| !matches!(key.unit, Unit::Session(_)));
         let unused = of_others.flat_map(|(key, of_key)| {
             of_key.iter().filter_map(move |slot| {
                 let line = slot.line.as_ref()?;
@@ -247,7 +244,7 @@ impl Pool {
         let slots = self.lock();
         for (key, of_key) in &*slots {
             let idle = match key.unit {
-                Unit::Session(_) | Unit::Handle(_) => idle_of_session,
+                Unit::Session(_) => idle_of_session,
                 Unit::Shared | Unit::Request(_) => idle,
             };
             for line in of_key.iter().filter_map(|slot| slot.line.as_ref()) {
