@@ -60,7 +60,7 @@ use self::catalog::Catalog;
 use self::config::EndpointConfig;
 use self::part::{Offered, Part};
 use self::upstream::Upstream;
-use self::upstream::offer::Offer;
+use self::upstream::offer::{Offer, PROMPTS, RESOURCES, TEMPLATES, TOOLS};
 use crate::identity::Principal;
 use crate::protocol::capabilities::{APPS_EXTENSION, ServerCapabilities};
 use crate::protocol::lifecycle::Implementation;
@@ -176,21 +176,29 @@ impl Gateway {
         let shown = self.shown();
         let (catalog, pages) = (&shown.catalog, &self.0.pages);
         let (context, params) = (&call.context, &call.params);
-        // Whoever may not see all of it gets another list, and it changes when upstreams like.
-        let cache = CacheHints::default();
         match call.method {
-            Method::ToolsList => pages.page(catalog.tools(), "tools", context, params, cache),
-            Method::PromptsList => pages.page(catalog.prompts(), "prompts", context, params, cache),
+            Method::ToolsList => {
+                let cache = shown.hints(TOOLS);
+                pages.page(catalog.tools(), "tools", context, params, cache)
+            }
+            Method::PromptsList => {
+                let cache = shown.hints(PROMPTS);
+                pages.page(catalog.prompts(), "prompts", context, params, cache)
+            }
             Method::ResourcesList => {
+                let cache = shown.hints(RESOURCES);
                 pages.page(catalog.resources(), "resources", context, params, cache)
             }
-            Method::ResourceTemplatesList => pages.page(
-                catalog.templates(),
-                "resourceTemplates",
-                context,
-                params,
-                cache,
-            ),
+            Method::ResourceTemplatesList => {
+                let cache = shown.hints(TEMPLATES);
+                pages.page(
+                    catalog.templates(),
+                    "resourceTemplates",
+                    context,
+                    params,
+                    cache,
+                )
+            }
             other => Err(ServiceError::MethodNotFound(other.to_string())),
         }
     }
@@ -295,6 +303,12 @@ impl Service for Gateway {
 }
 
 impl Shown {
+    /// How long a list, by its place, is good and for whom: what holds of all its parts.
+    fn hints(&self, list: usize) -> CacheHints {
+        let parts = self.parts.iter().map(|(offer, _)| offer.hints(list));
+        parts.reduce(CacheHints::and).unwrap_or_default()
+    }
+
     /// What these upstreams come to. What is as it was when `before` was made is taken from there.
     fn of(
         config: EndpointConfig,

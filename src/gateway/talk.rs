@@ -311,6 +311,13 @@ impl Talk {
         let notification = match &*told.method {
             ServerNotification::PROGRESS => self.progress(&told, call),
             "notifications/message" => log_line(&told, call),
+            // No other revision knows it.
+            ServerNotification::VISIT_OVER if call.version == ProtocolVersion::V2025_11_25 => {
+                told.params.raw().map(|params| ServerNotification {
+                    method: ServerNotification::VISIT_OVER,
+                    params: params.clone(),
+                })
+            }
             _other => None,
         };
         if let Some(notification) = notification {

@@ -65,6 +65,8 @@ pub struct LogMessage {
 }
 
 impl ServerNotification {
+    /// The method that says that a visit to a URL is over (2025-11-25 client/elicitation).
+    pub const VISIT_OVER: &str = "notifications/elicitation/complete";
     /// The method of progress notifications.
     pub const PROGRESS: &str = "notifications/progress";
 

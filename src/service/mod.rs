@@ -257,6 +257,17 @@ pub struct CacheHints {
     pub public: bool,
 }
 
+impl CacheHints {
+    /// What holds of something made of two parts.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            ttl_ms: self.ttl_ms.min(other.ttl_ms),
+            public: self.public && other.public,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

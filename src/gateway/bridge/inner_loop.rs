@@ -11,7 +11,7 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::capability_set::CapabilitySet;
 use super::errors::Failure;
@@ -22,6 +22,7 @@ use crate::gateway::upstream::line::{Lease, Line};
 use crate::protocol::capabilities::TASKS_EXTENSION;
 use crate::protocol::client_request::ClientRequestKind as Kind;
 use crate::protocol::method::Method;
+use crate::protocol::notification::ServerNotification;
 use crate::protocol::raw::RawJson;
 use crate::protocol::tool::ToolResult;
 use crate::protocol::version::{Era, ProtocolVersion};
@@ -53,6 +54,7 @@ impl Rounds<'_> {
     ) -> Result<Reply, ServiceError> {
         let context = &call.context;
         let mut breath = BREATH;
+        let mut visits = Vec::new();
         for _ in 0..ROUNDS_MAX {
             let round = match Round::of(&reply.members) {
                 Ok(round) => round,
@@ -64,6 +66,11 @@ impl Rounds<'_> {
                 Ok(questions) => questions,
                 Err(unaskable) => return self.refused(call, &unaskable.to_string()),
             };
+            visits.extend(
+                questions
+                    .iter()
+                    .filter_map(|(_, it)| it.elicitation_id.clone()),
+            );
             let responses = if questions.is_empty() {
                 tokio::time::sleep(breath).await;
                 breath = (breath * 2).min(BREATH_MAX);
@@ -93,6 +100,15 @@ impl Rounds<'_> {
                 Served::Asks(..) => return Err(ServiceError::Internal),
             };
             if reply.kind != ReplyKind::InputRequired {
+                // The upstream does not say so itself: its revision has no word for it.
+                for id in visits {
+                    let params = RawJson::of(&json!({"elicitationId": id}));
+                    let method = ServerNotification::VISIT_OVER;
+                    context
+                        .outlet
+                        .notify(ServerNotification { method, params })
+                        .await;
+                }
                 return Ok(reply);
             }
         }

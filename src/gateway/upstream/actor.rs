@@ -28,7 +28,7 @@ use tokio::time::Instant;
 use super::line::Line;
 use super::listing;
 use super::news::{List, News};
-use super::offer::Offer;
+use super::offer::{Offer, PROMPTS, RESOURCES, TEMPLATES, TOOLS};
 use super::{State, Upstream};
 use crate::client::ClientError;
 use crate::gateway::bridge::capability_set::CapabilitySet;
@@ -337,20 +337,24 @@ async fn read(
             match list {
                 List::Tools => {
                     let has = offer.declares("tools");
-                    offer.tools = listing::read_if(has, line, Method::ToolsList, "tools").await?;
+                    let listed = listing::read_if(has, line, Method::ToolsList, "tools").await?;
+                    (offer.tools, offer.cache[TOOLS]) = (listed.entries, listed.cache);
                 }
                 List::Prompts => {
                     let has = offer.declares("prompts");
-                    offer.prompts =
+                    let listed =
                         listing::read_if(has, line, Method::PromptsList, "prompts").await?;
+                    (offer.prompts, offer.cache[PROMPTS]) = (listed.entries, listed.cache);
                 }
                 List::Resources => {
                     let has = offer.declares("resources");
-                    offer.resources =
+                    let listed =
                         listing::read_if(has, line, Method::ResourcesList, "resources").await?;
+                    (offer.resources, offer.cache[RESOURCES]) = (listed.entries, listed.cache);
                     let templates = Method::ResourceTemplatesList;
-                    offer.templates =
+                    let listed =
                         listing::read_if(has, line, templates, "resourceTemplates").await?;
+                    (offer.templates, offer.cache[TEMPLATES]) = (listed.entries, listed.cache);
                 }
             }
         }

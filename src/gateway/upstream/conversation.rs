@@ -19,6 +19,7 @@ use super::subscriptions::ACKNOWLEDGED;
 use crate::client::{ClientError, Hears};
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::jsonrpc::{Notification, Request, RequestId, ResponseError};
+use crate::protocol::notification::ServerNotification;
 use crate::protocol::raw::RawJson;
 use crate::runtime::ratelimited::warn_ratelimited;
 
@@ -98,7 +99,10 @@ pub(super) fn nobody() -> ResponseError {
 impl Hears for Caller {
     fn told(&self, _: Option<&RequestId>, notification: Notification) {
         match &*notification.method {
-            "notifications/progress" | "notifications/message" | ACKNOWLEDGED => {
+            "notifications/progress"
+            | "notifications/message"
+            | ServerNotification::VISIT_OVER
+            | ACKNOWLEDGED => {
                 self.tell(notification);
             }
             "notifications/cancelled" => {

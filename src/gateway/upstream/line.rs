@@ -28,7 +28,7 @@ use crate::gateway::envelope::Envelope;
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::jsonrpc::{Notification, Request, RequestId, ResponseError};
 use crate::protocol::logging::LogLevel;
-use crate::protocol::notification::CancelledParams;
+use crate::protocol::notification::{CancelledParams, ServerNotification};
 use crate::protocol::raw::RawJson;
 use crate::protocol::version::{Era, ProtocolVersion};
 
@@ -390,7 +390,7 @@ impl Hears for Desk {
                     caller.tell(notification);
                 }
             }
-            "notifications/message" => {
+            "notifications/message" | ServerNotification::VISIT_OVER => {
                 if let Some(caller) = self.only_one() {
                     caller.tell(notification);
                 }

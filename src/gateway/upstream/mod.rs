@@ -196,7 +196,8 @@ impl Upstream {
     pub(super) async fn freshen(&self) {
         let is_old = |offer: &Arc<Offer>| {
             let age = offer.read.map(|read| read.elapsed());
-            !offer.announces && age.is_some_and(|age| age > self.config.list_ttl)
+            let good_for = self.config.list_ttl.max(offer.good_for());
+            !offer.announces && age.is_some_and(|age| age > good_for)
         };
         let mut offer = self.offer.subscribe();
         if !is_old(&offer.borrow_and_update()) {

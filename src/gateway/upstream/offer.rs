@@ -1,5 +1,7 @@
 //! What an upstream says it offers.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -8,6 +10,13 @@ use crate::protocol::lifecycle::Implementation;
 use crate::protocol::meta::SERVER_INFO_KEY;
 use crate::protocol::raw::RawJson;
 use crate::protocol::version::ProtocolVersion;
+use crate::service::CacheHints;
+
+/// The places of the lists among their hints.
+pub(in crate::gateway) const TOOLS: usize = 0;
+pub(in crate::gateway) const PROMPTS: usize = 1;
+pub(in crate::gateway) const RESOURCES: usize = 2;
+pub(in crate::gateway) const TEMPLATES: usize = 3;
 
 /// What an upstream offered when it was last asked; nothing, before that.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +33,8 @@ pub(in crate::gateway) struct Offer {
     pub(in crate::gateway) resources: Vec<RawJson>,
     /// Its resource templates.
     pub(in crate::gateway) templates: Vec<RawJson>,
+    /// How long its lists are good and for whom, where it says so.
+    pub(in crate::gateway) cache: [Option<CacheHints>; 4],
     /// When that was read.
     pub(in crate::gateway) read: Option<Instant>,
     /// Whether it tells when its lists change.
@@ -49,6 +60,26 @@ impl Offer {
     /// Whether it declared this capability.
     pub(in crate::gateway) fn declares(&self, capability: &str) -> bool {
         self.server["capabilities"][capability].is_object()
+    }
+
+    /// For how long its lists are good, as it says; the least of what it says of each.
+    pub(super) fn good_for(&self) -> Duration {
+        let hints = self.cache.iter().flatten();
+        let least = hints.map(|hints| hints.ttl_ms).min();
+        Duration::from_millis(least.unwrap_or_default())
+    }
+
+    /// What holds of one of its lists now, by its place.
+    pub(in crate::gateway) fn hints(&self, list: usize) -> CacheHints {
+        let (Some(hints), Some(read)) = (self.cache[list], self.read) else {
+            // What it is silent about is not known to be good for anybody else, or any longer.
+            return CacheHints::default();
+        };
+        let age = u64::try_from(read.elapsed().as_millis()).unwrap_or(u64::MAX);
+        CacheHints {
+            ttl_ms: hints.ttl_ms.saturating_sub(age),
+            ..hints
+        }
     }
 
     /// Whether it declared that resources can be subscribed to.
