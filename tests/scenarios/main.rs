@@ -25,6 +25,7 @@
 )]
 #![allow(dead_code, reason = "the world offers more than today's scenarios use")]
 
+mod upstream_processes;
 mod world;
 
 mod batches;
