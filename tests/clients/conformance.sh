@@ -30,6 +30,13 @@ for call in json.loads(os.environ["MCP_CONFORMANCE_CONTEXT"])["toolCalls"]:
                     json.dumps(call["arguments"]), "--url", sys.argv[1]])
 PYTHON
     ;;
+json-schema-2020-12-preservation)
+    schema=$(tools ls --output json | "$PYTHON" -c 'import json, sys
+tools = json.load(sys.stdin)["tools"]
+schema = next(tool["inputSchema"] for tool in tools if tool["name"] == "json_schema_2020_12_tool")
+print(json.dumps({"schema": schema}))')
+    tools call json_schema_echo --json "$schema"
+    ;;
 http-standard-headers | http-invalid-tool-headers)
     for name in $(names); do tools call "$name" --json '{"region": "x"}'; done
     ;;
