@@ -25,9 +25,6 @@
 )]
 #![allow(dead_code, reason = "the world offers more than today's scenarios use")]
 
-mod upstream_processes;
-mod world;
-
 mod batches;
 mod calls;
 mod children;
@@ -46,6 +43,7 @@ mod draining;
 mod embedding;
 mod era_table;
 mod framing;
+mod gateway_endpoints;
 mod gateway_starting;
 mod http_sse;
 mod limits;
@@ -77,3 +75,6 @@ mod surroundings;
 mod tasks;
 mod ticket_desk;
 mod tools_command;
+mod upstream_processes;
+mod world;
+

@@ -12,7 +12,7 @@ const MAIN: &str = "[endpoints.main]\nbuiltin = \"demo\"\n";
 const JIRA: &str = "[upstreams.jira]\nurl = \"http://127.0.0.1:1/mcp\"\n";
 
 /// Puts another file in the place of one, as editors do.
-fn replace(file: &Path, text: &str) {
+pub fn replace(file: &Path, text: &str) {
     let other = file.with_extension("new");
     std::fs::write(&other, text).unwrap();
     std::fs::rename(&other, file).unwrap();
