@@ -276,8 +276,12 @@ impl Upstream {
             let (upstream, key) = (self.clone(), key.clone());
             Box::new(move || {
                 Box::pin(async move {
-                    let news = upstream.news_for(Some(key.principal));
-                    upstream.open(key.capabilities, news).await
+                    let news = upstream.news_for(Some(key.principal.clone()));
+                    let line = upstream.open(key.capabilities, news).await?;
+                    if !upstream.is_http() {
+                        upstream.subscriptions.tell(&key.principal, &line).await;
+                    }
+                    Ok(line)
                 })
             })
         };

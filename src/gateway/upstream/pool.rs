@@ -58,7 +58,7 @@ pub(in crate::gateway) enum NoLine {
 }
 
 /// A line that is being opened.
-type Opening = Shared<BoxFuture<'static, Result<Arc<Line>, Arc<ClientError>>>>;
+pub(super) type Opening = Shared<BoxFuture<'static, Result<Arc<Line>, Arc<ClientError>>>>;
 
 /// Opens a line.
 pub(super) type Open =
@@ -237,6 +237,14 @@ impl Pool {
             line.end();
         }
         Some(slot.place)
+    }
+
+    /// All lines of a principal, also those that are being opened.
+    pub(super) fn of(&self, principal: &Principal) -> Vec<Opening> {
+        let slots = self.lock();
+        let of_principal = slots.iter().filter(|(key, _)| key.principal == *principal);
+        let slots = of_principal.flat_map(|(_, of_key)| of_key);
+        slots.map(|slot| slot.opening.clone()).collect()
     }
 
     /// Ends lines that were unused for `idle`.

@@ -7,10 +7,13 @@
 //! either breaks off it is taken up again, and each URI counts as changed: something may have been
 //! missed.
 //!
+//! A program that changes a resource tells only those who subscribed to it in the same process. So all
+//! processes of the principal are told, and each that starts later before it is used.
+//!
 //! Spec: server/resources, subscriptions (session era); 2026-07-28 basic/patterns/subscriptions.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -40,9 +43,17 @@ const REST: Duration = Duration::from_secs(1);
 
 /// The tasks that look after subscriptions, by principal.
 #[derive(Debug, Default)]
-pub(in crate::gateway) struct Subscriptions(
-    Mutex<HashMap<Principal, mpsc::UnboundedSender<Order>>>,
-);
+pub(in crate::gateway) struct Subscriptions(Mutex<HashMap<Principal, Task>>);
+
+/// The task of a principal.
+#[derive(Clone, Debug)]
+struct Task {
+    orders: mpsc::UnboundedSender<Order>,
+    watched: Watched,
+}
+
+/// How many watch each URI.
+type Watched = Arc<Mutex<HashMap<String, usize>>>;
 
 /// What the task of a principal is told. Each watcher says at most two things, and watchers are bounded.
 #[derive(Debug)]
@@ -81,7 +92,7 @@ impl Subscriptions {
         principal: &Principal,
         uris: BTreeSet<String>,
     ) -> Option<Subscribed> {
-        let orders = self.of(upstream, principal);
+        let orders = self.of(upstream, principal).orders;
         let (tell, told) = oneshot::channel();
         orders.send(Order::Add(uris, tell)).ok()?;
         let limit = upstream.config.timeouts.list;
@@ -92,30 +103,52 @@ impl Subscriptions {
     /// Takes subscriptions up again that may have been lost.
     pub(super) fn renew(&self, _: &Upstream) {
         let tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for orders in tasks.values() {
-            let _over = orders.send(Order::Renew);
+        for task in tasks.values() {
+            let _over = task.orders.send(Order::Renew);
         }
     }
 
-    fn of(&self, upstream: &Arc<Upstream>, principal: &Principal) -> mpsc::UnboundedSender<Order> {
-        let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        tasks.retain(|_, orders| !orders.is_closed());
-        if let Some(orders) = tasks.get(principal) {
-            return orders.clone();
+    /// Tells a line that was just opened what its principal watches.
+    pub(super) async fn tell(&self, principal: &Principal, line: &Arc<Line>) {
+        let uris = {
+            let tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            tasks.get(principal).map(|task| uris(&task.watched))
+        };
+        if line.version().era() == Era::Session {
+            for uri in uris.into_iter().flatten() {
+                if let Err(error) = ask(line, "resources/subscribe", &uri).await {
+                    tracing::debug!(%error, "an upstream refuses a subscription");
+                }
+            }
         }
+    }
+
+    fn of(&self, upstream: &Arc<Upstream>, principal: &Principal) -> Task {
+        let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.retain(|_, task| !task.orders.is_closed());
+        if let Some(task) = tasks.get(principal) {
+            return task.clone();
+        }
+        let watched = Watched::default();
         let (orders, ordered) = mpsc::unbounded_channel();
         let subscriber = Subscriber {
             upstream: upstream.clone(),
             principal: principal.clone(),
-            watched: HashMap::new(),
+            watched: watched.clone(),
             channel: None,
         };
         upstream
             .tasks
             .spawn(TaskKind::Upkeep, subscriber.work(ordered));
-        tasks.insert(principal.clone(), orders.clone());
-        orders
+        let task = Task { orders, watched };
+        tasks.insert(principal.clone(), task.clone());
+        task
     }
+}
+
+fn uris(watched: &Watched) -> BTreeSet<String> {
+    let watched = watched.lock().unwrap_or_else(PoisonError::into_inner);
+    watched.keys().cloned().collect()
 }
 
 /// What carries a principal's subscriptions.
@@ -129,8 +162,7 @@ enum Channel {
 struct Subscriber {
     upstream: Arc<Upstream>,
     principal: Principal,
-    /// How many watch each URI.
-    watched: HashMap<String, usize>,
+    watched: Watched,
     channel: Option<Channel>,
 }
 
@@ -145,7 +177,7 @@ impl Subscriber {
                     self.take_up_again().await;
                     continue;
                 }
-                () = tokio::time::sleep(REST), if self.channel.is_none() && !self.watched.is_empty() => {
+                () = tokio::time::sleep(REST), if self.channel.is_none() && self.is_watching() => {
                     self.take_up_again().await;
                     continue;
                 }
@@ -162,7 +194,7 @@ impl Subscriber {
                 }
                 Some(Order::Remove(uris)) => self.remove(uris).await,
             }
-            if self.watched.is_empty() && orders.is_empty() {
+            if !self.is_watching() && orders.is_empty() {
                 // Whoever comes now finds the door closed and is served by another task.
                 orders.close();
                 if orders.is_empty() {
@@ -172,58 +204,90 @@ impl Subscriber {
         }
     }
 
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, usize>> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_watching(&self) -> bool {
+        !self.lock().is_empty()
+    }
+
     async fn add(&mut self, uris: BTreeSet<String>) -> BTreeSet<String> {
-        let new = uris.iter().filter(|uri| !self.watched.contains_key(*uri));
-        let new = new.cloned().collect::<BTreeSet<_>>();
-        let refused = if new.is_empty() {
-            BTreeSet::new()
-        } else {
-            let all = self
-                .watched
-                .keys()
-                .cloned()
-                .chain(new.iter().cloned())
-                .collect();
-            self.tell(&new, all).await
-        };
-        let honoured = uris.difference(&refused).cloned().collect::<BTreeSet<_>>();
-        for uri in &honoured {
-            *self.watched.entry(uri.clone()).or_default() += 1;
+        let mut new = BTreeSet::new();
+        for uri in &uris {
+            // Before any line is told: one that opens meanwhile looks there.
+            let mut watched = self.lock();
+            let count = watched.entry(uri.clone()).or_default();
+            *count += 1;
+            if *count == 1 {
+                new.insert(uri.clone());
+            }
         }
+        if new.is_empty() {
+            return uris;
+        }
+        let refused = self.tell(&new, self::uris(&self.watched)).await;
+        let (refused, honoured) = uris.into_iter().partition(|uri| refused.contains(uri));
+        let _refused = self.forget(refused);
         honoured
     }
 
-    async fn remove(&mut self, uris: BTreeSet<String>) {
-        let mut gone = BTreeSet::new();
-        for uri in uris {
-            if let Some(count) = self.watched.get_mut(&uri) {
-                *count -= 1;
-                if *count == 0 {
-                    self.watched.remove(&uri);
-                    gone.insert(uri);
-                }
+    /// Counts one watcher less of each. Returns those that nobody watches any more.
+    fn forget(&self, uris: BTreeSet<String>) -> BTreeSet<String> {
+        let mut watched = self.lock();
+        let is_gone = |uri: &String| {
+            let Some(count) = watched.get_mut(uri) else {
+                return false;
+            };
+            *count -= 1;
+            let is_gone = *count == 0;
+            if is_gone {
+                watched.remove(uri);
             }
-        }
+            is_gone
+        };
+        uris.into_iter().filter(is_gone).collect()
+    }
+
+    async fn remove(&mut self, uris: BTreeSet<String>) {
+        let gone = self.forget(uris);
         if gone.is_empty() {
             return;
         }
         match &self.channel {
-            Some(Channel::Session(lease)) => {
-                for uri in gone {
-                    if let Err(error) = ask(lease, "resources/unsubscribe", &uri).await {
-                        tracing::debug!(%error, "a subscription could not be ended");
+            Some(Channel::Session(_)) => {
+                for line in self.lines().await {
+                    for uri in &gone {
+                        if let Err(error) = ask(&line, "resources/unsubscribe", uri).await {
+                            tracing::debug!(%error, "a subscription could not be ended");
+                        }
                     }
                 }
             }
-            Some(Channel::Listen(_)) if !self.watched.is_empty() => {
-                let rest = self.watched.keys().cloned().collect();
+            Some(Channel::Listen(_)) if self.is_watching() => {
+                let rest = self::uris(&self.watched);
                 let _refused = self.tell(&BTreeSet::new(), rest).await;
             }
             Some(Channel::Listen(_)) | None => {}
         }
-        if self.watched.is_empty() {
+        if !self.is_watching() {
             self.channel = None;
         }
+    }
+
+    /// Whom to tell: the line that is kept, and the other processes of the principal.
+    async fn lines(&self) -> Vec<Arc<Line>> {
+        let Some(Channel::Session(kept)) = &self.channel else {
+            return Vec::new();
+        };
+        let mut lines = vec![Lease::line(kept)];
+        if !self.upstream.is_http() {
+            for opening in self.upstream.pool.of(&self.principal) {
+                let opened = opening.await.ok();
+                lines.extend(opened.filter(|line| !Arc::ptr_eq(line, &lines[0])));
+            }
+        }
+        lines
     }
 
     /// Tells the upstream what is watched; `new` of that is not yet. Returns what it refuses.
@@ -260,15 +324,17 @@ impl Subscriber {
         self.subscribe_to(lease).await
     }
 
+    /// Returns what the line that is kept refuses.
     async fn subscribe_to(&self, uris: &BTreeSet<String>) -> BTreeSet<String> {
-        let Some(Channel::Session(lease)) = &self.channel else {
-            return uris.clone();
-        };
         let mut refused = BTreeSet::new();
-        for uri in uris {
-            if let Err(error) = ask(lease, "resources/subscribe", uri).await {
-                tracing::debug!(%error, "an upstream refuses a subscription");
-                refused.insert(uri.clone());
+        for (index, line) in self.lines().await.iter().enumerate() {
+            for uri in uris {
+                if let Err(error) = ask(line, "resources/subscribe", uri).await {
+                    tracing::debug!(%error, "an upstream refuses a subscription");
+                    if index == 0 {
+                        refused.insert(uri.clone());
+                    }
+                }
             }
         }
         refused
@@ -286,10 +352,10 @@ impl Subscriber {
 
     /// After a gap: subscribes anew and says that everything may have changed.
     async fn take_up_again(&mut self) {
-        if self.watched.is_empty() {
+        let all = uris(&self.watched);
+        if all.is_empty() {
             return;
         }
-        let all = self.watched.keys().cloned().collect::<BTreeSet<_>>();
         let _refused = self.tell(&all, all.clone()).await;
         if self.channel.is_some() {
             for uri in all {
@@ -313,10 +379,9 @@ async fn broken(channel: Option<&mut Channel>) {
     }
 }
 
-async fn ask(lease: &Lease, method: &str, uri: &str) -> Result<(), ClientError> {
+async fn ask(line: &Arc<Line>, method: &str, uri: &str) -> Result<(), ClientError> {
     let method = Method::parse(method);
-    lease
-        .ask(Envelope::own(method, &json!({"uri": uri})))
+    line.ask(Envelope::own(method, &json!({"uri": uri})))
         .await?;
     Ok(())
 }
