@@ -25,6 +25,8 @@
 )]
 #![allow(dead_code, reason = "the world offers more than today's scenarios use")]
 
+mod world;
+
 mod batches;
 mod calls;
 mod children;
@@ -76,5 +78,3 @@ mod tasks;
 mod ticket_desk;
 mod tools_command;
 mod upstream_processes;
-mod world;
-
