@@ -140,7 +140,8 @@ impl Setup {
         if !self.config.contains("listen") {
             command.args(["--listen", listen]);
         }
-        if !self.config.contains("[endpoints") && self.program.is_none() {
+        let is_gateway = self.config.contains("[upstreams") || self.mcp_json.is_some();
+        if !self.config.contains("[endpoints") && !is_gateway && self.program.is_none() {
             command.args(["--builtin", self.builtin]);
         }
         if let Some(json) = &self.mcp_json {
