@@ -78,3 +78,4 @@ mod tasks;
 mod ticket_desk;
 mod tools_command;
 mod upstream_processes;
+mod upstreams;

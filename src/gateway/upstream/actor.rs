@@ -34,6 +34,7 @@ use crate::client::ClientError;
 use crate::gateway::bridge::capability_set::CapabilitySet;
 use crate::gateway::envelope::Envelope;
 use crate::protocol::method::Method;
+use crate::protocol::raw::RawJson;
 use crate::protocol::version::Era;
 use crate::runtime::arbiters::Arbiters;
 use crate::runtime::seal;
@@ -252,10 +253,7 @@ async fn watch(
     let server = match line.connection().server() {
         Some(server) => server.clone(),
         // No question was needed to know how it is spoken to.
-        None => {
-            line.ask(Envelope::own(Method::Discover, &json!({})))
-                .await?
-        }
+        None => ask(upstream, line, Method::Discover).await?,
     };
     let mut offer = Offer {
         version: Some(line.version()),
@@ -379,13 +377,21 @@ async fn ping(
     } else {
         Method::Ping
     };
+    match ask(upstream, line, method).await {
+        // It answers, and that was the question.
+        Ok(_) | Err(ClientError::Answered { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Asks what needs no parameters and no time.
+async fn ask(
+    upstream: &Upstream,
+    line: &Arc<Line>,
+    method: Method,
+) -> Result<RawJson, ClientError> {
     let limit = upstream.config.timeouts.connect;
     let asked = line.ask(Envelope::own(method, &json!({})));
-    match tokio::time::timeout(limit, asked).await {
-        Ok(Ok(_)) => Ok(()),
-        // It answers, and that was the question.
-        Ok(Err(ClientError::Answered { .. })) => Ok(()),
-        Ok(Err(error)) => Err(error),
-        Err(_) => Err(ClientError::TimedOut(limit)),
-    }
+    let answered = tokio::time::timeout(limit, asked).await;
+    answered.unwrap_or(Err(ClientError::TimedOut(limit)))
 }
