@@ -28,6 +28,7 @@
 mod world;
 
 mod batches;
+mod bridge_matrix;
 mod calls;
 mod children;
 mod client_conformance;

@@ -4,9 +4,15 @@
 //! It has the command line of `switchboard`, and speaks whatever revision it is spoken to in. Each
 //! tool takes the client's own name for the call; `bridged://executions` says how often each was
 //! executed. The rounds of one call in the stateless era are one execution.
+//!
+//! Files in `grown`, in the directory it runs in, are tools. So all its processes there hear when one
+//! of them grows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -16,6 +22,10 @@ use switchboard::prelude::*;
 const EXECUTIONS_URI: &str = "bridged://executions";
 const CANCELLED_URI: &str = "bridged://cancelled";
 const TOUCHED_URI: &str = "bridged://touched";
+/// Each file here is a tool.
+const GROWN: &str = "grown";
+/// How often that is looked at.
+const LOOK: Duration = Duration::from_millis(20);
 /// How often `progress` and `log` say something.
 const STEPS: u32 = 3;
 /// What can be completed.
@@ -42,7 +52,6 @@ struct Happened {
     executions: BTreeMap<String, u32>,
     cancelled: Vec<String>,
     touched: u32,
-    grown: u32,
 }
 
 impl Witness {
@@ -188,18 +197,41 @@ fn changing(witness: &Witness) -> [Tool; 3] {
             ctx.server().resource_updated(TOUCHED_URI);
             Ok(touched.to_string())
         }),
-        witness.tool("grow", |ctx, witness, _| async move {
-            let grown = witness.note(|seen| {
-                seen.grown += 1;
-                seen.grown
-            });
-            let name = format!("grown_{grown}");
-            let tool = Tool::new(name.clone(), |_, NoArguments {}| async { Ok("grown") });
-            let added = ctx.server().add_tool(tool);
-            added.map_err(|error| ToolError::internal(&error))?;
-            Ok(name)
+        witness.tool("grow", |_, _, _| async {
+            grow().map_err(|error| ToolError::internal(&error))
         }),
     ]
+}
+
+/// Makes one more tool, and gives its name.
+fn grow() -> io::Result<String> {
+    fs::create_dir_all(GROWN)?;
+    let mut at = 1;
+    loop {
+        let name = format!("grown_{at}");
+        match fs::File::create_new(format!("{GROWN}/{name}")) {
+            Ok(_) => return Ok(name),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => at += 1,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Offers whatever has grown.
+async fn offer_what_grows(server: Handle) {
+    let mut offered = BTreeSet::new();
+    loop {
+        // Before anything has grown there is no directory.
+        let files = fs::read_dir(GROWN).into_iter().flatten().flatten();
+        let names = files.filter_map(|file| file.file_name().into_string().ok());
+        for name in names {
+            if offered.insert(name.clone()) {
+                let tool = Tool::new(name, |_, NoArguments {}| async { Ok("grown") });
+                server.add_tool(tool).expect("its name is one of a tool");
+            }
+        }
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 /// Gives a list, which session-era clients can only be given wrapped.
@@ -243,6 +275,7 @@ fn main() -> std::process::ExitCode {
         .resource(witness.resource(CANCELLED_URI, |seen| json!(seen.cancelled)))
         .resource(witness.resource(TOUCHED_URI, |seen| json!(seen.touched)))
         .resource_template(greeting())
-        .prompt(introduce());
+        .prompt(introduce())
+        .background(offer_what_grows);
     switchboard::cli::run(Host::new(server))
 }
