@@ -141,8 +141,15 @@ async fn answer(gateway: &Gateway, call: &Call) -> Result<Reply, ServiceError> {
                 return url_first::ask(gateway, &urls, &about, call, &binding());
             }
             Ending::Again(failure) => {
-                if matches!(failure, Failure::SessionLost) {
-                    line.end();
+                match &failure {
+                    Failure::SessionLost => line.end(),
+                    // Its program is gone, and it may not have been noticed yet.
+                    Failure::NotSent { .. } if !line.connection().is_http() => line.end(),
+                    Failure::OtherEra(_) => {
+                        upstream.doubt_era();
+                        line.end();
+                    }
+                    _nothing_is_wrong_with_it => {}
                 }
                 if attempt == ATTEMPTS {
                     return told(&route, call, Some(about.version), failure);
@@ -167,7 +174,7 @@ async fn resume(
     let state = responses.state.as_deref()?;
     match gateway.0.parked.open(state, &binding) {
         // An upstream of the stateless era has states of its own.
-        None if route.upstream.era() == Some(Era::Stateless) => None,
+        None if route.upstream.last_era() == Some(Era::Stateless) => None,
         None => Some(Err(ServiceError::InvalidRequestState)),
         Some(Err(error)) => Some(Err(error)),
         Some(Ok(State::Visit { count, .. })) => url_first::refused(&responses, count, call),
@@ -276,6 +283,7 @@ async fn first_start(upstream: &Upstream, context: &CallContext) -> Result<(), S
     }
     tokio::select! {
         () = started(upstream) => Ok(()),
+        () = context.deadline.passed() => Ok(()),
         () = context.cancel.cancelled() => Err(ServiceError::Cancelled),
     }
 }
@@ -285,6 +293,10 @@ async fn admitted(route: &Route, context: &CallContext) -> Result<(Permit, Place
     let upstream = &route.upstream;
     let place = tokio::select! {
         place = upstream.bulkhead.enter() => place,
+        () = context.deadline.passed() => {
+            let why = "had no place free before the call's deadline";
+            return Err(unavailable(upstream.name(), why, Duration::from_secs(1)));
+        }
         () = context.cancel.cancelled() => return Err(ServiceError::Cancelled),
     };
     let kept_away = |why: String, retry_after| {
@@ -318,12 +330,18 @@ async fn lease(route: &Route, call: &Call) -> Result<Lease, Failure> {
     let line = upstream.line(key, call.method.may_require_input(), until);
     let line = tokio::select! {
         line = line => line,
+        () = context.deadline.passed() => return Err(Failure::late()),
         () = context.cancel.cancelled() => return Err(Failure::not_sent("was not asked any more")),
     };
     line.map_err(|error| match error {
         NoLine::Failed(error) => {
             upstream.nudge();
-            Failure::from(&*error)
+            upstream.may_be_another(&error);
+            Failure::of_opening(&error)
+        }
+        NoLine::Late => {
+            upstream.nudge();
+            Failure::late()
         }
         NoLine::Busy(_) => Failure::not_sent("has all its processes in use"),
     })

@@ -365,7 +365,8 @@ impl Talk {
                     let upstream = self.about.upstream.name();
                     warn_ratelimited!("an upstream gave no result", upstream, %error);
                 }
-                let failure = Failure::from(error);
+                let failure = Failure::of_request(&error, self.about.version.era());
+                self.about.upstream.may_be_gone(&error);
                 self.report(failure.ended());
                 return self.failed(failure, call);
             }

@@ -195,7 +195,7 @@ pub(crate) enum Failure {
     /// Nothing ran: it may be sent again, when there is something to send it to.
     NotSent {
         /// Completes a sentence that begins with the upstream.
-        why: &'static str,
+        why: Cow<'static, str>,
         /// When the upstream wants to be asked again, if it said so.
         retry_after: Option<Duration>,
         /// Whether the upstream seems not to be well.
@@ -203,6 +203,9 @@ pub(crate) enum Failure {
     },
     /// It no longer knows our session; nothing ran. With a new session it may be sent again.
     SessionLost,
+    /// It seems to be of another era than it was; nothing ran. Asked anew which it is, it may be sent
+    /// again. Otherwise this is what it answered.
+    OtherEra(Box<Failure>),
     /// It turned the request away; nothing ran, and the same again would end the same.
     Refused(String),
     /// There was no answer in time. It may have run.
@@ -223,12 +226,17 @@ impl From<ClientError> for Failure {
 
 impl From<&ClientError> for Failure {
     fn from(error: &ClientError) -> Self {
-        let not_sent = |why| Self::NotSent {
-            why,
-            retry_after: None,
-            is_unwell: true,
+        let not_sent = |why: &'static str| Self::not_ready(why);
+        let too_much = |status: u16, retry_after| Self::NotSent {
+            why: "wants no more requests now".into(),
+            retry_after,
+            is_unwell: status == 503,
         };
         match error {
+            ClientError::Answered {
+                status: Some(status @ (429 | 503)),
+                ..
+            } => too_much(*status, None),
             ClientError::Answered { error, .. } => Self::Answered(error.clone()),
             ClientError::Address(_) => not_sent("is configured with an address of no use"),
             ClientError::Unreachable(_) => not_sent("cannot be reached"),
@@ -239,11 +247,7 @@ impl From<&ClientError> for Failure {
                 status: status @ (429 | 503),
                 retry_after,
                 ..
-            } => Self::NotSent {
-                why: "wants no more requests now",
-                retry_after: *retry_after,
-                is_unwell: *status == 503,
-            },
+            } => too_much(*status, *retry_after),
             ClientError::Status { status, .. } if *status >= 500 => {
                 Self::BrokeOff(format!("answered HTTP {status}"))
             }
@@ -276,15 +280,59 @@ impl From<Unaskable> for Failure {
 }
 
 impl Failure {
+    /// What it means for a call that no line could be opened for it: whatever happened, the call was
+    /// not sent.
+    pub(crate) fn of_opening(error: &ClientError) -> Self {
+        match Self::from(error) {
+            Self::TimedOut(_) => Self::late(),
+            Self::BrokeOff(_) => Self::not_ready("broke off when it was connected to"),
+            Self::Broke(_) | Self::TooLarge(_) => {
+                Self::not_ready("broke the protocol when it was connected to")
+            }
+            Self::SessionLost | Self::Answered(_) | Self::OtherEra(_) => {
+                Self::not_ready("refused to be connected to")
+            }
+            Self::Refused(what) => Self::not_ready(format!("{what} when it was connected to")),
+            not_sent @ Self::NotSent { .. } => not_sent,
+        }
+    }
+
+    /// What a request of `era` came to. A refusal may say that the upstream is not of that era any more.
+    ///
+    /// Spec: 2026-07-28 basic/versioning, clients of both eras.
+    pub(crate) fn of_request(error: &ClientError, era: Era) -> Self {
+        let failure = Self::from(error);
+        if is_of_another_era(error, era) {
+            return Self::OtherEra(Box::new(failure));
+        }
+        failure
+    }
+
+    /// Nothing was sent, because the upstream was not ready in time.
+    pub(crate) fn late() -> Self {
+        Self::not_ready("did not get ready in time")
+    }
+
+    fn not_ready(why: impl Into<Cow<'static, str>>) -> Self {
+        Self::NotSent {
+            why: why.into(),
+            retry_after: None,
+            is_unwell: true,
+        }
+    }
+
     /// Whether it surely did not run, so that it may be sent again.
     pub(crate) const fn may_be_sent_again(&self) -> bool {
-        matches!(self, Self::NotSent { .. } | Self::SessionLost)
+        matches!(
+            self,
+            Self::NotSent { .. } | Self::SessionLost | Self::OtherEra(_)
+        )
     }
 
     /// Nothing was sent, for a reason of ours that completes a sentence that begins with the upstream.
     pub(crate) const fn not_sent(why: &'static str) -> Self {
         Self::NotSent {
-            why,
+            why: Cow::Borrowed(why),
             retry_after: None,
             is_unwell: false,
         }
@@ -299,7 +347,7 @@ impl Failure {
     pub(crate) const fn label(&self) -> UpstreamEnd {
         match self {
             Self::Answered(_) => UpstreamEnd::Answered,
-            Self::NotSent { .. } | Self::SessionLost => UpstreamEnd::NotSent,
+            Self::NotSent { .. } | Self::SessionLost | Self::OtherEra(_) => UpstreamEnd::NotSent,
             Self::Refused(_) => UpstreamEnd::Refused,
             Self::TimedOut(_) | Self::BrokeOff(_) => UpstreamEnd::Unknown,
             Self::Broke(_) => UpstreamEnd::Broke,
@@ -319,6 +367,7 @@ impl Failure {
             Self::NotSent { .. }
             | Self::Answered(_)
             | Self::SessionLost
+            | Self::OtherEra(_)
             | Self::Refused(_)
             | Self::TooLarge(_) => Ended::Answered,
         }
@@ -349,13 +398,14 @@ impl Failure {
                 ..
             } => unavailable(upstream, why, theirs.unwrap_or(retry_after)),
             Self::SessionLost => unavailable(upstream, "lost our session", retry_after),
+            Self::OtherEra(answered) => return answered.told(asked, crossing, retry_after),
             Self::Refused(what) if *asked.method == Method::ToolsCall => {
                 let tool = failed_tool(&format!("upstream `{upstream}` {what}"));
                 return Answered::Outcome(Ok(tool));
             }
             Self::Refused(what) => passed(&what),
             Self::TimedOut(time) => unknown(format!(
-                "upstream `{upstream}` did not answer within {time:?}"
+                "upstream `{upstream}` did not answer within {time:.1?}"
             )),
             Self::BrokeOff(what) => unknown(format!("upstream `{upstream}` {what}")),
             Self::Broke(what) => {
@@ -366,6 +416,38 @@ impl Failure {
             )),
         };
         Answered::Outcome(Err(error))
+    }
+}
+
+/// Whether this is how a server of the other era than `era` refuses a request.
+fn is_of_another_era(error: &ClientError, era: Era) -> bool {
+    use ErrorCode as Code;
+    let (status, code) = match error {
+        ClientError::Status { status, .. } => (Some(*status), None),
+        ClientError::Answered { error, status } => (*status, Some(Code(error.code))),
+        _ => return false,
+    };
+    match era {
+        // What servers with sessions say to who has none; no error that the stateless era knows.
+        Era::Stateless => {
+            let is_refused = matches!(status, Some(400 | 404 | 405 | 406 | 415 | 422));
+            is_refused
+                && !matches!(
+                    code,
+                    Some(
+                        Code::HEADER_MISMATCH
+                            | Code::MISSING_CLIENT_CAPABILITY
+                            | Code::UNSUPPORTED_PROTOCOL_VERSION
+                            | Code::METHOD_NOT_FOUND
+                            | Code::INVALID_PARAMS
+                            | Code::INTERNAL_ERROR
+                    )
+                )
+        }
+        Era::Session => matches!(
+            code,
+            Some(Code::HEADER_MISMATCH | Code::UNSUPPORTED_PROTOCOL_VERSION)
+        ),
     }
 }
 
@@ -686,7 +768,7 @@ mod tests {
                 "outcome_unknown",
                 false,
                 Ended::Failed,
-                "the outcome of this call is unknown: upstream `files` did not answer within 1s",
+                "the outcome of this call is unknown: upstream `files` did not answer within 1.0s",
             ),
             (
                 broke_off,
@@ -730,5 +812,69 @@ mod tests {
             *text,
             "upstream `files` asked what cannot be asked here: a client cannot be asked `tasks/list`"
         );
+    }
+
+    #[test]
+    fn nothing_ran_when_no_line_could_be_opened() {
+        for (error, why) in [
+            (
+                ClientError::TimedOut(RETRY),
+                "did not get ready in time; try again in 9 s",
+            ),
+            (
+                ClientError::Protocol("secret".into()),
+                "broke the protocol when it was connected to; try again in 9 s",
+            ),
+            (
+                ClientError::Status {
+                    status: 401,
+                    text: "secret".into(),
+                    retry_after: None,
+                },
+                "answered HTTP 401 when it was connected to; try again in 9 s",
+            ),
+        ] {
+            let failure = Failure::of_opening(&error);
+            assert!(failure.may_be_sent_again() && failure.ended() == Ended::Failed);
+            let crossing = crossing(V2025_11_25, V2025_11_25);
+            let told = outcome(failure.told(&asked(&Method::ToolsCall), &crossing, RETRY));
+            let told = told.unwrap_err();
+            assert_eq!(told.kind(), "upstream_unavailable");
+            assert_eq!(told.to_string(), format!("upstream `files` {why}"));
+        }
+    }
+
+    #[test]
+    fn a_refusal_may_say_that_the_era_is_another() {
+        let bare = |status| ClientError::Status {
+            status,
+            text: String::new(),
+            retry_after: None,
+        };
+        let answered = |code, status| ClientError::Answered {
+            error: error(code, "m", None),
+            status,
+        };
+        for (error, of_stateless, of_session) in [
+            (bare(400), true, false),
+            (bare(404), true, false),
+            (bare(401), false, false),
+            (bare(429), false, false),
+            (bare(500), false, false),
+            (answered(-32000, Some(400)), true, false),
+            (answered(-32600, Some(400)), true, false),
+            (answered(-32601, Some(404)), false, false),
+            (answered(-32602, Some(400)), false, false),
+            (answered(-32020, Some(400)), false, true),
+            (answered(-32022, Some(400)), false, true),
+            (answered(-32000, Some(200)), false, false),
+            (answered(-32022, None), false, true),
+        ] {
+            for (era, doubted) in [(Era::Stateless, of_stateless), (Era::Session, of_session)] {
+                let failure = Failure::of_request(&error, era);
+                let is_doubted = matches!(failure, Failure::OtherEra(_));
+                assert_eq!(is_doubted, doubted, "{error:?} {era:?}");
+            }
+        }
     }
 }

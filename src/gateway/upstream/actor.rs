@@ -18,6 +18,7 @@
 //! reports back. When it dies of a bug, [`Life`] starts another.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -43,6 +44,8 @@ use crate::runtime::tasks::TaskKind;
 /// The first rest after a failure, and the longest.
 const REST: Duration = Duration::from_millis(250);
 const REST_MAX: Duration = Duration::from_secs(10);
+/// A line that lasted so long was worth opening: the rest after it is a short one again.
+const LASTED: Duration = REST_MAX;
 /// A rest is not cut short more often than this, however often it is asked for.
 const NUDGE_INTERVAL: Duration = Duration::from_secs(1);
 /// How long news are gathered: one change of a server is often several notices.
@@ -231,16 +234,20 @@ async fn attend(upstream: &Arc<Upstream>) -> Lost {
             );
     }
     let news = upstream.news_for(None);
-    let line = match upstream.open(CapabilitySet::all(), news.clone()).await {
+    let opened = upstream.open(upstream.era(), CapabilitySet::all(), news.clone());
+    let line = match opened.await {
         Ok(line) => line,
-        Err(error) => return lost(error.to_string(), false),
+        Err(error) => {
+            upstream.may_be_another(&error);
+            return lost(error.to_string(), false);
+        }
     };
-    let ended = watch(upstream, &line, &news).await;
+    let began = Instant::now();
+    let Err(error) = watch(upstream, &line, &news).await;
+    let was_up = began.elapsed() >= LASTED;
+    upstream.may_be_another(&error);
     line.connection().close().await;
-    match ended {
-        Ok(why) => lost(why, true),
-        Err(error) => lost(error.to_string(), false),
-    }
+    lost(error.to_string(), was_up)
 }
 
 /// Reads everything, then goes on as long as the line holds. Returns how it ended.
@@ -248,16 +255,16 @@ async fn watch(
     upstream: &Arc<Upstream>,
     line: &Arc<Line>,
     news: &News,
-) -> Result<String, ClientError> {
+) -> Result<Infallible, ClientError> {
     let all = BTreeSet::from([List::Tools, List::Prompts, List::Resources]);
     let server = match line.connection().server() {
-        Some(server) => server.clone(),
-        // No question was needed to know how it is spoken to.
-        None => ask(upstream, line, Method::Discover).await?,
+        Some(server) => server.to_value(),
+        // It was not asked yet, as its revision was known.
+        None => discover(upstream, line).await?.to_value(),
     };
     let mut offer = Offer {
         version: Some(line.version()),
-        server: server.to_value(),
+        server,
         ..Offer::default()
     };
     let is_stateless = line.version().era() == Era::Stateless;
@@ -289,7 +296,7 @@ async fn watch(
     let mut missed = 0;
     loop {
         tokio::select! {
-            () = line.over() => return Ok("the connection ended".to_owned()),
+            () = line.over() => return Err(ClientError::Closed("it ended".to_owned())),
             () = &mut listening => {}
             lists = news.lists() => {
                 tokio::time::sleep(GATHER).await;
@@ -305,12 +312,12 @@ async fn watch(
                 upstream.set_offer(again, &BTreeSet::new());
             }
             () = tokio::time::sleep(upstream.config.timeouts.ping) => {
-                match ping(upstream, line, is_stateless).await {
+                match ping(upstream, line).await {
                     Ok(()) => missed = 0,
                     Err(error) => {
                         missed += 1;
                         if missed >= PINGS_MISSED_MAX || !matches!(error, ClientError::TimedOut(_)) {
-                            return Ok(error.to_string());
+                            return Err(error);
                         }
                     }
                 }
@@ -367,24 +374,24 @@ async fn read(
 }
 
 /// Whether the upstream still answers.
-async fn ping(
-    upstream: &Upstream,
-    line: &Arc<Line>,
-    is_stateless: bool,
-) -> Result<(), ClientError> {
-    let method = if is_stateless {
-        Method::Discover
-    } else {
-        Method::Ping
+pub(super) async fn ping(upstream: &Upstream, line: &Arc<Line>) -> Result<(), ClientError> {
+    let asked = match line.version().era() {
+        Era::Stateless => discover(upstream, line).await,
+        Era::Session => ask(upstream, line, Method::Ping).await,
     };
-    match ask(upstream, line, method).await {
+    match asked {
+        Ok(_) => Ok(()),
         // It answers, and that was the question.
-        Ok(_) | Err(ClientError::Answered { .. }) => Ok(()),
+        Err(ClientError::Answered { .. }) => Ok(()),
         Err(error) => Err(error),
     }
 }
 
-/// Asks what needs no parameters and no time.
+/// What the upstream says of itself.
+async fn discover(upstream: &Upstream, line: &Arc<Line>) -> Result<RawJson, ClientError> {
+    ask(upstream, line, Method::Discover).await
+}
+
 async fn ask(
     upstream: &Upstream,
     line: &Arc<Line>,
@@ -393,5 +400,5 @@ async fn ask(
     let limit = upstream.config.timeouts.connect;
     let asked = line.ask(Envelope::own(method, &json!({})));
     let answered = tokio::time::timeout(limit, asked).await;
-    answered.unwrap_or(Err(ClientError::TimedOut(limit)))
+    answered.map_err(|_| ClientError::TimedOut(limit))?
 }

@@ -86,7 +86,7 @@ pub(super) struct Upstream {
     reached: Reached,
     tasks: Tasks,
     offer: watch::Sender<Arc<Offer>>,
-    /// The era found when it was last connected to.
+    /// The era found when it was last connected to; nothing when that may not be true any more.
     era: Mutex<Option<Era>>,
     state: watch::Sender<State>,
     pub(super) breaker: Breaker,
@@ -213,6 +213,41 @@ impl Upstream {
         *self.era.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What was found out of its era may not be true any more: whoever connects next asks anew.
+    pub(super) fn doubt_era(&self) {
+        *self.era.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// It could not be connected to, or is no longer. A program stays what it is, unless it says
+    /// otherwise; at a URL another server may be next.
+    pub(super) fn may_be_another(&self, error: &ClientError) {
+        let says_so = matches!(
+            error,
+            ClientError::Answered { .. } | ClientError::Version(_) | ClientError::Protocol(_)
+        );
+        if says_so || self.is_http() {
+            self.doubt_era();
+        }
+    }
+
+    /// The era it spoke when it was last known.
+    pub(super) fn last_era(&self) -> Option<Era> {
+        let of_lists = || self.offer().version.map(ProtocolVersion::era);
+        self.era().or_else(of_lists)
+    }
+
+    /// A request came to this. If another process may be there now, its actor looks at once.
+    pub(super) fn may_be_gone(&self, error: &ClientError) {
+        let is_sign = match error {
+            ClientError::SessionLost | ClientError::Unreachable(_) => true,
+            ClientError::OutcomeUnknown { .. } => self.is_http(),
+            _ => false,
+        };
+        if is_sign {
+            self.nudge();
+        }
+    }
+
     /// How it is.
     pub(super) fn state(&self) -> State {
         self.state.borrow().clone()
@@ -271,13 +306,16 @@ impl Upstream {
         may_be_asked: bool,
         until: Instant,
     ) -> Result<Lease, NoLine> {
-        let key = self.key(key);
+        // A line is opened as what its key was made for, whatever is found out meanwhile: what many
+        // share must have no session.
+        let era = self.era();
+        let key = self.key(key, era);
         let open = || -> Open {
             let (upstream, key) = (self.clone(), key.clone());
             Box::new(move || {
                 Box::pin(async move {
                     let news = upstream.news_for(Some(key.principal.clone()));
-                    let line = upstream.open(key.capabilities, news).await?;
+                    let line = upstream.open(era, key.capabilities, news).await?;
                     if !upstream.is_http() {
                         upstream.subscriptions.tell(&key.principal, &line).await;
                     }
@@ -289,8 +327,8 @@ impl Upstream {
     }
 
     /// Where nothing is kept between requests, everybody has the same line.
-    fn key(&self, key: Key) -> Key {
-        match (self.era(), self.is_http()) {
+    fn key(&self, key: Key, era: Option<Era>) -> Key {
+        match (era, self.is_http()) {
             (Some(Era::Stateless), true) => Key {
                 principal: Principal::local(),
                 capabilities: CapabilitySet::default(),
@@ -312,21 +350,22 @@ impl Upstream {
                 // Where one line serves everybody, it concerns everybody.
                 let whom = whom
                     .as_ref()
-                    .filter(|_| upstream.era() != Some(Era::Stateless));
+                    .filter(|_| upstream.last_era() != Some(Era::Stateless));
                 upstream.tell(Heard::Updated(&uri, whom));
             }
         }))
     }
 
-    /// Opens a line that declares these capabilities.
+    /// Opens a line that declares these capabilities, to an upstream of this era, if that is known.
     pub(super) async fn open(
         self: &Arc<Self>,
+        era: Option<Era>,
         capabilities: CapabilitySet,
         news: News,
     ) -> Result<Arc<Line>, ClientError> {
         let name: Arc<str> = self.name().into();
         let desk = Desk::new(name, self.config.roots.clone(), news);
-        let speak = match (self.config.version, self.era()) {
+        let speak = match (self.config.version, era) {
             (Some(version), _) => Speak::Version(version),
             // Asking again would cost a request, or a process, each time.
             (None, Some(era)) => Speak::Era(era),

@@ -52,6 +52,9 @@ pub(in crate::gateway) enum NoLine {
     /// None could be opened.
     #[error(transparent)]
     Failed(Arc<ClientError>),
+    /// One was being opened for too long.
+    #[error("it was not ready in time")]
+    Late,
     /// All there may be are in use.
     #[error("all of its {0} processes are in use")]
     Busy(usize),
@@ -125,7 +128,7 @@ impl Pool {
                     match opened {
                         Ok(Ok(_)) => continue,
                         Ok(Err(error)) => return Err(NoLine::Failed(error)),
-                        Err(_) => return Err(NoLine::Busy(self.lines_max)),
+                        Err(_) => return Err(NoLine::Late),
                     }
                 }
                 Found::Nothing => {}
