@@ -175,8 +175,8 @@ impl Talk {
                 () = call.deadline.passed() => {
                     let limit = call.deadline.elapsed();
                     self.report(Ended::Failed);
-                    let failure = Failure::TimedOut(limit);
-                    let ending = self.failed(failure, call);
+                    // There is no time left to send it again, whoever may.
+                    let ending = tell_failure(&self.about, Failure::TimedOut(limit), call);
                     self.give_up();
                     return Served::Done(ending);
                 }
