@@ -9,7 +9,7 @@
 //! Spec: basic/transports; basic/utilities/progress; client/roots.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -58,6 +58,8 @@ pub(in crate::gateway) struct Line {
     opened: tokio::time::Instant,
     /// The most verbose log level asked for so far.
     level: AtomicU8,
+    /// A request was given up before it was answered, and none was answered since.
+    left_unanswered: AtomicBool,
     /// Fires when no further request shall use it.
     ending: CancellationToken,
     /// Told when a lease is given back.
@@ -120,6 +122,7 @@ impl Line {
             last_use: AtomicI64::new(0),
             opened: tokio::time::Instant::now(),
             level: AtomicU8::new(NO_LEVEL),
+            left_unanswered: AtomicBool::new(false),
             ending: CancellationToken::new(),
             freed: OnceLock::new(),
         })
@@ -228,9 +231,17 @@ impl Line {
                 text: envelope.text(&id, line.connection.introduction(), version),
                 headers,
             };
-            line.connection.exchange(outgoing, &*caller).await
+            let unanswered = Unanswered(&line.left_unanswered);
+            let answer = line.connection.exchange(outgoing, &*caller).await;
+            unanswered.is_not();
+            answer
         };
         Conversation::new(Box::pin(exchange), said)
+    }
+
+    /// Whether a request was given up before it was answered, and none was since this was last asked.
+    pub(super) fn left_unanswered(&self) -> bool {
+        self.left_unanswered.swap(false, Ordering::Relaxed)
     }
 
     /// Asks a question of ours, for example for a page of a list.
@@ -274,6 +285,22 @@ impl Line {
             Ok(Err(error)) => tracing::debug!(%error, "an upstream's log level could not be set"),
             Err(_) => tracing::debug!("an upstream did not say whether its log level is set"),
         }
+    }
+}
+
+/// Marks a line when it is dropped before the answer came.
+struct Unanswered<'a>(&'a AtomicBool);
+
+impl Unanswered<'_> {
+    fn is_not(self) {
+        self.0.store(false, Ordering::Relaxed);
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

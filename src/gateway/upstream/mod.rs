@@ -46,7 +46,7 @@ use crate::identity::Principal;
 use crate::protocol::lifecycle::Implementation;
 use crate::protocol::subscription::Change;
 use crate::protocol::version::{Era, ProtocolVersion};
-use crate::runtime::tasks::Tasks;
+use crate::runtime::tasks::{TaskKind, Tasks};
 use crate::service::Service;
 use crate::telemetry::metrics::{Metrics, UpstreamRequests};
 
@@ -449,9 +449,22 @@ impl Upstream {
         }
     }
 
-    /// Ends lines that nobody uses.
-    pub(super) fn sweep(&self) {
+    /// Ends lines that nobody uses, and those to programs that do not listen any more.
+    pub(super) fn sweep(self: &Arc<Self>) {
         self.pool.sweep(self.config.timeouts.idle, SESSION_IDLE);
+        if self.is_http() {
+            return;
+        }
+        for line in self.pool.left_unanswered() {
+            let upstream = self.clone();
+            self.tasks.spawn(TaskKind::Upkeep, async move {
+                if let Err(error) = actor::ping(&upstream, &line).await {
+                    let upstream = upstream.name();
+                    tracing::warn!(upstream, %error, "a program does not listen any more and is ended");
+                    line.end();
+                }
+            });
+        }
     }
 
     /// A session of a client has ended.

@@ -266,6 +266,17 @@ impl Pool {
         }
     }
 
+    /// The lines on which a request was given up before it was answered, since this was last asked.
+    pub(super) fn left_unanswered(&self) -> Vec<Arc<Line>> {
+        let slots = self.lock();
+        let lines = slots.values().flatten();
+        let lines = lines.filter_map(|slot| slot.line.as_ref());
+        lines
+            .filter(|line| line.left_unanswered())
+            .cloned()
+            .collect()
+    }
+
     /// Ends the lines of a session of a client.
     pub(super) fn end_session(&self, session: &SessionKey) {
         self.end_where(|key| matches!(&key.unit, Unit::Session(of) if of == session));
