@@ -141,7 +141,8 @@ impl Pool {
 
     fn look(self: &Arc<Self>, key: &Key, may_be_asked: bool, open: &impl Fn() -> Open) -> Found {
         let mut slots = self.lock();
-        let of_key = slots.entry(key.clone()).or_default();
+        // Who finds nothing leaves nothing.
+        let of_key = slots.get(key).map_or(&[][..], Vec::as_slice);
         let mut leases = of_key.iter().filter_map(|slot| slot.line.as_ref());
         if let Some(lease) = leases.find_map(|line| line.lease(may_be_asked)) {
             return Found::Lease(lease);
@@ -256,7 +257,9 @@ impl Pool {
         for (key, of_key) in &*slots {
             let idle = match key.unit {
                 Unit::Session(_) => idle_of_session,
-                Unit::Shared | Unit::Request(_) => idle,
+                Unit::Shared => idle,
+                // Opened for one that did not come.
+                Unit::Request(_) => Duration::ZERO,
             };
             for line in of_key.iter().filter_map(|slot| slot.line.as_ref()) {
                 if line.unused_for().is_some_and(|unused| unused >= idle) {
@@ -327,4 +330,24 @@ fn sabotaged(key: &Key) -> Key {
         };
     }
     key.clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each request of an upstream that shares nothing has a key of its own.
+    #[tokio::test]
+    async fn who_finds_no_place_leaves_nothing_behind() {
+        let pool = Pool::new(Tasks::on(tokio::runtime::Handle::current()), 0, true);
+        let key = Key {
+            principal: Principal::local(),
+            capabilities: CapabilitySet::default(),
+            unit: Unit::Request(1),
+        };
+        let open = || -> Open { unreachable!("there is no place for it") };
+        let line = pool.line(&key, false, Instant::now(), open).await;
+        assert!(matches!(line, Err(NoLine::Busy(0))));
+        assert!(pool.lock().is_empty());
+    }
 }
