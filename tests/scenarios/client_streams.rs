@@ -81,7 +81,7 @@ async fn a_stream_that_cannot_be_resumed_leaves_the_outcome_unknown() {
             "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
                 .into(),
         ),
-        Script::Raw(String::new()),
+        Script::Raw(Vec::new()),
     ] {
         let shown = format!("{script:?}");
         let (error, calls) = in_a_session(move |_| script.clone()).await;
@@ -191,7 +191,7 @@ async fn redirects_are_not_followed() {
         "HTTP/1.1 307 X\r\nLocation: {}\r\nContent-Length: 0\r\n\r\n",
         elsewhere.url
     );
-    let server = Scripted::start(move |_| Script::Raw(to.clone())).await;
+    let server = Scripted::start(move |_| Script::Raw(to.clone().into())).await;
     let client = builder(Era::Stateless).header("authorization", "Bearer secret");
     let client = client.http(&server.url).await.unwrap();
     let error = client.request(call()).await.unwrap_err();

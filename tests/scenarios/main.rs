@@ -78,5 +78,8 @@ mod surroundings;
 mod tasks;
 mod ticket_desk;
 mod tools_command;
+mod upstream_faults;
 mod upstream_processes;
+mod upstream_programs;
+mod upstream_recovery;
 mod upstreams;

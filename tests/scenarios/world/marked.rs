@@ -56,7 +56,12 @@ impl Drop for Mark {
 
 /// The children of this process that ended and that nobody waited for.
 pub fn zombies() -> usize {
-    let own = format!(") Z {} ", std::process::id());
+    zombies_of(std::process::id())
+}
+
+/// The same of another process.
+pub fn zombies_of(process: u32) -> usize {
+    let own = format!(") Z {process} ");
     let is_one = |process: &u32| {
         let stat = std::fs::read(format!("/proc/{process}/stat")).unwrap_or_default();
         String::from_utf8_lossy(&stat).contains(&own)

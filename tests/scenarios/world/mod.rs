@@ -1,6 +1,7 @@
 //! What the scenarios are told with.
 
 pub mod answer;
+pub mod bystander;
 pub mod client;
 pub mod cluster;
 pub mod command;
@@ -10,6 +11,7 @@ pub mod http_sse;
 pub mod marked;
 pub mod nginx;
 pub mod own;
+pub mod process;
 pub mod reading;
 pub mod redis;
 pub mod relay;
@@ -30,7 +32,7 @@ pub use http_sse::HttpSse;
 pub use nginx::Nginx;
 pub use reading::{NOTHING, Told};
 pub use redis::Redis;
-pub use server::{Store, Switchboard};
+pub use server::{Setup, Store, Switchboard};
 
 use std::future::Future;
 use std::time::{Duration, Instant};

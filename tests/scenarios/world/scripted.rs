@@ -1,6 +1,8 @@
 //! A server that answers as it is told: what our client meets elsewhere.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -42,8 +44,10 @@ pub enum Script {
     Stream(String),
     /// A head, and then this again and again.
     Endless(&'static str, &'static str),
+    /// A head, and then one byte at a time, for as long as the client reads.
+    Dribble(&'static str),
     /// These bytes.
-    Raw(String),
+    Raw(Vec<u8>),
     /// Nothing, for as long as the client waits.
     Nothing,
 }
@@ -53,6 +57,8 @@ pub enum Script {
 pub struct Scripted {
     /// Its endpoint.
     pub url: String,
+    /// Where that is.
+    pub address: SocketAddr,
     heard: Arc<Mutex<Vec<Heard>>>,
     accepting: JoinHandle<()>,
 }
@@ -66,8 +72,17 @@ impl Drop for Scripted {
 impl Scripted {
     /// Answers each request by itself, one per connection.
     pub async fn start(answer: impl Fn(&Heard) -> Script + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/mcp", listener.local_addr().unwrap());
+        Self::start_at(([127, 0, 0, 1], 0).into(), answer).await
+    }
+
+    /// The same at this address, where another one may have been.
+    pub async fn start_at(
+        address: SocketAddr,
+        answer: impl Fn(&Heard) -> Script + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let url = format!("http://{address}/mcp");
         let heard = Arc::new(Mutex::new(Vec::new()));
         let (keep, answer) = (heard.clone(), Arc::new(answer));
         let accepting = tokio::spawn(async move {
@@ -82,21 +97,21 @@ impl Scripted {
         });
         Self {
             url,
+            address,
             heard,
             accepting,
         }
     }
 
+    /// Takes no more requests, and leaves its address to others.
+    pub async fn stop(mut self) {
+        self.accepting.abort();
+        (&mut self.accepting).await.ok();
+    }
+
     /// A server of the session era, whose other answers are scripted.
     pub async fn session(answer: impl Fn(&Heard) -> Script + Send + Sync + 'static) -> Self {
-        Self::start(move |request| match (&*request.verb, request.method()) {
-            ("POST", "initialize") => Script::Raw(with_session(&request.message["id"])),
-            ("POST", "notifications/initialized" | "notifications/cancelled") => Script::Bare(202),
-            ("GET", _) if request.header("last-event-id").is_none() => Script::Bare(405),
-            ("DELETE", _) => Script::Bare(204),
-            _ => answer(request),
-        })
-        .await
+        Self::start(of_session_era(answer)).await
     }
 
     /// The requests so far that fit.
@@ -107,6 +122,57 @@ impl Scripted {
             .filter(|heard| wanted(heard))
             .cloned()
             .collect()
+    }
+}
+
+/// What a server of the session era says, but for what `answer` does.
+pub fn of_session_era(
+    answer: impl Fn(&Heard) -> Script + Send + Sync + 'static,
+) -> impl Fn(&Heard) -> Script + Send + Sync + 'static {
+    move |request| match (&*request.verb, request.method()) {
+        ("POST", "initialize") => Script::Raw(with_session(&request.message["id"]).into()),
+        ("POST", "notifications/initialized" | "notifications/cancelled") => Script::Bare(202),
+        ("GET", _) if request.header("last-event-id").is_none() => Script::Bare(405),
+        ("DELETE", _) => Script::Bare(204),
+        ("POST", _) if request.header("mcp-session-id").is_none() => Script::Bare(400),
+        _ => answer(request),
+    }
+}
+
+/// What a server of the stateless era says, but for what `answer` does.
+pub fn of_stateless_era(
+    answer: impl Fn(&Heard) -> Script + Send + Sync + 'static,
+) -> impl Fn(&Heard) -> Script + Send + Sync + 'static {
+    move |request| match (&*request.verb, request.method()) {
+        ("POST", "server/discover") => Script::result(
+            &request.message["id"],
+            &json!({"resultType": "complete", "supportedVersions": ["2026-07-28"],
+                "capabilities": {"tools": {}}, "ttlMs": 0, "cacheScope": "private"}),
+        ),
+        ("POST", _) if request.header("mcp-protocol-version") != Some("2026-07-28") => {
+            let error =
+                json!({"code": -32022, "message": "no", "data": {"supported": ["2026-07-28"]}});
+            Script::Json(
+                400,
+                json!({"jsonrpc": "2.0", "id": request.message["id"], "error": error}),
+            )
+        }
+        ("POST", _) => answer(request),
+        _ => Script::Bare(405),
+    }
+}
+
+impl Script {
+    /// A result for the request `id`.
+    pub fn result(id: &Value, result: &Value) -> Self {
+        Self::Json(200, json!({"jsonrpc": "2.0", "id": id, "result": result}))
+    }
+
+    /// Tools of these names.
+    pub fn tools<'a>(id: &Value, names: impl IntoIterator<Item = &'a str>) -> Self {
+        let tools = names.into_iter();
+        let tools = tools.map(|name| json!({"name": name, "inputSchema": {"type": "object"}}));
+        Self::result(id, &json!({"tools": tools.collect::<Vec<_>>()}))
     }
 }
 
@@ -157,7 +223,20 @@ async fn serve(mut stream: TcpStream, answer: impl FnOnce(Heard) -> Script) {
             }
             return;
         }
-        Script::Raw(text) => text,
+        Script::Dribble(start) => {
+            let mut tempo = tokio::time::interval(Duration::from_millis(10));
+            let mut written = stream.write_all(start.as_bytes()).await;
+            while written.is_ok() {
+                tempo.tick().await;
+                written = stream.write_all(b" ").await;
+            }
+            return;
+        }
+        Script::Raw(bytes) => {
+            stream.write_all(&bytes).await.ok();
+            stream.shutdown().await.ok();
+            return;
+        }
         Script::Nothing => {
             let mut rest = Vec::new();
             stream.read_to_end(&mut rest).await.ok();

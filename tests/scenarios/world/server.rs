@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
+use super::cluster::{SABOTAGE, sabotaged};
 use super::nginx::lasting_address;
 use super::{Session, Stateless, within};
 
@@ -97,6 +98,16 @@ impl Setup {
     pub fn program(mut self, program: PathBuf) -> Self {
         self.program = Some(program);
         self
+    }
+
+    /// Has the deliberate bug that this story is told with, if it is told with one.
+    pub fn may_have_a_bug(self) -> Self {
+        match std::env::var(SABOTAGE) {
+            Ok(bug) if !bug.is_empty() => self
+                .program(sabotaged("switchboard"))
+                .variable("SWITCHBOARD_SABOTAGE", &bug),
+            _none => self,
+        }
     }
 
     /// Adds lines to the configuration file, for example `"[calls]\ngrace = \"50ms\""`.
