@@ -78,12 +78,19 @@ impl Caller {
     }
 
     pub(super) async fn ask(&self, question: Request) -> Result<RawJson, ResponseError> {
+        let answered = self.ask_while_there(question).await;
+        answered.unwrap_or_else(|| Err(nobody()))
+    }
+
+    /// The same; `None` when the request ended before there was an answer.
+    pub(super) async fn ask_while_there(
+        &self,
+        question: Request,
+    ) -> Option<Result<RawJson, ResponseError>> {
         let (answer, answered) = oneshot::channel();
         let asked = Said::Asked(Asked { question, answer });
-        if self.said.send(asked).await.is_err() {
-            return Err(nobody());
-        }
-        answered.await.unwrap_or_else(|_| Err(nobody()))
+        self.said.send(asked).await.ok()?;
+        answered.await.ok()
     }
 }
 

@@ -374,35 +374,34 @@ impl Desk {
         }
     }
 
-    /// The roots, or the call that may know them; waits a little for one to begin.
+    /// The roots that a call's client has, or else those of the configuration. Waits a little for a
+    /// call to begin. One that ends before its client could answer leaves the question to the next:
+    /// programs ask when they have started, and work on a first call meanwhile.
     async fn roots(&self, question: Request) -> Result<RawJson, ResponseError> {
-        if let Some(caller) = self.to_be_asked() {
-            return caller.ask(question).await;
-        }
-        if !self.roots.is_empty() {
-            let roots = self.roots.iter().map(|root| match &root.name {
-                Some(name) => json!({"uri": root.uri, "name": name}),
-                None => json!({"uri": root.uri}),
-            });
-            return Ok(RawJson::of(&json!({"roots": roots.collect::<Vec<_>>()})));
-        }
-        let waiting = async {
-            loop {
-                let arrived = self.arrived.notified();
-                if let Some(caller) = self.to_be_asked() {
-                    return caller;
-                }
-                arrived.await;
+        let until = tokio::time::Instant::now() + ROOTS_WAIT;
+        loop {
+            let arrived = self.arrived.notified();
+            if let Some(caller) = self.to_be_asked()
+                && let Some(answered) = caller.ask_while_there(question.clone()).await
+            {
+                return answered;
             }
-        };
-        match tokio::time::timeout(ROOTS_WAIT, waiting).await {
-            Ok(caller) => caller.ask(question).await,
-            Err(_) => Err(ResponseError {
-                code: ErrorCode::METHOD_NOT_FOUND.0,
-                message: "no roots are configured, and no call is running that could be asked"
-                    .to_owned(),
-                data: None,
-            }),
+            if !self.roots.is_empty() {
+                let roots = self.roots.iter().map(|root| match &root.name {
+                    Some(name) => json!({"uri": root.uri, "name": name}),
+                    None => json!({"uri": root.uri}),
+                });
+                let roots = roots.collect::<Vec<_>>();
+                return Ok(RawJson::of(&json!({"roots": roots})));
+            }
+            if tokio::time::timeout_at(until, arrived).await.is_err() {
+                return Err(ResponseError {
+                    code: ErrorCode::METHOD_NOT_FOUND.0,
+                    message: "no roots are configured, and no call is running that could be asked"
+                        .to_owned(),
+                    data: None,
+                });
+            }
         }
     }
 }
