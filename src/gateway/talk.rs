@@ -46,6 +46,9 @@ use crate::telemetry::labels::UpstreamEnd;
 const GATHER: Duration = Duration::from_millis(25);
 /// Most questions of one call: as many as its rounds have room for.
 const QUESTIONS_MAX: usize = 320;
+/// How long an answer is held back for the roots that were asked for beside it. No user has to be
+/// waited for: a client knows its roots.
+const ROOTS: Duration = Duration::from_secs(2);
 /// How long an upstream may take over what it is told when its call is given up.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -155,6 +158,7 @@ impl Talk {
         let mut asking: FuturesUnordered<BoxFuture<'_, ()>> = FuturesUnordered::new();
         // Questions that were withdrawn stop being asked when this is dropped.
         let mut withdrawals: Vec<(RequestId, oneshot::Sender<()>)> = Vec::new();
+        let mut asks_for_roots = false;
         loop {
             if is_stateless && !self.queued.is_empty() {
                 self.gather().await;
@@ -200,6 +204,7 @@ impl Talk {
                 }
                 Next::Said(Said::Asked(asked)) => {
                     self.asked += 1;
+                    asks_for_roots |= asked.question.method.as_str() == "roots/list";
                     let (withdraw, withdrawn) = oneshot::channel();
                     withdrawals.push((asked.question.id.clone(), withdraw));
                     match self.about.question(&asked, call) {
@@ -210,6 +215,11 @@ impl Talk {
                     }
                 }
                 Next::Ended(ended) => {
+                    if asks_for_roots {
+                        // A program asks when it starts, and answers a first call meanwhile.
+                        let answered = async { while asking.next().await.is_some() {} };
+                        let _late = tokio::time::timeout(ROOTS, answered).await;
+                    }
                     let ending = self.end(ended, call);
                     return Served::Done(ending);
                 }
