@@ -41,6 +41,12 @@ pub trait Hears: Send + Sync {
     /// messages are read, so it must not wait.
     fn told(&self, request: Option<&RequestId>, notification: Notification);
 
+    /// A wait for room for what it tells, if there is none. Only a stream of one request is made to
+    /// wait: whatever else a server says comes on the same pipe.
+    fn room(&self) -> Option<BoxFuture<'_, ()>> {
+        None
+    }
+
     /// It asks something, other than whether we are there.
     fn asked(&self, question: Request) -> BoxFuture<'_, Result<RawJson, ResponseError>>;
 }

@@ -375,6 +375,9 @@ impl<'a> Following<'a> {
                             tracing::debug!("an answer to nothing that was asked here");
                         }
                         Message::Notification(notification) => {
+                            if let Some(room) = self.hears.room() {
+                                room.await;
+                            }
                             self.hears.told(self.id, notification);
                         }
                         Message::Request(request) => self.asked(request, asked)?,

@@ -47,6 +47,7 @@ mod embedding;
 mod era_table;
 mod framing;
 mod gateway_endpoints;
+mod gateway_floods;
 mod gateway_servers;
 mod gateway_starting;
 mod http_sse;

@@ -24,7 +24,8 @@ use crate::protocol::raw::RawJson;
 use crate::runtime::ratelimited::warn_ratelimited;
 
 /// What an upstream may have said that nobody has taken yet. A pipe is read for all its callers at
-/// once and waits for none of them: beyond this, notices of a slow one are dropped.
+/// once and waits for none of them: beyond this, notices of a slow one are dropped. A stream of one
+/// request is not read on until there is room.
 const SAID_MAX: usize = 1_024;
 
 /// Something an upstream says while it works.
@@ -119,6 +120,15 @@ impl Hears for Caller {
             }
             _of_the_session => self.desk.told(None, notification),
         }
+    }
+
+    fn room(&self) -> Option<BoxFuture<'_, ()>> {
+        (self.said.capacity() == 0).then(|| -> BoxFuture<'_, ()> {
+            Box::pin(async {
+                // Closed: nobody hears it any more.
+                let _closed = self.said.reserve().await;
+            })
+        })
     }
 
     fn asked(&self, question: Request) -> BoxFuture<'_, Result<RawJson, ResponseError>> {
