@@ -50,21 +50,22 @@ pub(in crate::gateway) struct Asked {
 
 /// Where an upstream says things to one request of ours.
 pub(in crate::gateway) struct Caller {
-    said: mpsc::Sender<Said>,
+    said: mpsc::Sender<Box<Said>>,
     /// Takes what belongs to no request.
     desk: Arc<Desk>,
 }
 
 impl Caller {
-    /// A place to say things, and where they come out.
-    pub(super) fn new(desk: Arc<Desk>) -> (Arc<Self>, mpsc::Receiver<Said>) {
+    /// A place to say things, and where they come out. Boxed, because a channel has room for 32 from
+    /// the start and most upstreams say nothing.
+    pub(super) fn new(desk: Arc<Desk>) -> (Arc<Self>, mpsc::Receiver<Box<Said>>) {
         let (said, heard) = mpsc::channel(SAID_MAX);
         (Arc::new(Self { said, desk }), heard)
     }
 
     pub(super) fn tell(&self, notification: Notification) {
         if let Err(mpsc::error::TrySendError::Full(_)) =
-            self.said.try_send(Said::Told(notification))
+            self.said.try_send(Box::new(Said::Told(notification)))
         {
             warn_ratelimited!(
                 "notices of an upstream were dropped: their client is too slow",
@@ -75,7 +76,7 @@ impl Caller {
 
     pub(super) fn withdraw(&self, question: RequestId) {
         // Where there is no room for it, the question is answered in vain.
-        let _full = self.said.try_send(Said::Withdrawn(question));
+        let _full = self.said.try_send(Box::new(Said::Withdrawn(question)));
     }
 
     pub(super) async fn ask(&self, question: Request) -> Result<RawJson, ResponseError> {
@@ -90,7 +91,7 @@ impl Caller {
     ) -> Option<Result<RawJson, ResponseError>> {
         let (answer, answered) = oneshot::channel();
         let asked = Said::Asked(Asked { question, answer });
-        self.said.send(asked).await.ok()?;
+        self.said.send(Box::new(asked)).await.ok()?;
         answered.await.ok()
     }
 }
@@ -148,7 +149,7 @@ pub(in crate::gateway) enum Next {
 /// See the module docs.
 pub(in crate::gateway) struct Conversation {
     exchange: BoxFuture<'static, Result<RawJson, ClientError>>,
-    said: mpsc::Receiver<Said>,
+    said: mpsc::Receiver<Box<Said>>,
     ended: Option<Result<RawJson, ClientError>>,
     /// Was taken too early.
     put_back: Option<Next>,
@@ -157,7 +158,7 @@ pub(in crate::gateway) struct Conversation {
 impl Conversation {
     pub(super) fn new(
         exchange: BoxFuture<'static, Result<RawJson, ClientError>>,
-        said: mpsc::Receiver<Said>,
+        said: mpsc::Receiver<Box<Said>>,
     ) -> Self {
         Self {
             exchange,
@@ -180,14 +181,14 @@ impl Conversation {
         if self.ended.is_none() {
             tokio::select! {
                 biased;
-                Some(said) = self.said.recv() => return Next::Said(said),
+                Some(said) = self.said.recv() => return Next::Said(*said),
                 ended = &mut self.exchange => self.ended = Some(ended),
             }
         }
         match (self.said.try_recv(), self.ended.take()) {
             (Ok(said), ended) => {
                 self.ended = ended;
-                Next::Said(said)
+                Next::Said(*said)
             }
             (Err(_), Some(ended)) => Next::Ended(ended),
             (Err(_), None) => std::future::pending().await,
