@@ -82,7 +82,6 @@ async fn answer(gateway: &Gateway, call: &Call) -> Result<Reply, ServiceError> {
             .map(|(name, value)| (name.to_owned(), value))
             .collect();
     }
-    envelope.capabilities = Some(inner_loop::declaration(context));
     for attempt in 1..=ATTEMPTS {
         let (permit, place) = admitted(&route, context).await?;
         let lease = match lease(&route, call).await {
@@ -104,6 +103,8 @@ async fn answer(gateway: &Gateway, call: &Call) -> Result<Reply, ServiceError> {
             // Rounds are between the client and us.
             envelope.remove("inputResponses");
             envelope.remove("requestState");
+        } else {
+            envelope.capabilities = Some(inner_loop::declaration(context));
         }
         if about.version < ProtocolVersion::V2025_06_18 && call.method == Method::Complete {
             // It came with that revision.

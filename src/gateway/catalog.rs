@@ -111,7 +111,7 @@ impl Catalog {
 
     /// How the things of an upstream are named here.
     #[must_use]
-    pub(super) fn naming(&self, upstream: usize) -> Option<&Naming> {
+    pub(super) fn naming(&self, upstream: usize) -> Option<&Arc<Naming>> {
         let mut parts = self.parts.iter();
         let part = parts.find(|part| part.upstream == upstream);
         part.map(|part| &part.naming)

@@ -143,6 +143,10 @@ impl Envelope {
 
     /// Leaves a member out.
     pub(super) fn remove(&mut self, key: &str) {
+        // Most requests do not have it, unless its name is written with escapes.
+        if !self.members.contains(key) && !self.members.contains("\\u") {
+            return;
+        }
         let whole = format!("{{{}}}", self.members);
         let mut members = String::with_capacity(whole.len());
         for (found, value) in raw::entries(&whole) {

@@ -44,7 +44,7 @@ pub(super) struct Offered {
 pub(super) struct Part {
     pub(super) upstream: usize,
     pub(super) name: String,
-    pub(super) naming: Naming,
+    pub(super) naming: Arc<Naming>,
     pub(super) tools: Vec<Arc<Shown<ToolRoute>>>,
     pub(super) prompts: Vec<Arc<Shown<PromptRoute>>>,
     pub(super) resources: Vec<Arc<Shown<()>>>,
@@ -127,7 +127,7 @@ impl Part {
         let mut part = Self {
             upstream,
             name: config.name.clone(),
-            naming: Naming::new(&config.prefix, separator),
+            naming: Arc::new(Naming::new(&config.prefix, separator)),
             tools: Vec::new(),
             prompts: Vec::new(),
             resources: Vec::new(),

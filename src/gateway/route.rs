@@ -60,7 +60,7 @@ impl Route {
 impl Shown {
     fn to(&self, upstream: usize, own: Option<String>) -> Option<Route> {
         Some(Route {
-            naming: Arc::new(self.catalog.naming(upstream)?.clone()),
+            naming: self.catalog.naming(upstream)?.clone(),
             upstream: self.upstreams.get(upstream)?.clone(),
             own,
             member: None,
