@@ -13,6 +13,7 @@
 //!
 //! Spec: 2026-07-28 basic/transports/streamable-http; 2025-11-25 basic/transports.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -21,6 +22,8 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Response as Answer, StatusCode, Url};
+use thread_local::ThreadLocal;
+use tokio_util::context::TokioContext;
 
 use super::connection::Hears;
 use super::error::ClientError;
@@ -31,6 +34,7 @@ use crate::protocol::headers;
 use crate::protocol::jsonrpc::{Body, Message, Request, RequestId, Response};
 use crate::protocol::prescan;
 use crate::protocol::version::{Era, ProtocolVersion};
+use crate::runtime::tasks;
 
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -87,8 +91,37 @@ pub(super) struct Exchanged {
 #[derive(Clone, Debug)]
 pub(super) struct Http {
     pub(super) client: reqwest::Client,
+    near: Arc<Near>,
     pub(super) url: Url,
     pub(super) limits: Limits,
+}
+
+/// Clients of threads that have a runtime of their own, with connections that live there: between a
+/// request on one thread and its connection on another, each message wakes a thread.
+#[derive(Debug)]
+struct Near {
+    headers: HeaderMap,
+    is_this_machine: bool,
+    clients: ThreadLocal<reqwest::Client>,
+}
+
+impl Near {
+    fn build(&self) -> Result<reqwest::Client, reqwest::Error> {
+        let builder = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT)
+            .default_headers(self.headers.clone());
+        let builder = if self.is_this_machine {
+            builder.no_proxy()
+        } else {
+            builder
+        };
+        builder.build()
+    }
+
+    fn client(&self) -> Result<&reqwest::Client, reqwest::Error> {
+        self.clients.get_or_try(|| self.build())
+    }
 }
 
 impl Http {
@@ -101,20 +134,17 @@ impl Http {
                 "`{url}` is no http or https URL"
             )));
         }
-        let builder = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT)
-            .default_headers(headers);
-        let builder = if is_this_machine(&url) {
-            builder.no_proxy()
-        } else {
-            builder
+        let near = Near {
+            headers,
+            is_this_machine: is_this_machine(&url),
+            clients: ThreadLocal::new(),
         };
-        let client = builder
+        let client = near
             .build()
             .map_err(|error| ClientError::Address(reasons(&error)))?;
         Ok(Self {
             client,
+            near: Arc::new(near),
             url,
             limits,
         })
@@ -128,14 +158,20 @@ impl Http {
         outgoing: Outgoing<'_>,
         hears: &dyn Hears,
     ) -> Result<Exchanged, ClientError> {
-        let mut request = self.post(speaking, outgoing.text);
+        let here = tasks::here();
+        let client = match &here {
+            Some(_) => self.near.client().unwrap_or(&self.client),
+            None => &self.client,
+        };
+        let mut request = self.post(client, speaking, outgoing.text);
         for (name, value) in &outgoing.headers {
             request = request.header(name, value);
         }
-        let answer = request
-            .send()
-            .await
-            .map_err(|error| unsent(&error, outgoing.method))?;
+        let sent = match here {
+            Some(here) => TokioContext::new(request.send(), here).await,
+            None => request.send().await,
+        };
+        let answer = sent.map_err(|error| unsent(&error, outgoing.method))?;
         let status = answer.status();
         let session = answer.headers().get(headers::SESSION_ID).cloned();
         let response = if !status.is_success() {
@@ -169,7 +205,8 @@ impl Http {
 
     /// Sends a message that is never answered.
     pub(super) async fn send(&self, speaking: &Speaking, text: String) -> Result<(), ClientError> {
-        let sent = tokio::time::timeout(NOTICE, self.post(speaking, text).send()).await;
+        let sent =
+            tokio::time::timeout(NOTICE, self.post(&self.client, speaking, text).send()).await;
         let answer = sent
             .map_err(|_| ClientError::TimedOut(NOTICE))?
             .map_err(|error| ClientError::Unreachable(reasons(&error)))?;
@@ -193,8 +230,13 @@ impl Http {
         }
     }
 
-    fn post(&self, speaking: &Speaking, text: String) -> reqwest::RequestBuilder {
-        let request = self.client.post(self.url.clone());
+    fn post(
+        &self,
+        client: &reqwest::Client,
+        speaking: &Speaking,
+        text: String,
+    ) -> reqwest::RequestBuilder {
+        let request = client.post(self.url.clone());
         with_headers(speaking, request)
             .header(CONTENT_TYPE, "application/json")
             .header(ACCEPT, "application/json, text/event-stream")

@@ -5,6 +5,7 @@
 //! workers. [`Tasks::inside`] polls a future on the caller's thread but inside the main runtime's
 //! context: timers and sockets it makes belong there, so it can later move there unharmed.
 
+use std::cell::RefCell;
 use std::future::Future;
 
 use tokio::runtime::Handle;
@@ -12,6 +13,17 @@ use tokio::task::JoinHandle;
 use tokio_util::context::TokioContext;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
+
+thread_local! {
+    /// The runtime of this thread, where that is not the main one.
+    static HERE: RefCell<Option<Handle>> = const { RefCell::new(None) };
+}
+
+/// The runtime of this thread, even for what is polled [inside](Tasks::inside) the main one; nothing
+/// on threads of that.
+pub fn here() -> Option<Handle> {
+    HERE.with_borrow(Clone::clone)
+}
 
 /// What a task is for, which decides whether stopping waits for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +76,8 @@ impl Tasks {
 
     /// Wraps `future` so that whatever it makes while polled belongs to the main runtime.
     pub fn inside<F: Future>(&self, future: F) -> TokioContext<F> {
+        let here = Handle::try_current().ok();
+        HERE.set(here.filter(|here| here.id() != self.main.id()));
         TokioContext::new(future, self.main.clone())
     }
 
