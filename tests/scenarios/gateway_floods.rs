@@ -4,6 +4,8 @@ use serde_json::json;
 
 use crate::world::Switchboard;
 
+const MAIN: &str = "[endpoints.main]\nupstreams = [\"demo\"]\n";
+
 /// Ours: what an upstream says on a request's own stream waits for a client that is slower.
 #[tokio::test]
 async fn a_flood_of_progress_arrives_whole() {
@@ -11,7 +13,7 @@ async fn a_flood_of_progress_arrives_whole() {
     let upstream = Switchboard::start().await;
     for version in ["2025-11-25", "2026-07-28"] {
         let url = upstream.url("/mcp");
-        let config = format!("[upstreams.demo]\nurl = {url:?}\nversion = {version:?}\n");
+        let config = format!("{MAIN}[upstreams.demo]\nurl = {url:?}\nversion = {version:?}\n");
         let gateway = Switchboard::with().config(&config).start().await;
         let client = gateway.session("2025-11-25").await;
 
@@ -25,5 +27,6 @@ async fn a_flood_of_progress_arrives_whole() {
 }
 
 fn is_progress(event: &crate::world::Event) -> bool {
-    event.data.is_some() && event.method() == "notifications/progress"
+    event.data.as_ref().is_some_and(|data| !data.is_empty())
+        && event.method() == "notifications/progress"
 }
