@@ -151,9 +151,9 @@ fn reach(way: Way, server: Option<&Switchboard>, directory: &TempDir) -> String 
     match (way, server) {
         (HttpSse | Http(_), Some(server)) => format!("url = {:?}", server.url(way.path())),
         _ => format!(
-            "command = [{:?}, \"stdio\"]\ncwd = {:?}",
-            example("bridged"),
-            directory.path()
+            "command = [\"{}\", \"stdio\"]\ncwd = \"{}\"",
+            example("bridged").display(),
+            directory.path().display()
         ),
     }
 }
