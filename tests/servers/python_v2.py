@@ -2,11 +2,28 @@
 
 import socket
 import sys
+from typing import Annotated
 
 import uvicorn
-from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.mcpserver.resolve import Elicit, Resolve, Sample
+from mcp_types import CreateMessageResult, SamplingMessage, TextContent
+from pydantic import BaseModel
 
 server = MCPServer("python")
+
+
+class Name(BaseModel):
+    name: str
+
+
+def who() -> Elicit[Name]:
+    return Elicit("Who?", Name)
+
+
+def what() -> Sample:
+    asked = SamplingMessage(role="user", content=TextContent(type="text", text="What?"))
+    return Sample([asked], max_tokens=20)
 
 
 @server.tool()
@@ -15,12 +32,33 @@ def add(a: int, b: int) -> int:
     return a + b
 
 
+@server.tool()
+async def count(ctx: Context) -> str:
+    """Counts to three."""
+    for at in range(1, 4):
+        await ctx.report_progress(at, 3)
+    return "three"
+
+
+@server.tool()
+def name(answer: Annotated[Name, Resolve(who)]) -> str:
+    """Asks for a name."""
+    return answer.name
+
+
+@server.tool()
+def think(said: Annotated[CreateMessageResult, Resolve(what)]) -> str:
+    """Asks the model."""
+    return said.content.text
+
+
 if "--stdio" in sys.argv:
     server.run("stdio")
-elif "--sse" in sys.argv:
-    listening = socket.create_server(("127.0.0.1", 0))
-    print(f"http://127.0.0.1:{listening.getsockname()[1]}/sse", flush=True)
-    config = uvicorn.Config(server.sse_app(), log_level="warning")
-    uvicorn.Server(config).run(sockets=[listening])
 else:
-    server.run("streamable-http", port=int(sys.argv[1]))
+    over_sse = "--sse" in sys.argv
+    listening = socket.create_server(("127.0.0.1", 0))
+    path = "sse" if over_sse else "mcp"
+    print(f"http://127.0.0.1:{listening.getsockname()[1]}/{path}", flush=True)
+    app = server.sse_app() if over_sse else server.streamable_http_app()
+    config = uvicorn.Config(app, log_level="warning")
+    uvicorn.Server(config).run(sockets=[listening])

@@ -19,7 +19,19 @@ function server() {
             message: 'Who?',
             requestedSchema: { type: 'object', properties: { name: { type: 'string' } }, required: ['name'] },
         });
-        return { content: [{ type: 'text', text: answer.action }] };
+        return { content: [{ type: 'text', text: answer.content?.name ?? answer.action }] };
+    });
+    mcp.registerTool('count', { description: 'Counts to three.', inputSchema: {} }, async (_, { _meta, sendNotification }) => {
+        for (let progress = 1; progress <= 3; progress += 1) {
+            const params = { progressToken: _meta.progressToken, progress, total: 3 };
+            await sendNotification({ method: 'notifications/progress', params });
+        }
+        return { content: [{ type: 'text', text: 'three' }] };
+    });
+    mcp.registerTool('think', { description: 'Asks the model.', inputSchema: {} }, async () => {
+        const messages = [{ role: 'user', content: { type: 'text', text: 'What?' } }];
+        const said = await mcp.server.createMessage({ messages, maxTokens: 20 });
+        return { content: [said.content] };
     });
     // Leaves its client to come back for the answer.
     mcp.registerTool('poll', { description: 'Closes the stream first.', inputSchema: {} }, async (_, extra) => {
