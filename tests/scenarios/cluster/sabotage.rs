@@ -1,4 +1,4 @@
-//! The rig can fail: each of five faults, built into programs that are never shipped, breaks a story.
+//! The rig can fail: each of seven faults, built into programs that are never shipped, breaks a story.
 //!
 //! A story is told once more by this very test program, with nodes that have one fault, and must
 //! end badly for the reason given. `tests/run` builds the programs (feature `sabotage`); the fault
@@ -87,4 +87,17 @@ async fn a_session_that_comes_back_is_noticed() {
     let story = "cluster::together::a_session_that_ends_while_it_changes_stays_ended";
     let because = ["nothing was changed:", "it does not exist any more"];
     turns_red("resurrection_after_delete", story, &because).await;
+}
+
+#[tokio::test]
+async fn sessions_that_share_a_program_are_noticed() {
+    let story = "upstream_programs::a_program_of_one_session_is_not_seen_by_another";
+    let because = ["another session's calls were counted"];
+    turns_red("pool_without_principal", story, &because).await;
+}
+
+#[tokio::test]
+async fn a_call_that_is_sent_again_blindly_is_noticed() {
+    let story = "upstream_recovery::a_call_that_is_cut_off_is_not_sent_again";
+    turns_red("blind_retry", story, &["it was sent again"]).await;
 }
