@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::world::scripted::{Heard, Script, Scripted, of_session_era, of_stateless_era, said};
 use crate::world::server::{Setup, example};
-use crate::world::{Answer, FaultProxy, Session, Switchboard, eventually, within};
+use crate::world::{Answer, Event, FaultProxy, Session, Switchboard, eventually, within};
 
 /// A gateway before `it`.
 fn gateway(it: &str) -> Setup {
@@ -68,7 +68,7 @@ fn failure(answer: &Answer) -> String {
 /// Is told that the tools are others.
 async fn hears_of_other_tools(session: &Session) {
     let mut stream = session.listen(None).await;
-    let heard = stream.until(|event| event.is_message()).await;
+    let heard = stream.until(Event::is_message).await;
     let last = heard.last().unwrap();
     assert_eq!(last.method(), "notifications/tools/list_changed");
 }

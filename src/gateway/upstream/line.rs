@@ -233,7 +233,7 @@ impl Line {
             };
             let unanswered = Unanswered(&line.left_unanswered);
             let answer = line.connection.exchange(outgoing, &*caller).await;
-            unanswered.is_not();
+            unanswered.withdraw();
             answer
         };
         Conversation::new(Box::pin(exchange), said)
@@ -292,7 +292,7 @@ impl Line {
 struct Unanswered<'a>(&'a AtomicBool);
 
 impl Unanswered<'_> {
-    fn is_not(self) {
+    fn withdraw(self) {
         self.0.store(false, Ordering::Relaxed);
         std::mem::forget(self);
     }
