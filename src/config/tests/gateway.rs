@@ -289,7 +289,7 @@ tools.x.titel = "X"
             "switchboard.toml:7: upstreams.b.version: there is no revision \"2025-01-01\"; there \
              are: 2026-07-28, 2025-11-25, 2025-06-18, 2025-03-26, 2024-11-05",
             "switchboard.toml:8: upstreams.b.isolation: unknown value `none`, expected one of \
-             `shared`, `session`, `handle`, `request`",
+             `shared`, `session`, `request`",
             "switchboard.toml:9: upstreams.b.roots: expected a list of URIs, as in \
              [\"file:///srv\"], or of { uri = \"...\", name = \"...\" }",
             "switchboard.toml:10: upstreams.c: is reached in one way: leave all but one of `url`, \
