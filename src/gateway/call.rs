@@ -171,8 +171,8 @@ async fn resume(
         Ok(responses) => responses,
         Err(error) => return Some(Err(ServiceError::InvalidParams(error.to_string()))),
     };
-    let binding = Binding::of(&call.context, &call.method, &call.params);
     let state = responses.state.as_deref()?;
+    let binding = Binding::of(&call.context, &call.method, &call.params);
     match gateway.0.parked.open(state, &binding) {
         // An upstream of the stateless era has states of its own.
         None if route.upstream.last_era() == Some(Era::Stateless) => None,
