@@ -9,8 +9,9 @@ if redis.call('EXISTS', inbox) == 1 then
     if info[i] == 'last-generated-id' then number = tonumber(string.match(info[i + 1], '^%d+')) + 1 end
   end
 else
+  -- In microseconds: no message is posted, forgotten and followed by another within one.
   local time = redis.call('TIME')
-  number = (time[1] * 1000 + math.floor(time[2] / 1000)) * 1024 + 1
+  number = time[1] * 1000000 + time[2]
 end
 redis.call('XADD', inbox, 'MAXLEN', '=', ARGV[2], string.format('%.0f-0', number), 'm', ARGV[1])
 if redis.call('PTTL', inbox) < 0 then redis.call('PEXPIRE', inbox, ARGV[3]) end
