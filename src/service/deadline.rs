@@ -82,13 +82,25 @@ impl Deadline {
     /// May be dropped at any await.
     pub async fn passed(&self) {
         loop {
-            let remaining = self.remaining();
-            if remaining.is_zero() {
+            let Some(until) = self.earliest() else {
                 return;
-            }
-            // While paused `remaining` does not shrink, so this wakes, looks and sleeps again.
-            tokio::time::sleep(remaining).await;
+            };
+            // All who wait for it wake at one moment: whoever is polled first may say what was late.
+            tokio::time::sleep_until(until).await;
         }
+    }
+
+    /// When it passes if no question is asked; `None` once it has. While one is open that moment
+    /// moves, so whoever slept until it looks again.
+    fn earliest(&self) -> Option<Instant> {
+        let state = self.lock();
+        let now = Instant::now();
+        let at = if state.open_questions > 0 {
+            state.at + (now - state.paused_since)
+        } else {
+            state.at
+        };
+        (at > now).then_some(at)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
