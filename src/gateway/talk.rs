@@ -107,8 +107,11 @@ pub(super) struct Talk {
     keys: usize,
     /// The last progress that was told.
     progress: Option<f64>,
-    /// Kept until the request has ended.
-    _place: Option<Place>,
+    /// The last progress that came while no client was there to be told.
+    untold: Option<Notification>,
+    /// Both kept until the upstream answers, or asks: a user may take long, which is not its load and
+    /// not its fault.
+    place: Option<Place>,
     permit: Option<Permit>,
 }
 
@@ -147,7 +150,8 @@ impl Talk {
             asked: 0,
             keys: 0,
             progress: None,
-            _place: place,
+            untold: None,
+            place,
             permit,
         }
     }
@@ -159,6 +163,9 @@ impl Talk {
         // Questions that were withdrawn stop being asked when this is dropped.
         let mut withdrawals: Vec<(RequestId, oneshot::Sender<()>)> = Vec::new();
         let mut asks_for_roots = false;
+        if let Some(progress) = self.untold.take() {
+            self.tell(progress, call).await;
+        }
         loop {
             if is_stateless && !self.queued.is_empty() {
                 self.gather().await;
@@ -198,12 +205,9 @@ impl Talk {
                         "too many questions in one call",
                     );
                 }
-                Next::Said(Said::Asked(asked)) if is_stateless => {
-                    self.asked += 1;
-                    self.queued.push_back(asked);
-                }
+                Next::Said(Said::Asked(asked)) if is_stateless => self.queue(asked),
                 Next::Said(Said::Asked(asked)) => {
-                    self.asked += 1;
+                    self.is_asked();
                     asks_for_roots |= asked.question.method.as_str() == "roots/list";
                     let (withdraw, withdrawn) = oneshot::channel();
                     withdrawals.push((asked.question.id.clone(), withdraw));
@@ -233,8 +237,7 @@ impl Talk {
             loop {
                 match self.conversation.next().await {
                     Next::Said(Said::Asked(asked)) if self.asked < QUESTIONS_MAX => {
-                        self.asked += 1;
-                        self.queued.push_back(asked);
+                        self.queue(asked);
                     }
                     other => return other,
                 }
@@ -285,15 +288,12 @@ impl Talk {
         self.open.is_empty()
     }
 
-    /// Goes on while no client is there: questions are queued, the end is kept. Returns when there is
-    /// something to say to the next request.
+    /// Goes on while no client is there: questions are queued, the latest progress and the end are
+    /// kept. Returns when there is something to say to the next request.
     pub(super) async fn wait(&mut self) {
         loop {
             match self.conversation.next().await {
-                Next::Said(Said::Asked(asked)) if self.asked < QUESTIONS_MAX => {
-                    self.asked += 1;
-                    self.queued.push_back(asked);
-                }
+                Next::Said(Said::Asked(asked)) if self.asked < QUESTIONS_MAX => self.queue(asked),
                 Next::Said(Said::Asked(asked)) => {
                     refuse(
                         asked,
@@ -302,7 +302,10 @@ impl Talk {
                     );
                 }
                 Next::Said(Said::Withdrawn(id)) => self.withdraw(&id),
-                // Nobody is there to hear it.
+                Next::Said(Said::Told(told)) if *told.method == *ServerNotification::PROGRESS => {
+                    self.untold = Some(told);
+                }
+                // Log lines nobody is there to read.
                 Next::Said(Said::Told(_)) => {}
                 ended @ Next::Ended(_) => {
                     self.conversation.put_back(ended);
@@ -310,6 +313,18 @@ impl Talk {
                 }
             }
         }
+    }
+
+    fn queue(&mut self, asked: Asked) {
+        self.is_asked();
+        self.queued.push_back(asked);
+    }
+
+    /// From here on it waits for a user, as far as anybody can tell.
+    fn is_asked(&mut self) {
+        self.asked += 1;
+        drop(self.place.take());
+        self.report(Ended::Answered);
     }
 
     fn withdraw(&mut self, id: &RequestId) {

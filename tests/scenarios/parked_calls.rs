@@ -9,7 +9,7 @@ use switchboard::server::{Context, Field, Form, NoArguments, Server, ServerBuild
 use switchboard::{Host, Hosted};
 
 use crate::world::redis::Redis;
-use crate::world::{Answer, Stateless, eventually, within};
+use crate::world::{Answer, Stateless, Told as _, eventually, within};
 
 /// What happened at the upstream.
 #[derive(Debug, Default)]
@@ -72,10 +72,15 @@ async fn shop(seen: &Arc<Seen>) -> Hosted {
 
 /// A gateway before an upstream that is spoken to with sessions.
 async fn gateway(upstream: &Hosted, toml: &str) -> Hosted {
+    gateway_where(upstream, toml, "").await
+}
+
+/// The same, with more to say about the upstream.
+async fn gateway_where(upstream: &Hosted, toml: &str, more: &str) -> Hosted {
     let keys = "0123456789abcdef".repeat(4);
     let toml = format!(
         "server.listen = '127.0.0.1:0'\ncluster.keys = ['{keys}']\n{toml}\n\
-         [upstreams.shop]\nurl = '{}'\nversion = '2025-11-25'\nprefix = ''\ntimeouts.parked = '2s'",
+         [upstreams.shop]\nurl = '{}'\nversion = '2025-11-25'\nprefix = ''\ntimeouts.parked = '2s'\n{more}",
         upstream.url()
     );
     start(Host::configured().config(toml)).await
@@ -124,6 +129,66 @@ async fn the_call_that_asked_is_the_call_that_ends() {
         assert_eq!((again.status, again.code()), (200, -32602));
     }
     assert_eq!(seen.begun.load(Ordering::SeqCst), 1);
+}
+
+/// Ours: what its user is waited for is no load of the upstream, and no fault of it.
+#[tokio::test]
+async fn a_call_that_waits_for_its_client_takes_no_place() {
+    let seen = Arc::<Seen>::default();
+    let shop = shop(&seen).await;
+    let one_at_a_time = "max_running = 1\nmax_wait = '1s'\nbreaker.slow_call = '1s'";
+    let gateway = gateway_where(&shop, "store.url = 'memory:'", one_at_a_time).await;
+    let client = client(&gateway);
+
+    let first = asks(&ask(&client).await);
+    asks(&ask(&client).await);
+    asks(&reply(&client, &first, json!({"what": "tea"})).await);
+    asks(&ask(&client).await);
+    assert_eq!(seen.ended.load(Ordering::SeqCst), 0, "all of them wait");
+}
+
+/// basic/utilities/progress: what happened meanwhile is told in one, the latest of it.
+#[tokio::test]
+async fn the_latest_progress_is_told_when_the_client_is_back() {
+    let tool = Tool::new("order", |ctx: Context, NoArguments {}| async move {
+        let what = Form::new("What?").field("what", Field::string());
+        let work = async {
+            for step in 1..=3 {
+                ctx.progress(f64::from(step), Some(4.0), None).await;
+            }
+        };
+        let (answer, ()) = futures_util::join!(ctx.elicit("what", what), work);
+        answer?;
+        ctx.progress(4.0, Some(4.0), None).await;
+        Ok("done")
+    });
+    let toml = "server.listen = '127.0.0.1:0'\nstore.url = 'memory:'";
+    let shop = Server::builder("shop", "1").tool(tool);
+    let shop = start(Host::new(shop).config(toml)).await;
+    let gateway = gateway(&shop, "store.url = 'memory:'").await;
+    let client = client(&gateway);
+    let order = |more: Value| {
+        let mut params = json!({"name": "order", "arguments": {}, "_meta": {"progressToken": "p"}});
+        let more = more.as_object().expect("an object").clone();
+        params.as_object_mut().expect("an object").extend(more);
+        params
+    };
+
+    let (_, first) = client.stream("tools/call", order(json!({}))).await;
+    let first = first.rest().await;
+    let asked = first.answers()[0]["result"].clone();
+    let answers = json!({"requestState": asked["requestState"],
+        "inputResponses": {"g1": {"action": "accept", "content": {"what": "tea"}}}});
+    let (_, second) = client.stream("tools/call", order(answers)).await;
+    let second = second.rest().await;
+
+    let steps = [first.steps(), second.steps()].concat();
+    assert!(steps.windows(2).all(|pair| pair[0] < pair[1]), "{steps:?}");
+    assert!(
+        second.steps().starts_with(&[3]) || first.steps().ends_with(&[3]),
+        "{steps:?}"
+    );
+    assert_eq!(second.steps().last(), Some(&4));
 }
 
 #[tokio::test]
