@@ -90,7 +90,8 @@ async fn answer(gateway: &Gateway, call: &Call) -> Result<Reply, ServiceError> {
                 upstream.requests.ended(failure.label());
                 permit.ended(Instant::now(), failure.ended());
                 drop(place);
-                let may_be_sent_again = failure.may_be_sent_again();
+                let may_be_sent_again =
+                    failure.may_be_sent_again() && !context.deadline.remaining().is_zero();
                 if attempt < ATTEMPTS && may_be_sent_again && upstream.is_up() {
                     continue;
                 }
@@ -293,6 +294,7 @@ async fn first_start(upstream: &Upstream, context: &CallContext) -> Result<(), S
 async fn admitted(route: &Route, context: &CallContext) -> Result<(Permit, Place), ServiceError> {
     let upstream = &route.upstream;
     let place = tokio::select! {
+        biased;
         place = upstream.bulkhead.enter() => place,
         () = context.deadline.passed() => {
             let why = "had no place free before the call's deadline";
@@ -330,6 +332,7 @@ async fn lease(route: &Route, call: &Call) -> Result<Lease, Failure> {
     let until = tokio::time::Instant::now() + config.timeouts.connect.max(config.bulkhead.wait_max);
     let line = upstream.line(key, call.method.may_require_input(), until);
     let line = tokio::select! {
+        biased;
         line = line => line,
         () = context.deadline.passed() => return Err(Failure::late()),
         () = context.cancel.cancelled() => return Err(Failure::not_sent("was not asked any more")),
