@@ -15,6 +15,8 @@ use crate::world::{
 };
 
 const VERSION: &str = "2025-11-25";
+/// Sessions that nobody uses again: a fast machine opens more of them than a node holds.
+const SHORT_LIVED: &str = "sessions = { idle_ttl = \"2s\", passivate_after = \"1s\" }";
 /// nginx as it comes names its upstream as the host; the scenarios name the address.
 const BEHIND_NGINX: &str = "allowed_hosts = [\"nodes\", \"127.0.0.1\"]";
 
@@ -37,7 +39,7 @@ async fn rolling_restart(
     let addresses = [(); 3].map(|()| lasting_address());
     let mut nodes = Vec::new();
     for address in &addresses {
-        let config = format!("[server]\nlisten = \"{address}\"\n{BEHIND_NGINX}");
+        let config = format!("{SHORT_LIVED}\n[server]\nlisten = \"{address}\"\n{BEHIND_NGINX}");
         nodes.push(Switchboard::with().config(&config).start().await);
     }
     let addresses = addresses.each_ref().map(String::as_str);
