@@ -65,6 +65,11 @@ pub struct Version(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Epoch(pub u64);
 
+impl Epoch {
+    /// That of a thing nobody has claimed; no claim gives it.
+    pub const UNCLAIMED: Self = Self(0);
+}
+
 /// A record as it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
@@ -281,8 +286,8 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     fn remove(&self, scope: &Scope) -> StoreFuture<bool>;
 
     /// Makes `owner` the owner of a single thing and raises its epoch. With `ending`, only if that
-    /// epoch still stands (a takeover from a particular owner); without, whoever owns it. `note`
-    /// takes the place of the last owner's.
+    /// epoch still stands: a takeover from a particular owner, or with [`Epoch::UNCLAIMED`] from
+    /// nobody. Without, whoever owns it. `note` takes the place of the last owner's.
     fn claim(
         &self,
         scope: &Scope,

@@ -32,7 +32,7 @@ impl Head {
     /// The head after a claim; `None` if the claimer has lost.
     pub(in crate::store) fn claim(current: Option<Self>, ending: Option<Epoch>) -> Option<Self> {
         match (current, ending) {
-            (None, None) => Some(Self {
+            (None, None | Some(Epoch::UNCLAIMED)) => Some(Self {
                 epoch: Epoch(1),
                 last: 0,
                 ended: false,

@@ -76,23 +76,25 @@ async fn a_takeover_wins_only_while_the_epoch_it_ends_still_stands(open: Open) {
 async fn of_many_takeovers_exactly_one_wins(open: Open) {
     let world = open(Bounds::default()).await;
     let session = world.session("s").await;
-    let (call, epoch) = world.stream(&session, "call").await;
-    let mut rivals = tokio::task::JoinSet::new();
-    for rival in 10..30 {
-        let owner = switchboard::store::Incarnation(rival);
-        let claim = world
-            .store
-            .claim(&session, &call, owner, Some(epoch), text("rival"));
-        rivals.spawn(claim);
+    let unclaimed = (thing("unclaimed"), Epoch::UNCLAIMED);
+    for (call, epoch) in [world.stream(&session, "call").await, unclaimed] {
+        let mut rivals = tokio::task::JoinSet::new();
+        for rival in 10..30 {
+            let owner = switchboard::store::Incarnation(rival);
+            let claim = world
+                .store
+                .claim(&session, &call, owner, Some(epoch), text("rival"));
+            rivals.spawn(claim);
+        }
+        let outcomes = rivals.join_all().await;
+        let mut won = outcomes.into_iter().filter_map(|outcome| match outcome {
+            Ok(ClaimOutcome::Claimed(claimed)) => Some(claimed.ownership),
+            _ => None,
+        });
+        let winner = won.next();
+        assert!(winner.is_some() && won.next().is_none());
+        assert_eq!(world.store.ownership(&session, &call).await, Ok(winner));
     }
-    let outcomes = rivals.join_all().await;
-    let mut won = outcomes.into_iter().filter_map(|outcome| match outcome {
-        Ok(ClaimOutcome::Claimed(claimed)) => Some(claimed.ownership),
-        _ => None,
-    });
-    let winner = won.next();
-    assert!(winner.is_some() && won.next().is_none());
-    assert_eq!(world.store.ownership(&session, &call).await, Ok(winner));
 }
 
 async fn an_owner_under_a_stale_epoch_can_write_nothing(open: Open) {

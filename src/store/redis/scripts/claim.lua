@@ -9,7 +9,8 @@ if thing and aged(thing, now, age) then
   forget(scope, name)
   thing = nil
 end
-if ending ~= '' and (not thing or thing.epoch ~= tonumber(ending)) then return {LOST} end
+-- Epoch 0 stands while nobody has claimed it.
+if ending ~= '' and (thing and thing.epoch or 0) ~= tonumber(ending) then return {LOST} end
 local previous = false
 if thing then
   local before = cost(thing)
