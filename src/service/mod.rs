@@ -91,7 +91,7 @@ pub trait Service: Send + Sync + 'static {
         Box::pin(std::future::ready(change.notification()))
     }
 
-    /// A session has ended, or lives elsewhere from now on: what is kept for it here can go.
+    /// A session has ended: what is kept for it here can go.
     fn let_go(&self, _: &SessionKey) {}
 
     /// Passes on what it announces from now on, to be announced by the same service on other

@@ -120,14 +120,21 @@ impl Registry {
         Ok(Some(handle))
     }
 
-    /// Ends a session that is in the index: cancels, stops its actor, counts.
-    fn end(&self, id: &SessionId, reason: CloseReason) {
-        let Some((handle, was_at_home)) = self.shared.forget(id) else {
-            return;
-        };
+    /// Takes a session out of the index: cancels, and stops its actor. Says whether it was at home.
+    fn take_out(&self, id: &SessionId) -> Option<bool> {
+        let (handle, was_at_home) = self.shared.forget(id)?;
         handle.inner().in_flight.close();
         stop_actor(&handle);
-        handle.inner().service.let_go(&id.key());
+        Some(was_at_home)
+    }
+
+    /// Ends a session.
+    fn end(&self, id: &SessionId, reason: CloseReason) {
+        let was_at_home = self.take_out(id).unwrap_or(false);
+        // What is kept for it may outlast its place in the index, and be kept where it has none.
+        for service in self.shared.services.values() {
+            service.let_go(&id.key());
+        }
         // Counted once, wherever else it was a guest.
         if was_at_home {
             SessionClosed {
@@ -158,7 +165,8 @@ impl Registry {
         for handle in expired {
             let too_old = handle.negotiated().created.after(config.absolute_ttl) <= now;
             if !handle.is_at_home() {
-                self.end(handle.id(), CloseReason::Idle);
+                // It goes on elsewhere, or its home ends it for all.
+                let _was_guest = self.take_out(handle.id());
             } else if too_old {
                 self.end_for_good(&handle, CloseReason::Expired);
             } else {
