@@ -70,9 +70,10 @@
 //! lines of their own to it, pooled by principal and by what their clients can be asked, under a
 //! breaker and a bulkhead. A client without a session that an upstream with one asks something gets
 //! the question as its answer, and the upstream's request waits (*parked*) until the client calls
-//! again; the other way round the client is asked and the upstream called again. A round that lands on
-//! another node is served by the one that holds the call. Programs that are upstreams run under a
-//! guard ([`runtime::guard`]) that leaves nothing of them behind.
+//! again; the other way round the client is asked and the upstream called again. A session that is kept
+//! for a conversation, because its client has one or names it by a handle, is at one node. A call that
+//! lands on another node than the one that holds what it is about is served by that one. Programs that
+//! are upstreams run under a guard ([`runtime::guard`]) that leaves nothing of them behind.
 //!
 //! # When something dies
 //!

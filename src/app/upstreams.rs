@@ -36,6 +36,7 @@ pub(super) fn start(
         keys: ground.keys.clone(),
         clock: ground.clock.clone(),
         node: ground.node.clone(),
+        store: ground.store.clone(),
         metrics: ground.metrics.clone(),
         error_on_the_wire: ground.error_on_the_wire,
     };

@@ -153,6 +153,8 @@ pub const UPSTREAM_RUNNING: usize = 256;
 pub const UPSTREAM_WAITING: usize = 256;
 /// How long one waits: less than a person's patience.
 pub const UPSTREAM_WAIT: Period = Period::from_secs(10);
+/// The argument that names a session with an upstream: a word that models know.
+pub const HANDLE: &str = "session";
 /// Processes of one upstream: 8 x about 100 MiB of a Node program = 800 MiB.
 pub const CHILDREN: usize = 8;
 /// How long lists are good of which nothing is known: seldom enough to cost nothing, and often enough

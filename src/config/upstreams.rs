@@ -95,11 +95,13 @@ impl One<'_> {
             isolation: match raw.isolation {
                 Some(raw::Isolation::Shared) => Isolation::Shared,
                 Some(raw::Isolation::Session) => Isolation::Session,
+                Some(raw::Isolation::Handle) => Isolation::Handle,
                 Some(raw::Isolation::Request) => Isolation::Request,
                 // Strangers that nobody tells apart are one principal, and share nothing unasked.
                 None if self.anonymous => Isolation::Request,
                 None => Isolation::Shared,
             },
+            handle: self.handle(),
             version: self.version(),
             roots: self.roots(),
             show: self.show(),
@@ -331,6 +333,22 @@ impl One<'_> {
             self.ground.complain(&[&keys[0], &keys[1]], problem);
         }
         prefix.clone()
+    }
+
+    /// The argument that names a session. Models write it, so it is a plain name.
+    fn handle(&mut self) -> String {
+        let Some(name) = &self.raw.handle else {
+            return defaults::HANDLE.to_owned();
+        };
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+        if self.raw.isolation != Some(raw::Isolation::Handle) {
+            self.complain("handle", "is for an upstream with `isolation = \"handle\"`");
+        } else if name.is_empty() || !name.bytes().all(plain) {
+            let problem =
+                format!("{name:?} is not a name: it is made of letters, digits, `_` and `-`");
+            self.complain("handle", problem);
+        }
+        name.clone()
     }
 
     fn version(&mut self) -> Option<ProtocolVersion> {

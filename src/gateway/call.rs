@@ -18,7 +18,9 @@ use super::bridge::inner_loop;
 use super::bridge::parked_call::{Binding, ParkedCalls, State, Ticket};
 use super::bridge::url_first;
 use super::config::Isolation;
+use super::elsewhere::{Away, Why};
 use super::envelope::{self, Envelope, PATH_KEY};
+use super::handle::{self, Named, Opened};
 use super::route::Route;
 use super::talk::{About, Ending, Served, Talk, tell_failure};
 use super::upstream::Upstream;
@@ -41,10 +43,19 @@ const ATTEMPTS: u32 = 2;
 
 /// Answers a call.
 pub(super) async fn serve(gateway: Gateway, call: Call) -> Result<Reply, ServiceError> {
-    answer(&gateway, &call).await
+    answer(&gateway, &call, true).await
 }
 
-async fn answer(gateway: &Gateway, call: &Call) -> Result<Reply, ServiceError> {
+/// Answers a call that another node sent here, because this one holds what it is about.
+pub(super) async fn serve_here(gateway: &Gateway, call: &Call) -> Result<Reply, ServiceError> {
+    answer(gateway, call, false).await
+}
+
+async fn answer(
+    gateway: &Gateway,
+    call: &Call,
+    may_be_sent_on: bool,
+) -> Result<Reply, ServiceError> {
     let route = route(gateway, call).await?;
     if let Some(refusal) = &route.refusal {
         return Ok(Reply::tool(
@@ -58,6 +69,12 @@ async fn answer(gateway: &Gateway, call: &Call) -> Result<Reply, ServiceError> {
     }
     let context = &call.context;
     let upstream = &route.upstream;
+    if route.named == Some(Named::Unknown) {
+        return Ok(handle::unknown(upstream, context));
+    }
+    if may_be_sent_on && let Some(answered) = at_another_node(gateway, &route, call).await {
+        return answered;
+    }
     first_start(upstream, context).await?;
     if context.version.era() == Era::Stateless
         && let Some(resumed) = resume(gateway, &route, call).await
@@ -67,6 +84,11 @@ async fn answer(gateway: &Gateway, call: &Call) -> Result<Reply, ServiceError> {
     let mut envelope = Envelope::of(call.method.clone(), &call.params, route.own.as_deref());
     if let Some((key, value)) = &route.member {
         envelope.set(key, value);
+    }
+    if route.named.is_some()
+        && let Some(arguments) = handle::arguments_without(&call.params, &upstream.config.handle)
+    {
+        envelope.set("arguments", &arguments);
     }
     envelope.pass(PATH_KEY, &path.into());
     envelope.wants_progress = context.progress_token.is_some();
@@ -84,9 +106,10 @@ async fn answer(gateway: &Gateway, call: &Call) -> Result<Reply, ServiceError> {
     }
     for attempt in 1..=ATTEMPTS {
         let (permit, place) = admitted(&route, context).await?;
-        let lease = match lease(&route, call).await {
-            Ok(lease) => lease,
-            Err(failure) => {
+        let (lease, opened) = match lease(gateway, &route, call).await {
+            Ok(leased) => leased,
+            Err(NotLeased::Gone) => return Ok(handle::unknown(upstream, context)),
+            Err(NotLeased::Failed(failure)) => {
                 upstream.requests.ended(failure.label());
                 permit.ended(Instant::now(), failure.ended());
                 drop(place);
@@ -116,6 +139,7 @@ async fn answer(gateway: &Gateway, call: &Call) -> Result<Reply, ServiceError> {
         let rounds = (about.version.era() == Era::Stateless).then(|| Lease::again(&lease));
         let conversation = Line::begin(lease, envelope.clone());
         let talk = Talk::new(about.clone(), conversation, Some(place), Some(permit));
+        let talk = talk.in_new_session(opened);
         let binding = || Binding::of(context, &call.method, &call.params);
         let ending = match talk.serve(context).await {
             Served::Done(ending) => ending?,
@@ -180,26 +204,64 @@ async fn resume(
         None => Some(Err(ServiceError::InvalidRequestState)),
         Some(Err(error)) => Some(Err(error)),
         Some(Ok(State::Visit { count, .. })) => url_first::refused(&responses, count, call),
-        Some(Ok(State::Parked(ticket))) => Some(if gateway.0.parked.is_here(&ticket) {
-            go_on(
-                &gateway.0.parked,
-                &call.context,
-                &binding,
-                ticket,
-                &responses,
-            )
-            .await
-        } else {
-            let elsewhere = &gateway.0.elsewhere;
-            elsewhere
-                .go_on(&call.context, &binding, ticket, &responses)
-                .await
-        }),
+        Some(Ok(State::Parked(ticket))) => {
+            let holder = ticket.node;
+            if gateway.0.elsewhere.is_here(holder) {
+                let parked = &gateway.0.parked;
+                return Some(go_on(parked, &call.context, &binding, ticket, &responses).await);
+            }
+            let served = gateway.0.elsewhere.serve(holder, call, Why::NamesIt).await;
+            Some(match served {
+                Away::Served(outcome) => outcome,
+                Away::Nowhere => Err(ServiceError::InvalidRequestState),
+            })
+        }
     }
 }
 
+/// Has the node that holds the session with the upstream serve the call; `None` when that is this one, or
+/// there is none yet.
+async fn at_another_node(
+    gateway: &Gateway,
+    route: &Route,
+    call: &Call,
+) -> Option<Result<Reply, ServiceError>> {
+    let (elsewhere, holders) = (&gateway.0.elsewhere, &gateway.0.holders);
+    let (upstream, context) = (&route.upstream, &call.context);
+    if let Some(Named::Session(handle)) = route.named
+        && !elsewhere.is_here(handle.node)
+    {
+        let served = elsewhere.serve(handle.node, call, Why::NamesIt).await;
+        return Some(match served {
+            Away::Served(outcome) => outcome,
+            Away::Nowhere => Ok(handle::unknown(upstream, context)),
+        });
+    }
+    let session = context.session.as_ref();
+    let session = session.filter(|_| upstream.config.isolation == Isolation::Session)?;
+    // Whom we took for the holder may know better, once.
+    for _ in 0..ATTEMPTS {
+        let Ok(holder) = holders.of(session).await else {
+            break;
+        };
+        if elsewhere.is_here(holder) {
+            return None;
+        }
+        match elsewhere.serve(holder, call, Why::HoldsLines).await {
+            Away::Served(outcome) => return Some(outcome),
+            Away::Nowhere => holders.forget(session),
+        }
+    }
+    let why = "cannot be asked: the store does not say which node holds this session of it";
+    Some(Err(unavailable(
+        upstream.name(),
+        why,
+        Duration::from_secs(1),
+    )))
+}
+
 /// Serves the next round of a parked call of this node.
-pub(super) async fn go_on(
+async fn go_on(
     parked: &ParkedCalls,
     context: &CallContext,
     binding: &Binding,
@@ -312,32 +374,88 @@ async fn admitted(route: &Route, context: &CallContext) -> Result<(Permit, Place
     Ok((permit, place))
 }
 
-/// The right to use a line to the upstream.
-async fn lease(route: &Route, call: &Call) -> Result<Lease, Failure> {
-    static REQUEST: AtomicU64 = AtomicU64::new(0);
+/// Why there is no line for a call.
+#[derive(Debug)]
+enum NotLeased {
+    /// It names a session that is not there.
+    Gone,
+    /// The upstream could not be asked.
+    Failed(Failure),
+}
+
+/// The right to use a line to the upstream; with the session, if one is opened for the call that further
+/// calls may name.
+async fn lease(
+    gateway: &Gateway,
+    route: &Route,
+    call: &Call,
+) -> Result<(Lease, Option<Opened>), NotLeased> {
     let (upstream, context) = (&route.upstream, &call.context);
-    let alone = || Unit::Request(REQUEST.fetch_add(1, Ordering::Relaxed));
-    let unit = match upstream.config.isolation {
-        Isolation::Shared => Unit::Shared,
-        Isolation::Session => context.session.clone().map_or_else(alone, Unit::Session),
-        Isolation::Request => alone(),
-    };
+    let config = &upstream.config;
+    let handles = &gateway.0.handles;
+    let may_be_asked = call.method.may_require_input();
+    let until = tokio::time::Instant::now() + config.timeouts.connect.max(config.bulkhead.wait_max);
     let capabilities = CapabilitySet::of(&context.client.capabilities, context.version);
+    let handle = match route.named {
+        Some(Named::Session(handle)) => Some(handle),
+        Some(Named::Nothing) => Some(handles.next(capabilities)),
+        Some(Named::Unknown) => return Err(NotLeased::Gone),
+        None => None,
+    };
     let key = Key {
         principal: context.principal.clone(),
-        capabilities,
-        unit,
+        capabilities: handle.map_or(capabilities, |handle| handle.capabilities),
+        unit: handle.map_or_else(|| unit(route, call), |handle| Unit::Handle(handle.number)),
     };
-    let config = &upstream.config;
-    let until = tokio::time::Instant::now() + config.timeouts.connect.max(config.bulkhead.wait_max);
-    let line = upstream.line(key, call.method.may_require_input(), until);
+    let is_new = !matches!(route.named, Some(Named::Session(_)));
+    let line = async {
+        if is_new {
+            upstream.line(key, may_be_asked, until).await
+        } else {
+            upstream.kept_line(&key, may_be_asked, until).await
+        }
+    };
     let line = tokio::select! {
         biased;
         line = line => line,
-        () = context.deadline.passed() => return Err(Failure::late()),
-        () = context.cancel.cancelled() => return Err(Failure::not_sent("was not asked any more")),
+        () = context.deadline.passed() => return Err(NotLeased::Failed(Failure::late())),
+        () = context.cancel.cancelled() => {
+            let why = Failure::not_sent("was not asked any more");
+            return Err(NotLeased::Failed(why));
+        }
     };
-    line.map_err(|error| match error {
+    let lease = line.map_err(|no_line| not_leased(upstream, no_line))?;
+    // It may be another upstream than the one that was listed.
+    let opened = handle.filter(|_| is_new && lease.version().era() == Era::Session);
+    let opened = opened.map(|handle| {
+        let text = handles.text(handle, context, upstream.name());
+        Opened::new(Lease::line(&lease), &config.handle, text)
+    });
+    Ok((lease, opened))
+}
+
+/// Who shares the line of a call that names none.
+fn unit(route: &Route, call: &Call) -> Unit {
+    static REQUEST: AtomicU64 = AtomicU64::new(0);
+    let upstream = &route.upstream;
+    let alone = || Unit::Request(REQUEST.fetch_add(1, Ordering::Relaxed));
+    match upstream.config.isolation {
+        Isolation::Shared => Unit::Shared,
+        Isolation::Session => (call.context.session.clone()).map_or_else(alone, Unit::Session),
+        // A tool that cannot be told a session, of an upstream that has some.
+        Isolation::Handle
+            if call.method == Method::ToolsCall && upstream.last_era() != Some(Era::Stateless) =>
+        {
+            alone()
+        }
+        Isolation::Handle => Unit::Shared,
+        Isolation::Request => alone(),
+    }
+}
+
+fn not_leased(upstream: &Upstream, no_line: NoLine) -> NotLeased {
+    NotLeased::Failed(match no_line {
+        NoLine::Gone => return NotLeased::Gone,
         NoLine::Failed(error) => {
             upstream.nudge();
             upstream.may_be_another(&error);
@@ -347,7 +465,11 @@ async fn lease(route: &Route, call: &Call) -> Result<Lease, Failure> {
             upstream.nudge();
             Failure::late()
         }
-        NoLine::Busy(_) => Failure::not_sent("has all its processes in use"),
+        NoLine::Busy => Failure::not_sent("has all its processes in use"),
+        NoLine::Taken => Failure::not_sent("is busy with another call of the same session"),
+        NoLine::Full => Failure::not_sent(
+            "keeps as many sessions as it may: go on in one of them, or wait until one ends unused",
+        ),
     })
 }
 

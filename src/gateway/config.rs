@@ -20,6 +20,8 @@ pub struct UpstreamConfig {
     pub prefix: String,
     /// Who shares a session with it.
     pub isolation: Isolation,
+    /// With [`Isolation::Handle`]: the argument of its tools that names a session.
+    pub handle: String,
     /// The one revision it is spoken to in; otherwise it is asked.
     pub version: Option<ProtocolVersion>,
     /// What it is answered when it asks for roots outside of any call.
@@ -95,6 +97,8 @@ pub enum Isolation {
     Shared,
     /// All requests of one session of a client; of a client without sessions, one request.
     Session,
+    /// All calls of tools that carry one handle, which the first of them was given.
+    Handle,
     /// Nobody: each request has a session of its own.
     Request,
 }

@@ -33,6 +33,25 @@ const ENTRY_BYTES_MAX: usize = 256 * 1024;
 /// Longest name, URI or template, in bytes: stateless clients repeat it in a header.
 const KEY_BYTES_MAX: usize = 8 * 1024;
 
+/// Keywords beside `properties` under which one more property may be refused, or be another's.
+const BINDING_KEYWORDS: [&str; 15] = [
+    "$dynamicRef",
+    "$recursiveRef",
+    "$ref",
+    "allOf",
+    "anyOf",
+    "const",
+    "dependencies",
+    "dependentSchemas",
+    "enum",
+    "if",
+    "maxProperties",
+    "not",
+    "oneOf",
+    "patternProperties",
+    "propertyNames",
+];
+
 /// A pre-scan that only checks.
 static NOTHING: Wanted = Wanted::whole("", 0);
 
@@ -98,6 +117,17 @@ pub(super) enum Unfit {
     /// Stateless clients over HTTP would have to repeat arguments as headers that cannot be.
     #[error("asks for headers that it may not ask for: {0}")]
     Annotation(AnnotationError),
+}
+
+/// Why a tool gets no further argument; each text completes "its arguments …".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NoRoom {
+    /// It has one of that name.
+    #[error("have one of that name")]
+    Taken,
+    /// Its schema is more than a list of properties.
+    #[error("are more than a list of properties")]
+    NotPlain,
 }
 
 /// An entry on its way to clients.
@@ -239,6 +269,30 @@ impl<'a> Entry<'a> {
     /// Shows another text of it: its `title` or `description`.
     pub(super) fn set_text(&mut self, key: &'static str, text: &str) {
         self.set(key, Value::from(text).to_string());
+    }
+
+    /// Gives a tool one more argument, which need not be there: a text.
+    ///
+    /// # Errors
+    /// [`NoRoom`] when its schema does not allow that; it is as it was then.
+    pub(super) fn add_argument(&mut self, name: &str, description: &str) -> Result<(), NoRoom> {
+        let schema = self.members.get("inputSchema").and_then(Members::of);
+        let mut schema = schema.ok_or(NoRoom::NotPlain)?;
+        if BINDING_KEYWORDS.iter().any(|it| schema.get(it).is_some()) {
+            return Err(NoRoom::NotPlain);
+        }
+        let properties = schema.get("properties").unwrap_or("{}");
+        let properties = Members::of(properties).ok_or(NoRoom::NotPlain)?;
+        if properties.get(name).is_some() {
+            return Err(NoRoom::Taken);
+        }
+        let argument = serde_json::json!({"type": "string", "description": description});
+        let properties = RawJson::from_valid(properties.to_string());
+        let properties = properties.with_member(name, &RawJson::of(&argument));
+        schema.set("properties", properties.as_str().to_owned());
+        let schema = schema.to_string();
+        self.set("inputSchema", schema);
+        Ok(())
     }
 
     /// Turns the URIs of apps in its metadata into shown ones, under both of their keys.
@@ -558,6 +612,54 @@ mod tests {
             let (definition, tool) = tool(&listed, source(version, true)).unwrap();
             assert_eq!(tool.is_task_only, is_task_only, "{version} {support}");
             assert!(!definition.as_str().contains("execution"));
+        }
+    }
+
+    #[test]
+    fn a_plain_list_of_arguments_takes_one_more() {
+        let with = |schema: &str| {
+            let listed = format!(r#"{{"name":"a","inputSchema":{schema}}}"#);
+            let listed = RawJson::from_valid(listed);
+            let mut entry = Entry::read(Kind::Tool, &listed).unwrap();
+            entry.as_tool(OVER_STDIO).unwrap();
+            let added = entry.add_argument("session", "S");
+            added.map(|()| entry.finish().as_str().to_owned())
+        };
+        let argument = r#""session":{"type":"string","description":"S"}"#;
+        let argument = argument.to_owned();
+        for (schema, before) in [
+            (r#"{"type":"object"}"#, r#"{"type":"object","properties":{"#),
+            ("{}", r#"{"type":"object","properties":{"#),
+            (
+                r#"{"type":"object","properties":{"n":{"maximum":1.0}}}"#,
+                r#"{"type":"object","properties":{"n":{"maximum":1.0},"#,
+            ),
+            (
+                r#"{"type":"object","additionalProperties":false,"required":["n"],"properties":{"n":{}}}"#,
+                r#"{"type":"object","additionalProperties":false,"required":["n"],"properties":{"n":{},"#,
+            ),
+        ] {
+            let expected = format!(r#"{{"name":"a","inputSchema":{before}{argument}}}}}}}"#);
+            let shown = with(schema).unwrap();
+            let shown = serde_json::from_str::<Value>(&shown).unwrap();
+            let expected = serde_json::from_str::<Value>(&expected).unwrap();
+            assert_eq!(shown, expected, "{schema}");
+        }
+        for (schema, why) in [
+            (r#"{"properties":{"session":{}}}"#, NoRoom::Taken),
+            (r#"{"properties":[]}"#, NoRoom::NotPlain),
+            (r##"{"$ref":"#/$defs/a"}"##, NoRoom::NotPlain),
+            (
+                r#"{"allOf":[{"additionalProperties":false}]}"#,
+                NoRoom::NotPlain,
+            ),
+            (
+                r#"{"patternProperties":{"^s":{"type":"integer"}}}"#,
+                NoRoom::NotPlain,
+            ),
+            (r#"{"propertyNames":{"maxLength":1}}"#, NoRoom::NotPlain),
+        ] {
+            assert_eq!(with(schema), Err(why), "{schema}");
         }
     }
 

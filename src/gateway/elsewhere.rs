@@ -1,52 +1,68 @@
-//! Rounds of parked calls that land on another node than the one that holds the call.
+//! Calls that another node has to serve, because it holds what they are about: a parked call, or a
+//! session with an upstream.
 //!
-//! The node at which the client is ([`Elsewhere::go_on`]) writes to the one that holds the call; that
-//! one serves the round as if the client were there, and writes back what is said and how it ends. If
-//! it dies meanwhile the outcome is unknown; if it had died before, the state is.
+//! ```text
+//! the client's node                    the one that holds it
+//!   serve ── Serve ─────────────────▶ the call is served as if its client were there
+//!  client ◀────────── Said, Asks ────
+//!         ── Answers ───────────────▶
+//!         ◀────────────────── Ended ── its end
+//! ```
 //!
-//! A letter may arrive twice, so each round has a number and is served once.
+//! A call goes to another node once: where it comes in by a letter it is served, or not at all. If the
+//! holder dies while it serves, the outcome is unknown; if the client's node does, the call is cancelled.
+//!
+//! A letter may arrive twice and in any order, so each call has a number and is served once.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::parked_call::{Binding, ParkedCalls, Ticket};
-use crate::gateway::call;
+use super::holders::Holders;
+use super::{Gateway, call};
 use crate::identity::Principal;
 use crate::node::{Heard, Incarnation, Node, Topic};
 use crate::protocol::capabilities::ClientCapabilities;
 use crate::protocol::client_request::ClientRequest;
-use crate::protocol::input::InputResponses;
-use crate::protocol::jsonrpc::{ProgressToken, ResponseError};
+use crate::protocol::jsonrpc::{Params, ProgressToken, ResponseError};
 use crate::protocol::lifecycle::Implementation;
 use crate::protocol::logging::LogLevel;
+use crate::protocol::method::Method;
 use crate::protocol::notification::ServerNotification;
 use crate::protocol::raw::RawJson;
 use crate::protocol::version::ProtocolVersion;
+use crate::runtime::ratelimited::warn_ratelimited;
 use crate::runtime::seal;
 use crate::runtime::tasks::{TaskKind, Tasks};
 use crate::service::{
-    AskError, CacheHints, CallContext, Client, Deadline, Outlet, Reply, ReplyKind, ServiceError,
+    AskError, CacheHints, Call, CallContext, Client, Deadline, Outlet, Reply, ReplyKind,
+    ServiceError, SessionKey,
 };
+use crate::store::StoreResult;
 
-/// Messages of one round that may wait for their client.
+/// Messages of one call that may wait for their client.
 const SAID_MAX: usize = 1_024;
 /// How often it is looked whether the other node still lives.
 const LOOK: Duration = Duration::from_millis(500);
-/// Rounds that are remembered, so that one whose letter came twice is served once.
+/// Calls that are remembered, so that one whose letter came twice is served once.
 const SERVED_MAX: usize = 10_000;
 
 /// What nodes write.
 #[derive(Serialize, Deserialize)]
 enum Letter {
-    /// Serve this round.
-    GoOn(Box<Round>),
+    /// Serve this call.
+    Serve(Box<Sent>),
     /// Its client is gone.
     Cancel { number: u64 },
     /// Something was said.
@@ -55,19 +71,30 @@ enum Letter {
         method: String,
         params: RawJson,
     },
+    /// The client is asked something.
+    Asks {
+        number: u64,
+        question: u64,
+        request: ClientRequest,
+    },
+    /// That question is withdrawn.
+    Withdraws { number: u64, question: u64 },
+    /// What the client answered.
+    Answers { question: u64, answer: Answer },
     /// It has ended.
     Ended { number: u64, outcome: Outcome },
 }
 
-/// A round, with what serving it needs of its client.
+/// A call, with what serving it needs of its client.
 #[derive(Serialize, Deserialize)]
-struct Round {
+struct Sent {
     number: u64,
-    ticket: Ticket,
-    binding: Binding,
-    answers: BTreeMap<String, RawJson>,
+    why: Why,
+    method: String,
+    params: RawJson,
     principal: Principal,
     endpoint: Arc<str>,
+    session: Option<Arc<str>>,
     version: String,
     capabilities: RawJson,
     info: Option<Implementation>,
@@ -76,44 +103,100 @@ struct Round {
     time_left_ms: u64,
 }
 
-/// How a round ended.
+/// Why a call is another node's to serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Why {
+    /// It names what that node holds.
+    NamesIt,
+    /// That node holds the lines of its client's session.
+    HoldsLines,
+}
+
+/// What a client answered.
+#[derive(Serialize, Deserialize)]
+enum Answer {
+    Given(RawJson),
+    Refused(ResponseError),
+    TimedOut,
+    Impossible,
+}
+
+/// How a call ended.
 #[derive(Serialize, Deserialize)]
 enum Outcome {
     Reply {
         asks: bool,
         members: RawJson,
         meta: Option<RawJson>,
+        cache_ms: u64,
+        cache_public: bool,
         is_tool_error: bool,
     },
     Error(ResponseError),
-    /// The state is not known.
-    Unknown,
+    /// It did not run: its upstream cannot be asked now.
+    Unavailable {
+        upstream: String,
+        why: String,
+        retry_after_ms: u64,
+    },
+    /// It did not run: its state is not known.
+    UnknownState,
+    /// It did not run: what it is about is not there.
+    NotThere,
 }
 
+/// What comes back.
 enum Back {
     Said(ServerNotification),
+    Asks(u64, ClientRequest),
+    Withdraws(u64),
     Ended(Box<Outcome>),
 }
 
+/// What became of a call that was sent to another node.
+#[derive(Debug)]
+pub(super) enum Away {
+    /// It was served there.
+    Served(Result<Reply, ServiceError>),
+    /// It did not run: that node is gone, or does not have what it is about.
+    Nowhere,
+}
+
+/// Finds the gateway of an endpoint.
+pub(super) type Find = Box<dyn Fn(&str) -> Option<Gateway> + Send + Sync>;
+
 /// See the module docs. Cloning shares it.
 #[derive(Clone)]
-pub(in crate::gateway) struct Elsewhere(Arc<Inner>);
+pub(super) struct Elsewhere(Arc<Inner>);
 
 struct Inner {
     node: Node,
     tasks: Tasks,
-    parked: ParkedCalls,
+    find: Find,
+    holders: Arc<Holders>,
     error_on_the_wire: fn(&ServiceError, ProtocolVersion) -> ResponseError,
-    /// Rounds of clients of this node that are served elsewhere.
+    /// Calls of clients of this node that are served elsewhere; as many as this node lets in.
     waiting: Mutex<HashMap<u64, mpsc::Sender<Back>>>,
-    /// Rounds of clients of other nodes that are served here.
+    /// Calls of clients of other nodes that are served here; as many as those let in.
     serving: Mutex<Serving>,
+    /// Questions of theirs that are open; bounded for each by its [talk](super::talk).
+    asked: Mutex<HashMap<u64, oneshot::Sender<Answer>>>,
+    questions: AtomicU64,
 }
 
 #[derive(Default)]
 struct Serving {
     running: HashMap<u64, CancellationToken>,
     served: VecDeque<u64>,
+}
+
+impl Serving {
+    fn note(&mut self, number: u64) {
+        self.served.push_back(number);
+        if self.served.len() > SERVED_MAX {
+            self.served.pop_front();
+        }
+    }
 }
 
 impl std::fmt::Debug for Elsewhere {
@@ -124,114 +207,95 @@ impl std::fmt::Debug for Elsewhere {
 
 impl Elsewhere {
     /// Hears what other nodes write.
-    pub(in crate::gateway) fn listen(
+    pub(super) fn listen(
         node: &Node,
         tasks: &Tasks,
-        parked: &ParkedCalls,
+        find: Find,
+        holders: &Arc<Holders>,
         error_on_the_wire: fn(&ServiceError, ProtocolVersion) -> ResponseError,
     ) -> Self {
         let elsewhere = Self(Arc::new(Inner {
             node: node.clone(),
             tasks: tasks.clone(),
-            parked: parked.clone(),
+            find,
+            holders: holders.clone(),
             error_on_the_wire,
             waiting: Mutex::default(),
             serving: Mutex::default(),
+            asked: Mutex::default(),
+            questions: AtomicU64::new(0),
         }));
         let listener = Arc::downgrade(&elsewhere.0);
         node.listen(
-            Topic::ParkedCalls,
-            Box::new(move |heard| {
-                if let (Heard::Letter { from, body }, Some(inner)) = (heard, listener.upgrade()) {
-                    Self(inner).read(from, &body);
-                }
+            Topic::Upstreams,
+            Box::new(move |heard| match (heard, listener.upgrade()) {
+                (Heard::Letter { from, body }, Some(inner)) => Self(inner).read(from, &body),
+                (Heard::Doubt, Some(inner)) => inner.holders.doubt(),
+                (_, None) => {}
             }),
         );
         elsewhere
     }
 
-    /// Lets the node that holds a call serve its next round.
-    pub(in crate::gateway) async fn go_on(
-        &self,
-        context: &CallContext,
-        binding: &Binding,
-        ticket: Ticket,
-        responses: &InputResponses,
-    ) -> Result<Reply, ServiceError> {
-        let inner = &self.0;
-        let holder = Incarnation(ticket.node);
-        if !inner.node.seems_alive(holder) {
-            return Err(ServiceError::InvalidRequestState);
+    /// Whether that is this node.
+    pub(super) fn is_here(&self, node: Incarnation) -> bool {
+        self.0.node.incarnation() == node
+    }
+
+    /// Lets `holder` serve a call.
+    pub(super) async fn serve(&self, holder: Incarnation, call: &Call, why: Why) -> Away {
+        match self.0.is_gone(holder).await {
+            Ok(false) => {}
+            Ok(true) => return Away::Nowhere,
+            Err(_) => {
+                return Away::Served(Err(ServiceError::Overloaded {
+                    what: "the store does not say which nodes live",
+                    retry_after: Duration::from_secs(1),
+                }));
+            }
         }
         let number = u64::from_be_bytes(seal::random());
-        let (back, mut backs) = mpsc::channel(SAID_MAX);
-        lock(&inner.waiting).insert(number, back);
-        let _forget = Forget { inner, number };
+        let (back, backs) = mpsc::channel(SAID_MAX);
+        lock(&self.0.waiting).insert(number, back);
         self.tell(
             holder,
-            &Letter::GoOn(Box::new(Round {
-                number,
-                ticket,
-                binding: binding.clone(),
-                answers: responses.answers.clone(),
-                principal: context.principal.clone(),
-                endpoint: context.endpoint.clone(),
-                version: context.version.as_str().to_owned(),
-                capabilities: context.client.capabilities.raw.clone(),
-                info: context.client.info.clone(),
-                progress: context.progress_token.clone(),
-                log_level: LogLevel::ALL
-                    .into_iter()
-                    .find(|level| context.outlet.wants_log(*level)),
-                time_left_ms: u64::try_from(context.deadline.remaining().as_millis())
-                    .unwrap_or(u64::MAX),
-            })),
+            &Letter::Serve(Box::new(Sent::of(call, number, why))),
         );
-        let mut leaving = Leaving {
+        let mut waits = Waits {
             elsewhere: self,
             holder,
-            number: Some(number),
+            number,
+            has_ended: false,
         };
-        loop {
-            let back = tokio::select! {
-                back = backs.recv() => back,
-                () = context.cancel.cancelled() => return Err(ServiceError::Cancelled),
-                () = tokio::time::sleep(LOOK) => {
-                    if inner.node.seems_alive(holder) {
-                        continue;
-                    }
-                    leaving.number = None;
-                    return Err(ServiceError::OutcomeUnknown(
-                        "the node that holds this call is gone".into(),
-                    ));
-                }
-            };
-            match back {
-                Some(Back::Said(notification)) => context.outlet.notify(notification).await,
-                Some(Back::Ended(outcome)) => {
-                    leaving.number = None;
-                    return outcome.into_result();
-                }
-                None => return Err(ServiceError::Internal),
-            }
+        let outcome = waits.until_the_end(backs, &call.context).await;
+        match outcome {
+            Ok(Outcome::NotThere) => Away::Nowhere,
+            Ok(outcome) => Away::Served(outcome.into_result()),
+            Err(error) => Away::Served(Err(error)),
         }
     }
 
     fn tell(&self, to: Incarnation, letter: &Letter) {
         let body = serde_json::to_vec(letter).expect("invariant: letters serialize");
-        self.0.node.tell(to, Topic::ParkedCalls, Bytes::from(body));
+        self.0.node.tell(to, Topic::Upstreams, Bytes::from(body));
     }
 
     fn read(self, from: Incarnation, body: &Bytes) {
-        let Ok(letter) = serde_json::from_slice::<Letter>(body) else {
-            tracing::warn!("a letter about a parked call cannot be read");
-            return;
+        let letter = match serde_json::from_slice::<Letter>(body) {
+            Ok(letter) => letter,
+            Err(error) => {
+                warn_ratelimited!("a letter about a call was not understood", %error);
+                return;
+            }
         };
         match letter {
-            Letter::GoOn(round) => self.serve(from, *round),
+            Letter::Serve(sent) => self.serve_for(from, *sent),
             Letter::Cancel { number } => {
-                if let Some(cancel) = lock(&self.0.serving).running.get(&number) {
-                    cancel.cancel();
+                let mut serving = lock(&self.0.serving);
+                match serving.running.get(&number) {
+                    Some(cancel) => cancel.cancel(),
+                    // It may have overtaken the call itself.
+                    None => serving.note(number),
                 }
             }
             Letter::Said {
@@ -239,11 +303,24 @@ impl Elsewhere {
                 method,
                 params,
             } => {
-                let method = match &*method {
-                    ServerNotification::PROGRESS => ServerNotification::PROGRESS,
-                    _ => "notifications/message",
-                };
+                let told = [ServerNotification::PROGRESS, ServerNotification::VISIT_OVER];
+                let method = told.into_iter().find(|told| *told == method);
+                let method = method.unwrap_or("notifications/message");
                 self.back(number, Back::Said(ServerNotification { method, params }));
+            }
+            Letter::Asks {
+                number,
+                question,
+                request,
+            } => self.back(number, Back::Asks(question, request)),
+            Letter::Withdraws { number, question } => {
+                self.back(number, Back::Withdraws(question));
+            }
+            Letter::Answers { question, answer } => {
+                if let Some(asked) = lock(&self.0.asked).remove(&question) {
+                    // Whoever asked may be gone by now.
+                    let _gone = asked.send(answer);
+                }
             }
             Letter::Ended { number, outcome } => {
                 self.back(number, Back::Ended(Box::new(outcome)));
@@ -254,18 +331,22 @@ impl Elsewhere {
     fn back(&self, number: u64, back: Back) {
         let waiting = lock(&self.0.waiting).get(&number).cloned();
         if let Some(waiting) = waiting {
-            // How it ended has to arrive, also at a client that is slow to read what was said.
-            if let Err(TrySendError::Full(back @ Back::Ended(_))) = waiting.try_send(back) {
-                self.0.tasks.spawn(TaskKind::Upkeep, async move {
-                    let _gone = waiting.send(back).await;
-                });
+            match waiting.try_send(back) {
+                Ok(()) | Err(TrySendError::Closed(_) | TrySendError::Full(Back::Said(_))) => {}
+                // The rest has to arrive, also at a client that is slow to read what was said.
+                Err(TrySendError::Full(back)) => {
+                    self.0.tasks.spawn(TaskKind::Upkeep, async move {
+                        let _gone = waiting.send(back).await;
+                    });
+                }
             }
         }
     }
 
-    fn serve(self, from: Incarnation, round: Round) {
+    /// Serves a call of a client of another node.
+    fn serve_for(self, from: Incarnation, sent: Sent) {
         let cancel = CancellationToken::new();
-        let number = round.number;
+        let number = sent.number;
         {
             let mut serving = lock(&self.0.serving);
             if serving.running.contains_key(&number) || serving.served.contains(&number) {
@@ -275,58 +356,119 @@ impl Elsewhere {
         }
         let tasks = self.0.tasks.clone();
         tasks.spawn(TaskKind::Call, async move {
-            let outcome = self.outcome(from, round, cancel).await;
+            let outcome = tokio::select! {
+                outcome = self.outcome(from, sent, cancel.clone()) => outcome,
+                never = self.0.cancel_when_gone(from, &cancel) => match never {},
+            };
             self.tell(from, &Letter::Ended { number, outcome });
             let mut serving = lock(&self.0.serving);
             serving.running.remove(&number);
-            serving.served.push_back(number);
-            if serving.served.len() > SERVED_MAX {
-                serving.served.pop_front();
-            }
+            serving.note(number);
         });
     }
 
-    async fn outcome(&self, from: Incarnation, round: Round, cancel: CancellationToken) -> Outcome {
-        let Ok(capabilities) = ClientCapabilities::parse(round.capabilities) else {
-            return Outcome::Unknown;
+    async fn outcome(&self, from: Incarnation, sent: Sent, cancel: CancellationToken) -> Outcome {
+        let Some(gateway) = (self.0.find)(&sent.endpoint) else {
+            return Outcome::NotThere;
         };
-        let Some(version) = ProtocolVersion::parse(&round.version) else {
-            return Outcome::Unknown;
+        let session = sent.session.clone().map(SessionKey);
+        if let (Why::HoldsLines, Some(session)) = (sent.why, &session) {
+            let holder = self.0.holders.of(session).await;
+            if !holder.is_ok_and(|holder| self.is_here(holder)) {
+                return Outcome::NotThere;
+            }
+        }
+        let capabilities = ClientCapabilities::parse(sent.capabilities);
+        let version = ProtocolVersion::parse(&sent.version);
+        let (Ok(capabilities), Some(version)) = (capabilities, version) else {
+            return Outcome::NotThere;
+        };
+        let outlet = There {
+            elsewhere: self.clone(),
+            to: from,
+            number: sent.number,
+            log_level: sent.log_level,
+            has_session: session.is_some(),
         };
         let context = CallContext {
-            principal: round.principal,
-            endpoint: round.endpoint,
-            session: None,
+            principal: sent.principal,
+            endpoint: sent.endpoint,
+            session,
             version,
             client: Arc::new(Client {
                 capabilities,
-                info: round.info,
+                info: sent.info,
             }),
-            progress_token: round.progress,
+            progress_token: sent.progress,
             cancel,
-            deadline: Deadline::after(Duration::from_millis(round.time_left_ms)),
-            outlet: Arc::new(There {
-                elsewhere: self.clone(),
-                to: from,
-                number: round.number,
-                log_level: round.log_level,
-            }),
+            deadline: Deadline::after(Duration::from_millis(sent.time_left_ms)),
+            outlet: Arc::new(outlet),
         };
-        let responses = InputResponses {
-            answers: round.answers,
-            state: None,
+        let call = Call {
+            method: Method::parse(&sent.method),
+            params: Params::new(sent.params),
+            context,
         };
-        let parked = &self.0.parked;
-        let ended = call::go_on(parked, &context, &round.binding, round.ticket, &responses).await;
-        match ended {
+        match call::serve_here(&gateway, &call).await {
             Ok(reply) => Outcome::Reply {
                 asks: reply.kind == ReplyKind::InputRequired,
                 members: reply.members,
                 meta: reply.meta,
+                cache_ms: reply.cache.ttl_ms,
+                cache_public: reply.cache.public,
                 is_tool_error: reply.is_tool_error,
             },
-            Err(ServiceError::InvalidRequestState) => Outcome::Unknown,
+            Err(ServiceError::InvalidRequestState) => Outcome::UnknownState,
+            Err(ServiceError::Unavailable {
+                upstream,
+                why,
+                retry_after,
+            }) => Outcome::Unavailable {
+                upstream,
+                why: why.into_owned(),
+                retry_after_ms: milliseconds(retry_after),
+            },
             Err(error) => Outcome::Error((self.0.error_on_the_wire)(&error, version)),
+        }
+    }
+}
+
+impl Inner {
+    /// Whether another run of a node is there no more. One that began just now is.
+    async fn is_gone(&self, node: Incarnation) -> StoreResult<bool> {
+        Ok(!self.node.seems_alive(node) && !self.node.lives(node).await?)
+    }
+
+    /// Cancels a call whose client's node is gone.
+    async fn cancel_when_gone(&self, node: Incarnation, cancel: &CancellationToken) -> Infallible {
+        while self.is_gone(node).await != Ok(true) {
+            tokio::time::sleep(LOOK).await;
+        }
+        cancel.cancel();
+        std::future::pending().await
+    }
+}
+
+impl Sent {
+    fn of(call: &Call, number: u64, why: Why) -> Self {
+        let context = &call.context;
+        let params = call.params.raw().cloned();
+        Self {
+            number,
+            why,
+            method: call.method.as_str().to_owned(),
+            params: params.unwrap_or_else(RawJson::empty_object),
+            principal: context.principal.clone(),
+            endpoint: context.endpoint.clone(),
+            session: context.session.as_ref().map(|session| session.0.clone()),
+            version: context.version.as_str().to_owned(),
+            capabilities: context.client.capabilities.raw.clone(),
+            info: context.client.info.clone(),
+            progress: context.progress_token.clone(),
+            log_level: LogLevel::ALL
+                .into_iter()
+                .find(|level| context.outlet.wants_log(*level)),
+            time_left_ms: milliseconds(context.deadline.remaining()),
         }
     }
 }
@@ -338,6 +480,8 @@ impl Outcome {
                 asks,
                 members,
                 meta,
+                cache_ms,
+                cache_public,
                 is_tool_error,
             } => Ok(Reply {
                 kind: if asks {
@@ -347,13 +491,115 @@ impl Outcome {
                 },
                 members,
                 meta,
-                cache: CacheHints::default(),
+                cache: CacheHints {
+                    ttl_ms: cache_ms,
+                    public: cache_public,
+                },
                 is_tool_error,
             }),
             Self::Error(error) => Err(ServiceError::Upstream(error)),
-            Self::Unknown => Err(ServiceError::InvalidRequestState),
+            Self::Unavailable {
+                upstream,
+                why,
+                retry_after_ms,
+            } => Err(ServiceError::Unavailable {
+                upstream,
+                why: why.into(),
+                retry_after: Duration::from_millis(retry_after_ms),
+            }),
+            Self::UnknownState | Self::NotThere => Err(ServiceError::InvalidRequestState),
         }
     }
+}
+
+/// A call whose client is here. Dropped before its end, the call is cancelled.
+struct Waits<'a> {
+    elsewhere: &'a Elsewhere,
+    holder: Incarnation,
+    number: u64,
+    has_ended: bool,
+}
+
+impl Waits<'_> {
+    /// Hands on what is said and asked there until the call has ended.
+    async fn until_the_end(
+        &mut self,
+        mut backs: mpsc::Receiver<Back>,
+        context: &CallContext,
+    ) -> Result<Outcome, ServiceError> {
+        let elsewhere = self.elsewhere;
+        let mut asking: FuturesUnordered<BoxFuture<'_, Option<(u64, Answer)>>> =
+            FuturesUnordered::new();
+        // Questions that are withdrawn stop being asked when theirs is dropped.
+        let mut open: HashMap<u64, oneshot::Sender<()>> = HashMap::new();
+        loop {
+            let back = tokio::select! {
+                back = backs.recv() => back,
+                () = context.cancel.cancelled() => return Err(ServiceError::Cancelled),
+                Some(answered) = asking.next(), if !asking.is_empty() => {
+                    if let Some((question, answer)) = answered {
+                        open.remove(&question);
+                        elsewhere.tell(self.holder, &Letter::Answers { question, answer });
+                    }
+                    continue;
+                }
+                () = tokio::time::sleep(LOOK) => {
+                    if elsewhere.0.is_gone(self.holder).await != Ok(true) {
+                        continue;
+                    }
+                    self.has_ended = true;
+                    return Err(ServiceError::OutcomeUnknown(
+                        "the node that served this call is gone".into(),
+                    ));
+                }
+            };
+            match back {
+                Some(Back::Said(notification)) => context.outlet.notify(notification).await,
+                Some(Back::Asks(question, request)) => {
+                    let (withdraw, withdrawn) = oneshot::channel();
+                    open.insert(question, withdraw);
+                    asking.push(Box::pin(ask(context, question, request, withdrawn)));
+                }
+                Some(Back::Withdraws(question)) => drop(open.remove(&question)),
+                Some(Back::Ended(outcome)) => {
+                    self.has_ended = true;
+                    return Ok(*outcome);
+                }
+                None => return Err(ServiceError::Internal),
+            }
+        }
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        let number = self.number;
+        lock(&self.elsewhere.0.waiting).remove(&number);
+        if !self.has_ended {
+            self.elsewhere.tell(self.holder, &Letter::Cancel { number });
+        }
+    }
+}
+
+/// Puts a question of another node to a client of this one; nothing when it was withdrawn.
+async fn ask(
+    context: &CallContext,
+    question: u64,
+    request: ClientRequest,
+    withdrawn: oneshot::Receiver<()>,
+) -> Option<(u64, Answer)> {
+    let _standing_still = context.deadline.pause();
+    let answered = tokio::select! {
+        answered = context.outlet.ask(request) => answered,
+        _ = withdrawn => return None,
+    };
+    let answer = match answered {
+        Ok(answer) => Answer::Given(answer),
+        Err(AskError::Refused(error)) => Answer::Refused(error),
+        Err(AskError::TimedOut) => Answer::TimedOut,
+        Err(AskError::Impossible(_)) => Answer::Impossible,
+    };
+    Some((question, answer))
 }
 
 /// The way to a client of another node.
@@ -362,6 +608,7 @@ struct There {
     to: Incarnation,
     number: u64,
     log_level: Option<LogLevel>,
+    has_session: bool,
 }
 
 impl std::fmt::Debug for There {
@@ -385,9 +632,37 @@ impl Outlet for There {
         self.log_level.is_some_and(|least| level >= least)
     }
 
-    fn ask(&self, _: ClientRequest) -> BoxFuture<'_, Result<RawJson, AskError>> {
-        let what = "this client is asked by the end of its request";
-        Box::pin(std::future::ready(Err(AskError::Impossible(what))))
+    fn ask(&self, request: ClientRequest) -> BoxFuture<'_, Result<RawJson, AskError>> {
+        if !self.has_session {
+            let what = "this client is asked by the end of its request";
+            return Box::pin(std::future::ready(Err(AskError::Impossible(what))));
+        }
+        let inner = &self.elsewhere.0;
+        let question = inner.questions.fetch_add(1, Ordering::Relaxed);
+        let (answer, answered) = oneshot::channel();
+        lock(&inner.asked).insert(question, answer);
+        let number = self.number;
+        let letter = Letter::Asks {
+            number,
+            question,
+            request,
+        };
+        self.elsewhere.tell(self.to, &letter);
+        let withdraws = Withdraws {
+            there: self,
+            question,
+        };
+        Box::pin(async move {
+            let _withdraws = withdraws;
+            match answered.await {
+                Ok(Answer::Given(answer)) => Ok(answer),
+                Ok(Answer::Refused(error)) => Err(AskError::Refused(error)),
+                Ok(Answer::TimedOut) => Err(AskError::TimedOut),
+                Ok(Answer::Impossible) | Err(_) => Err(AskError::Impossible(
+                    "the client cannot be reached at its node",
+                )),
+            }
+        })
     }
 
     fn release_connection(&self) -> BoxFuture<'_, ()> {
@@ -395,30 +670,29 @@ impl Outlet for There {
     }
 }
 
-/// A round whose client is here.
-struct Leaving<'a> {
-    elsewhere: &'a Elsewhere,
-    holder: Incarnation,
-    number: Option<u64>,
+/// A question to a client of another node. Dropped before it was answered, it is withdrawn.
+struct Withdraws<'a> {
+    there: &'a There,
+    question: u64,
 }
 
-impl Drop for Leaving<'_> {
+impl Drop for Withdraws<'_> {
     fn drop(&mut self) {
-        if let Some(number) = self.number {
-            self.elsewhere.tell(self.holder, &Letter::Cancel { number });
+        let There {
+            elsewhere,
+            to,
+            number,
+            ..
+        } = self.there;
+        let (number, question) = (*number, self.question);
+        if lock(&elsewhere.0.asked).remove(&question).is_some() {
+            elsewhere.tell(*to, &Letter::Withdraws { number, question });
         }
     }
 }
 
-struct Forget<'a> {
-    inner: &'a Inner,
-    number: u64,
-}
-
-impl Drop for Forget<'_> {
-    fn drop(&mut self) {
-        lock(&self.inner.waiting).remove(&self.number);
-    }
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -1,13 +1,15 @@
 //! All gateways of a process, with the upstreams they share.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use serde::Serialize;
 
-use super::bridge::elsewhere::Elsewhere;
 use super::bridge::parked_call::ParkedCalls;
 use super::config::{Config, Reach};
+use super::elsewhere::Elsewhere;
+use super::handle::Handles;
+use super::holders::Holders;
 use super::upstream::actor::Life;
 use super::upstream::{Heard, Listener, State, Upstream};
 use super::{Gateway, Inner, Shown};
@@ -19,8 +21,10 @@ use crate::runtime::arbiters::Arbiters;
 use crate::runtime::clock::Clock;
 use crate::runtime::seal::ClusterKeys;
 use crate::runtime::tasks::Tasks;
+use crate::service::changes::Changes;
 use crate::service::pages::Pages;
 use crate::service::{Service, ServiceError};
+use crate::store::Store;
 use crate::telemetry::metrics::{Metrics, UpstreamIs};
 
 /// How an upstream is that is not there any more.
@@ -47,6 +51,8 @@ pub struct Parts {
     pub clock: Clock,
     /// This process among others.
     pub node: Node,
+    /// What the nodes share.
+    pub store: Arc<dyn Store>,
     /// Where requests to upstreams are counted.
     pub metrics: Metrics,
     /// An error as it stands on the wire, for another node.
@@ -61,6 +67,7 @@ pub struct Gateways(Arc<All>);
 struct All {
     parts: Parts,
     parked: ParkedCalls,
+    holders: Arc<Holders>,
     elsewhere: Elsewhere,
     living: Mutex<Living>,
 }
@@ -111,13 +118,19 @@ impl Gateways {
             parts.tasks.clone(),
             parts.node.incarnation(),
         );
-        let elsewhere =
-            Elsewhere::listen(&parts.node, &parts.tasks, &parked, parts.error_on_the_wire);
-        let all = Self(Arc::new(All {
-            parts,
-            parked,
-            elsewhere,
-            living: Mutex::default(),
+        let holders = Arc::new(Holders::new(parts.store.clone(), parts.node.clone()));
+        let all = Self(Arc::new_cyclic(|all: &Weak<All>| {
+            let all = all.clone();
+            let find = move |endpoint: &str| Self(all.upgrade()?).gateway(endpoint);
+            let (node, tasks, find) = (&parts.node, &parts.tasks, Box::new(find));
+            let elsewhere = Elsewhere::listen(node, tasks, find, &holders, parts.error_on_the_wire);
+            All {
+                parts,
+                parked,
+                holders,
+                elsewhere,
+                living: Mutex::default(),
+            }
         }));
         all.change(config, here)?;
         Ok(all)
@@ -172,8 +185,20 @@ impl Gateways {
                     size: PAGE,
                 };
                 let shown = Shown::of(endpoint.clone(), of_endpoint, &[]);
-                let waiting = (self.0.parked.clone(), self.0.elsewhere.clone());
-                let gateway = Gateway::new(me, config.hops_max, pages, waiting, shown);
+                let gateway = Gateway(Arc::new(Inner {
+                    me,
+                    hops_max: config.hops_max,
+                    pages,
+                    parked: self.0.parked.clone(),
+                    handles: Handles::new(
+                        parts.keys.seal("gateway handle"),
+                        parts.node.incarnation(),
+                    ),
+                    holders: self.0.holders.clone(),
+                    elsewhere: self.0.elsewhere.clone(),
+                    changes: Changes::default(),
+                    shown: RwLock::new(Arc::new(shown)),
+                }));
                 living.gateways.insert(endpoint.name.clone(), gateway);
             }
         }

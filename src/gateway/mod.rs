@@ -12,7 +12,8 @@
 //!    are kept, and read again when the upstream says that they changed.
 //! 2. [`upstream`]: the breaker and the bulkhead let the call in, or refuse it at once.
 //! 3. The pool gives a line: a session with the upstream that only this principal uses, opened with
-//!    what its client can be asked.
+//!    what its client can be asked. One that is kept for a client's session ([`holders`]) or under a
+//!    [`handle`] is at one node, which serves the calls of others for it ([`elsewhere`]).
 //! 4. [`talk`] carries what the upstream says to the client, and the client's answers back. [`bridge`] is
 //!    what has to change on the way between two revisions.
 //!
@@ -35,8 +36,11 @@ mod bridge;
 mod call;
 mod catalog;
 mod definition;
+mod elsewhere;
 mod envelope;
 mod gateways;
+mod handle;
+mod holders;
 mod in_process;
 mod naming;
 mod part;
@@ -54,10 +58,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 use futures_util::future::{BoxFuture, join_all};
 use serde_json::{Map, Value};
 
-use self::bridge::elsewhere::Elsewhere;
 use self::bridge::parked_call::ParkedCalls;
 use self::catalog::Catalog;
 use self::config::EndpointConfig;
+use self::elsewhere::Elsewhere;
+use self::handle::Handles;
+use self::holders::Holders;
 use self::part::{Offered, Part};
 use self::upstream::Upstream;
 use self::upstream::offer::{Offer, PROMPTS, RESOURCES, TEMPLATES, TOOLS};
@@ -84,6 +90,8 @@ struct Inner {
     hops_max: usize,
     pages: Pages,
     parked: ParkedCalls,
+    handles: Handles,
+    holders: Arc<Holders>,
     elsewhere: Elsewhere,
     changes: Changes,
     shown: RwLock<Arc<Shown>>,
@@ -102,24 +110,6 @@ struct Shown {
 }
 
 impl Gateway {
-    fn new(
-        me: String,
-        hops_max: usize,
-        pages: Pages,
-        (parked, elsewhere): (ParkedCalls, Elsewhere),
-        shown: Shown,
-    ) -> Self {
-        Self(Arc::new(Inner {
-            me,
-            hops_max,
-            pages,
-            parked,
-            elsewhere,
-            changes: Changes::default(),
-            shown: RwLock::new(Arc::new(shown)),
-        }))
-    }
-
     /// Whether it shows this upstream.
     fn has(&self, upstream: &Arc<Upstream>) -> bool {
         (self.shown().upstreams.iter()).any(|it| Arc::ptr_eq(it, upstream))
@@ -288,6 +278,7 @@ impl Service for Gateway {
     }
 
     fn let_go(&self, session: &SessionKey) {
+        self.0.holders.forget(session);
         for upstream in &self.shown().upstreams {
             upstream.end_session(session);
         }

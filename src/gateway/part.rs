@@ -10,7 +10,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::config::{Pin, Show, UpstreamConfig};
+use super::config::{Isolation, Pin, Reach, Show, UpstreamConfig};
 use super::definition::{Definition, Entry, Kind, Source};
 use super::naming::Naming;
 use super::pins::{DefinitionHash, Pins, Verdict};
@@ -18,9 +18,13 @@ use super::warning::{Problem, Warnings};
 use crate::policy::pattern;
 use crate::protocol::param_headers::HeaderParams;
 use crate::protocol::raw::RawJson;
+use crate::protocol::version::Era;
 
 /// Most entries taken of one upstream, all its lists together: ten times what a model can be told.
 pub(super) const ENTRIES_MAX: usize = 20_000;
+/// What a model reads of the argument that names a session.
+const HANDLE_DESCRIPTION: &str = "Names the session in which an earlier call left off, as its result \
+    told. Leave it out to begin a new one.";
 /// Most bytes taken of them.
 pub(super) const BYTES_MAX: usize = 32 * 1024 * 1024;
 
@@ -83,6 +87,8 @@ pub(super) struct ToolRoute {
     pub(super) has_wrapped_output: bool,
     /// Whether it is trusted to do no harm when called again with the same arguments.
     pub(super) is_idempotent: bool,
+    /// Whether a call of it may name the session it is for.
+    pub(super) takes_handle: bool,
     /// Why it is listed and cannot be called.
     pub(super) refusal: Option<Refusal>,
 }
@@ -258,6 +264,13 @@ impl Part {
                 entry.set_text(member, text);
             }
         }
+        let takes_handle = has_handles(config, source) && {
+            let added = entry.add_argument(&config.handle, HANDLE_DESCRIPTION);
+            if let Err(why) = added {
+                self.warn(Kind::Tool, &own_name, Problem::NoHandle(why));
+            }
+            added.is_ok()
+        };
         let mut definition = entry.finish();
         let mut refusal = tool.is_task_only.then_some(Refusal::TaskOnly);
         match pins.judge(&own_name, &tool.hash) {
@@ -287,6 +300,7 @@ impl Part {
         let route = ToolRoute {
             upstream: self.upstream,
             is_idempotent: idempotent.any(|trusted| pattern::matches(trusted, &own_name)),
+            takes_handle,
             own_name: own_name.clone(),
             canonical_name,
             header_params: tool.header_params,
@@ -359,6 +373,13 @@ impl Part {
     }
 }
 
+/// Whether sessions with the upstream have handles. Where there are no sessions there is nothing to
+/// name.
+fn has_handles(config: &UpstreamConfig, source: Source) -> bool {
+    let is_elsewhere = !matches!(config.reach, Reach::InProcess(_));
+    config.isolation == Isolation::Handle && is_elsewhere && source.version.era() == Era::Session
+}
+
 /// What may still be taken of an upstream.
 struct Budget {
     entries: usize,
@@ -393,9 +414,7 @@ pub(super) mod tests {
 
     use serde_json::json;
 
-    use super::super::config::{
-        BreakerConfig, BulkheadConfig, Isolation, Reach, Timeouts, ToolShown,
-    };
+    use super::super::config::{BreakerConfig, BulkheadConfig, Timeouts, ToolShown};
     use super::super::warning::WARNINGS_MAX;
     use super::*;
     use crate::protocol::version::ProtocolVersion;
@@ -406,6 +425,7 @@ pub(super) mod tests {
             reach: Reach::InProcess("demo".to_owned()),
             prefix: prefix.to_owned(),
             isolation: Isolation::Shared,
+            handle: "session".to_owned(),
             version: None,
             roots: Vec::new(),
             show: Show::default(),

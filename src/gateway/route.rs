@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::config::Isolation;
+use super::handle::Named;
 use super::naming::Naming;
 use super::upstream::Upstream;
 use super::{Gateway, Shown};
@@ -36,6 +37,8 @@ pub(super) struct Route {
     pub(super) wraps: bool,
     /// Whether it may be called twice.
     pub(super) is_idempotent: bool,
+    /// Which session the call names, if it may name one.
+    pub(super) named: Option<Named>,
     /// Why it cannot be called.
     pub(super) refusal: Option<String>,
 }
@@ -46,7 +49,11 @@ impl Route {
         let shown = gateway.shown();
         let name = subject(&call.params);
         match call.method {
-            Method::ToolsCall => shown.tool(&name).ok_or(ServiceError::UnknownTool(name)),
+            Method::ToolsCall => {
+                let named = |upstream: &Upstream| gateway.0.handles.named(call, upstream);
+                let route = shown.tool(&name, named);
+                route.ok_or(ServiceError::UnknownTool(name))
+            }
             Method::PromptsGet => shown.prompt(&name).ok_or(ServiceError::UnknownPrompt(name)),
             Method::ResourcesRead => shown
                 .resource(&name)
@@ -67,22 +74,37 @@ impl Shown {
             header_params: None,
             wraps: false,
             is_idempotent: false,
+            named: None,
             refusal: None,
         })
     }
 
-    fn tool(&self, shown: &str) -> Option<Route> {
+    fn tool(&self, shown: &str, named: impl Fn(&Upstream) -> Named) -> Option<Route> {
         if let Some(tool) = self.catalog.tool(shown) {
+            let route = self.to(tool.upstream, Some(tool.own_name.to_string()))?;
             return Some(Route {
                 header_params: tool.header_params.clone(),
                 wraps: tool.has_wrapped_output,
                 is_idempotent: tool.is_idempotent,
+                named: tool.takes_handle.then(|| named(&route.upstream)),
                 refusal: tool.refusal.map(|refusal| refusal.to_string()),
-                ..self.to(tool.upstream, Some(tool.own_name.to_string()))?
+                ..route
             });
         }
         let (upstream, own) = self.catalog.unlisted(shown)?;
-        self.unlisted(upstream, own)
+        let route = self.to(upstream, Some(own.to_owned()))?;
+        // Sessions of their own may have what the list has not.
+        match route.upstream.config.isolation {
+            Isolation::Session => Some(route),
+            Isolation::Handle => match named(&route.upstream) {
+                of_session @ Named::Session(_) => Some(Route {
+                    named: Some(of_session),
+                    ..route
+                }),
+                Named::Nothing | Named::Unknown => None,
+            },
+            Isolation::Shared | Isolation::Request => None,
+        }
     }
 
     fn prompt(&self, shown: &str) -> Option<Route> {
@@ -90,16 +112,8 @@ impl Shown {
             return self.to(prompt.upstream, Some(prompt.own_name.to_string()));
         }
         let (upstream, own) = self.catalog.unlisted(shown)?;
-        self.unlisted(upstream, own)
-    }
-
-    /// Sessions of their own may have what the list has not.
-    fn unlisted(&self, upstream: usize, own: &str) -> Option<Route> {
         let route = self.to(upstream, Some(own.to_owned()))?;
-        match route.upstream.config.isolation {
-            Isolation::Session => Some(route),
-            Isolation::Shared | Isolation::Request => None,
-        }
+        (route.upstream.config.isolation == Isolation::Session).then_some(route)
     }
 
     fn resource(&self, shown: &str) -> Option<Route> {

@@ -22,6 +22,7 @@ use super::bridge::capability_set::CapabilitySet;
 use super::bridge::errors::{self, Answered, Failure};
 use super::bridge::questions::Question;
 use super::bridge::{Crossing, results};
+use super::handle::Opened;
 use super::naming::Naming;
 use super::upstream::Upstream;
 use super::upstream::breaker::{Ended, Permit};
@@ -113,6 +114,8 @@ pub(super) struct Talk {
     /// not its fault.
     place: Option<Place>,
     permit: Option<Permit>,
+    /// The session that was opened for it, if its client is to be told.
+    opened: Option<Opened>,
 }
 
 /// How serving ended.
@@ -153,7 +156,13 @@ impl Talk {
             untold: None,
             place,
             permit,
+            opened: None,
         }
+    }
+
+    /// The same in a session that was opened for it, of which its client is told with the result.
+    pub(super) fn in_new_session(self, opened: Option<Opened>) -> Self {
+        Self { opened, ..self }
     }
 
     /// Serves one request of the client, until it is answered or the client must be asked.
@@ -401,7 +410,10 @@ impl Talk {
             Ok(reply) => {
                 self.report(Ended::Answered);
                 self.about.upstream.requests.ended(UpstreamEnd::Answered);
-                Ok(Ending::Reply(reply))
+                Ok(Ending::Reply(match self.opened.take() {
+                    Some(opened) => opened.tell(reply),
+                    None => reply,
+                }))
             }
             Err(broken) => {
                 let upstream = self.about.upstream.name();

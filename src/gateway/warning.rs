@@ -5,7 +5,7 @@
 use std::fmt;
 
 use super::config::Pin;
-use super::definition::{Kind, Unfit};
+use super::definition::{Kind, NoRoom, Unfit};
 use super::part::{BYTES_MAX, ENTRIES_MAX};
 use super::pins::DefinitionHash;
 use crate::protocol::param_headers::AnnotationError;
@@ -53,6 +53,9 @@ pub(super) enum Problem {
     /// It asks for headers against the rules.
     #[error("is shown without the headers it asks for: {0}")]
     AnnotationsRemoved(AnnotationError),
+    /// Its calls cannot name a session.
+    #[error("has a session of its own for each call: it cannot be told one, as its arguments {0}")]
+    NoHandle(NoRoom),
     /// It is another than the one seen first.
     #[error("is another than the one first seen, {was}, and is {}", .pin.what_it_does())]
     Changed {

@@ -30,8 +30,8 @@ pub enum Topic {
     Calls = 6,
     /// Who lives has changed: a node came or goes. Says which keys it has.
     Census = 7,
-    /// Calls that wait for their clients: rounds that landed elsewhere.
-    ParkedCalls = 8,
+    /// Calls of upstreams that another node has to serve.
+    Upstreams = 8,
 }
 
 impl Topic {
@@ -45,7 +45,7 @@ impl Topic {
         Self::Doubt,
         Self::Calls,
         Self::Census,
-        Self::ParkedCalls,
+        Self::Upstreams,
     ];
 
     pub(super) const fn place(self) -> usize {

@@ -283,6 +283,12 @@ impl Node {
         self.0.living.borrow().nodes.contains(&other)
     }
 
+    /// Whether its store is one that several nodes can share.
+    #[must_use]
+    pub fn may_have_others(&self) -> bool {
+        self.0.parts.is_some()
+    }
+
     /// Whether there is no other node, as far as is known. One that came since is told to doubt what
     /// it keeps.
     #[must_use]

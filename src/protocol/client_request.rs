@@ -5,11 +5,13 @@
 //!
 //! Spec: client/elicitation, client/sampling, client/roots.
 
+use serde::{Deserialize, Serialize};
+
 use super::capabilities::ClientCapability;
 use super::raw::RawJson;
 
 /// The kind of question.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ClientRequestKind {
     /// `elicitation/create` in form mode.
     ElicitForm,
@@ -57,7 +59,7 @@ impl ClientRequestKind {
 }
 
 /// A question to the client.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClientRequest {
     /// What is asked.
     pub kind: ClientRequestKind,

@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use super::encode;
 
 /// An object's members, each a key and a value that is JSON text.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Members<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
 impl<'a> Members<'a> {

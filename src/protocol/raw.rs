@@ -99,7 +99,7 @@ impl RawJson {
 
     /// The object, which has no member of this plain name, with one more.
     #[must_use]
-    pub fn with_member(&self, key: &'static str, value: &Self) -> Self {
+    pub fn with_member(&self, key: &str, value: &Self) -> Self {
         let members = self.members().unwrap_or("");
         let comma = if members.is_empty() { "" } else { "," };
         Self::from_valid(format!("{{{members}{comma}\"{key}\":{}}}", value.as_str()))

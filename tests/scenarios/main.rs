@@ -82,6 +82,7 @@ mod tasks;
 mod ticket_desk;
 mod tools_command;
 mod upstream_faults;
+mod upstream_handles;
 mod upstream_processes;
 mod upstream_programs;
 mod upstream_recovery;

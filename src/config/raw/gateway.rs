@@ -53,6 +53,9 @@ pub struct Upstream {
     /// Who shares a session with it. Nothing is ever shared by two principals. Default: `shared`;
     /// `request` with `server.allow_unauthenticated`, where nobody is told apart.
     pub isolation: Option<Isolation>,
+    /// With `isolation = "handle"`: the argument that is added to its tools, by which a call names the
+    /// session it goes on in. Default: `session`.
+    pub handle: Option<String>,
     /// The one revision it is spoken to in. Default: it is asked.
     pub version: Option<String>,
     /// What it is answered when it asks for roots outside of any call: URIs, or
@@ -102,6 +105,7 @@ impl Default for Upstream {
             cwd: None,
             prefix: None,
             isolation: None,
+            handle: None,
             version: None,
             roots: Vec::new(),
             allow: None,
@@ -141,6 +145,8 @@ pub enum Isolation {
     Shared,
     /// All requests of one session of a client.
     Session,
+    /// All calls of tools that carry one handle. The first opens a session and is told its handle.
+    Handle,
     /// Nobody: each request has a session of its own.
     Request,
 }

@@ -46,6 +46,7 @@ fn an_upstream_needs_no_more_than_a_place() {
         },
         prefix: "my-jira".to_owned(),
         isolation: Isolation::Shared,
+        handle: "session".to_owned(),
         version: None,
         roots: Vec::new(),
         show: Show::default(),
@@ -101,7 +102,8 @@ fn every_key_of_an_upstream_can_be_written() {
         env = { TOKEN = "env:FILES_TOKEN", DATABASE = "text:file:/data.db", MODE = "plain" }
         cwd = "/srv"
         prefix = "f"
-        isolation = "session"
+        isolation = "handle"
+        handle = "conversation"
         version = "2025-06-18"
         roots = ["file:///srv", { uri = "file:///home", name = "Home" }]
         allow = ["read_*"]
@@ -125,7 +127,7 @@ fn every_key_of_an_upstream_can_be_written() {
         [upstreams.jira]
         url = "https://jira.example/mcp"
         headers = { Authorization = "env:JIRA", X-Team = "a" }
-        isolation = "shared"
+        isolation = "session"
         pin = "hide"
 
         [upstreams.demo]
@@ -150,7 +152,7 @@ fn every_key_of_an_upstream_can_be_written() {
         ],
     };
     assert_eq!(jira.reach, expected);
-    assert_eq!((jira.isolation, jira.pin), (Isolation::Shared, Pin::Hide));
+    assert_eq!((jira.isolation, jira.pin), (Isolation::Session, Pin::Hide));
     let environment = [
         ("DATABASE", "file:/data.db"),
         ("MODE", "plain"),
@@ -170,7 +172,8 @@ fn every_key_of_an_upstream_can_be_written() {
             files_max: Some(64),
         }),
         prefix: "f".to_owned(),
-        isolation: Isolation::Session,
+        isolation: Isolation::Handle,
+        handle: "conversation".to_owned(),
         version: Some(ProtocolVersion::V2025_06_18),
         roots: vec![
             RootConfig {
@@ -271,6 +274,7 @@ builtin = "demo"
 prefix = "G.h"
 deny = [""]
 cwd = "/"
+handle = "x"
 [upstreams.ui]
 builtin = "demo"
 [upstreams.I]
@@ -279,6 +283,10 @@ builtin = "demo"
 builtin = "demo"
 prefix = "4j"
 tools.x.titel = "X"
+[upstreams.k]
+url = "http://k.example"
+isolation = "handle"
+handle = "the session"
 "#,
         &[
             "switchboard.toml:2: gateway.max_hops: must be at most 64",
@@ -289,7 +297,7 @@ tools.x.titel = "X"
             "switchboard.toml:7: upstreams.b.version: there is no revision \"2025-01-01\"; there \
              are: 2026-07-28, 2025-11-25, 2025-06-18, 2025-03-26, 2024-11-05",
             "switchboard.toml:8: upstreams.b.isolation: unknown value `none`, expected one of \
-             `shared`, `session`, `request`",
+             `shared`, `session`, `handle`, `request`",
             "switchboard.toml:9: upstreams.b.roots: expected a list of URIs, as in \
              [\"file:///srv\"], or of { uri = \"...\", name = \"...\" }",
             "switchboard.toml:10: upstreams.c: is reached in one way: leave all but one of `url`, \
@@ -335,12 +343,16 @@ tools.x.titel = "X"
              anything",
             "switchboard.toml:46: upstreams.h.cwd: is for an upstream with `command`, and this one \
              has `builtin`",
-            "switchboard.toml:47: upstreams.ui: the prefix \"ui\" is reserved",
-            "switchboard.toml:49: upstreams.I: an upstream's name is made of lower-case letters, \
+            "switchboard.toml:47: upstreams.h.handle: is for an upstream with `isolation = \
+             \"handle\"`",
+            "switchboard.toml:48: upstreams.ui: the prefix \"ui\" is reserved",
+            "switchboard.toml:50: upstreams.I: an upstream's name is made of lower-case letters, \
              digits, `-` and `_`",
-            "switchboard.toml:53: upstreams.j.prefix: the prefix \"4j\" must begin with a \
+            "switchboard.toml:54: upstreams.j.prefix: the prefix \"4j\" must begin with a \
              lower-case letter",
-            "switchboard.toml:54: upstreams.j.tools.x.titel: unknown key; did you mean `title`?",
+            "switchboard.toml:55: upstreams.j.tools.x.titel: unknown key; did you mean `title`?",
+            "switchboard.toml:59: upstreams.k.handle: \"the session\" is not a name: it is made of \
+             letters, digits, `_` and `-`",
         ],
     );
 }

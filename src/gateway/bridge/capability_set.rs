@@ -46,6 +46,16 @@ impl CapabilitySet {
         Self(declared.fold(0, |set, (_, bit)| set | bit)).known_in(version)
     }
 
+    /// The set as one byte, to be read again by [`Self::from_bits`].
+    pub(crate) const fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// The set of these bits.
+    pub(crate) const fn from_bits(bits: u8) -> Self {
+        Self(bits)
+    }
+
     /// Everything a client can be asked.
     pub(crate) const fn all() -> Self {
         Self(FORM | URL | SAMPLING | SAMPLING_TOOLS | SAMPLING_CONTEXT | ROOTS | APPS)

@@ -11,7 +11,6 @@
 //! It does not carry messages; the gateway's [`talk`](super::talk) does.
 
 pub(crate) mod capability_set;
-pub(crate) mod elsewhere;
 pub(crate) mod errors;
 pub(crate) mod inner_loop;
 mod object;

@@ -13,7 +13,7 @@
 //!
 //! A state that is not known (any more) is refused, and the call is never made again: the first one
 //! may have had effects. A request that lands on another node is served by the node that holds the
-//! call, with letters in between ([`super::elsewhere`]).
+//! call, with letters in between ([`elsewhere`](crate::gateway::elsewhere)).
 //!
 //! Spec: 2026-07-28 basic/patterns/mrtr; client/elicitation, sampling, roots (session era).
 
@@ -69,7 +69,7 @@ pub(in crate::gateway) struct Ticket {
     /// Which call.
     pub(in crate::gateway) id: ParkedId,
     /// Who holds it.
-    pub(in crate::gateway) node: u64,
+    pub(in crate::gateway) node: Incarnation,
     /// Which of its rounds.
     pub(in crate::gateway) round: u32,
     /// Until when it is good.
@@ -174,7 +174,7 @@ impl ParkedCalls {
         self.0.tasks.spawn(TaskKind::Upkeep, keeping);
         let ticket = Ticket {
             id,
-            node: self.0.node.0,
+            node: self.0.node,
             round,
             expires_ms: self.0.clock.now().after(patience).0,
         };
@@ -213,11 +213,6 @@ impl ParkedCalls {
         } else {
             Ok(state)
         })
-    }
-
-    /// Whether this node holds the call.
-    pub(in crate::gateway) fn is_here(&self, ticket: &Ticket) -> bool {
-        ticket.node == self.0.node.0
     }
 
     /// Takes a call back to serve it: once per round.
@@ -289,7 +284,7 @@ async fn keep(
 }
 
 /// What a state is bound to.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub(in crate::gateway) struct Binding {
     principal: Principal,
     digest: [u8; 32],

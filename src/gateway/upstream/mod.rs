@@ -299,6 +299,18 @@ impl Upstream {
         }
     }
 
+    /// The right to use the line that is kept under `key`, if it is there; waits for it no longer than
+    /// `until`.
+    pub(super) async fn kept_line(
+        &self,
+        key: &Key,
+        may_be_asked: bool,
+        until: Instant,
+    ) -> Result<Lease, NoLine> {
+        let none = None::<fn() -> Open>;
+        self.pool.line(key, may_be_asked, until, none).await
+    }
+
     /// The right to use a line for a request; waits for it no longer than `until`.
     pub(super) async fn line(
         self: &Arc<Self>,
@@ -323,7 +335,7 @@ impl Upstream {
                 })
             })
         };
-        self.pool.line(&key, may_be_asked, until, open).await
+        self.pool.line(&key, may_be_asked, until, Some(open)).await
     }
 
     /// Where nothing is kept between requests, everybody has the same line.

@@ -2,7 +2,9 @@
 //!
 //! Lines are kept by [`Key`]. Over HTTP a key has one line. On a pipe a line carries one call at a
 //! time that may be asked something, so a key may have several processes, up to the upstream's
-//! bound; a request that finds all of them busy waits. An idle line makes room for another key's.
+//! bound; a request that finds all of them busy waits. An idle line makes room for another key's. A line
+//! that is kept for a session of a client, or under a handle, is its state: it is the only one of its
+//! key, and is not taken away.
 //!
 //! Invariants: a line is used under its key only, so nothing is shared by two principals. Opening is
 //! not cut off when who asked for it goes away.
@@ -24,6 +26,10 @@ use crate::runtime::sabotage;
 use crate::runtime::tasks::{TaskKind, Tasks};
 use crate::service::SessionKey;
 
+/// Most lines kept for the handles of one principal. Who calls without naming a session keeps one more
+/// each time, and all of a principal's clients together hold a few conversations at once.
+const HANDLES_PER_PRINCIPAL_MAX: usize = 256;
+
 /// Who shares a line.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(in crate::gateway) struct Key {
@@ -42,6 +48,8 @@ pub(in crate::gateway) enum Unit {
     Shared,
     /// Those of a session of a client.
     Session(SessionKey),
+    /// Those that carry a handle, by its number.
+    Handle(u64),
     /// One.
     Request(u64),
 }
@@ -56,8 +64,24 @@ pub(in crate::gateway) enum NoLine {
     #[error("it was not ready in time")]
     Late,
     /// All there may be are in use.
-    #[error("all of its {0} processes are in use")]
-    Busy(usize),
+    #[error("all of its processes are in use")]
+    Busy,
+    /// The only one there may be is, by another request.
+    #[error("another call of its session did not end in time")]
+    Taken,
+    /// As many are kept for those who may come back to them as may.
+    #[error("as many of its sessions are kept as may")]
+    Full,
+    /// The one that is asked for is not there.
+    #[error("it has no such session")]
+    Gone,
+}
+
+impl Unit {
+    /// Whether its line is its state: it has just one, which is not taken away for others.
+    const fn is_kept(&self) -> bool {
+        matches!(self, Self::Session(_) | Self::Handle(_))
+    }
 }
 
 /// A line that is being opened.
@@ -101,13 +125,14 @@ impl Pool {
         })
     }
 
-    /// A line for a request under `key`; waits until `until` for one to be free.
+    /// A line for a request under `key`; waits until `until` for one to be free. Without `open` only one
+    /// that is there already.
     pub(super) async fn line(
         self: &Arc<Self>,
         key: &Key,
         may_be_asked: bool,
         until: Instant,
-        open: impl Fn() -> Open,
+        open: Option<impl Fn() -> Open>,
     ) -> Result<Lease, NoLine> {
         let key = &sabotaged(key);
         loop {
@@ -115,7 +140,7 @@ impl Pool {
             tokio::pin!(freed);
             // From here on a line that is given back is noticed.
             freed.as_mut().enable();
-            match self.look(key, may_be_asked, &open) {
+            let late = match self.look(key, may_be_asked, open.as_ref()) {
                 Found::Lease(lease) => {
                     if matches!(key.unit, Unit::Request(_)) {
                         // It serves this one request.
@@ -131,15 +156,21 @@ impl Pool {
                         Err(_) => return Err(NoLine::Late),
                     }
                 }
-                Found::Nothing => {}
-            }
+                Found::Nothing(late @ (NoLine::Busy | NoLine::Taken)) => late,
+                Found::Nothing(no_line) => return Err(no_line),
+            };
             if tokio::time::timeout_at(until, freed).await.is_err() {
-                return Err(NoLine::Busy(self.lines_max));
+                return Err(late);
             }
         }
     }
 
-    fn look(self: &Arc<Self>, key: &Key, may_be_asked: bool, open: &impl Fn() -> Open) -> Found {
+    fn look(
+        self: &Arc<Self>,
+        key: &Key,
+        may_be_asked: bool,
+        open: Option<&impl Fn() -> Open>,
+    ) -> Found {
         let mut slots = self.lock();
         // Who finds nothing leaves nothing.
         let of_key = slots.get(key).map_or(&[][..], Vec::as_slice);
@@ -149,18 +180,41 @@ impl Pool {
         }
         let opening = of_key.iter().find(|slot| slot.line.is_none());
         let opening = opening.map(|slot| slot.opening.clone());
-        if let Some(opening) = opening.filter(|_| self.one_per_key || !may_be_asked) {
+        let has_one = self.one_per_key || key.unit.is_kept();
+        if let Some(opening) = opening.filter(|_| has_one || !may_be_asked) {
             return Found::Opening(opening);
+        }
+        let mut lines = of_key.iter().filter_map(|slot| slot.line.as_ref());
+        if has_one && lines.any(|line| !line.is_ending()) {
+            return Found::Nothing(NoLine::Taken);
+        }
+        let Some(open) = open else {
+            return Found::Nothing(NoLine::Gone);
+        };
+        if matches!(key.unit, Unit::Handle(_)) && !self.has_room_for_handle(&slots, &key.principal)
+        {
+            return Found::Nothing(NoLine::Full);
         }
         let place = self.places.clone().try_acquire_owned().ok();
         let place = place.or_else(|| Self::make_room(&mut slots));
         let Some(place) = place else {
-            return Found::Nothing;
+            return Found::Nothing(NoLine::Busy);
         };
         let slot = self.open(key, place, open());
         let opening = slot.opening.clone();
         slots.entry(key.clone()).or_default().push(slot);
         Found::Opening(opening)
+    }
+
+    /// Whether one more line may be kept under a handle. One place stays for what has none, so that
+    /// resources can be read whoever keeps what.
+    fn has_room_for_handle(&self, slots: &HashMap<Key, Vec<Slot>>, principal: &Principal) -> bool {
+        let kept = slots
+            .keys()
+            .filter(|key| matches!(key.unit, Unit::Handle(_)));
+        let of_principal = kept.clone().filter(|key| key.principal == *principal);
+        of_principal.count() < HANDLES_PER_PRINCIPAL_MAX
+            && kept.count() < self.lines_max.saturating_sub(1).max(1)
     }
 
     /// Begins to open a line. It becomes the pool's when it stands.
@@ -223,10 +277,7 @@ impl Pool {
 
     /// Ends the line that was unused for longest, and gives its place.
     fn make_room(slots: &mut HashMap<Key, Vec<Slot>>) -> Option<OwnedSemaphorePermit> {
-        // A line of a session is that session's state: it is not taken away.
-        let of_others = slots
-            .iter()
-            .filter(|(key, _)| !matches!(key.unit, Unit::Session(_)));
+        let of_others = slots.iter().filter(|(key, _)| !key.unit.is_kept());
         let unused = of_others.flat_map(|(key, of_key)| {
             of_key.iter().filter_map(move |slot| {
                 let line = slot.line.as_ref()?;
@@ -257,7 +308,7 @@ impl Pool {
         for (key, of_key) in &*slots {
             let idle = match key.unit {
                 Unit::Session(_) => idle_of_session,
-                Unit::Shared => idle,
+                Unit::Shared | Unit::Handle(_) => idle,
                 // Opened for one that did not come.
                 Unit::Request(_) => Duration::ZERO,
             };
@@ -317,7 +368,7 @@ impl Pool {
 enum Found {
     Lease(Lease),
     Opening(Opening),
-    Nothing,
+    Nothing(NoLine),
 }
 
 /// With a deliberate bug, everybody's requests share lines.
@@ -346,8 +397,62 @@ mod tests {
             unit: Unit::Request(1),
         };
         let open = || -> Open { unreachable!("there is no place for it") };
-        let line = pool.line(&key, false, Instant::now(), open).await;
-        assert!(matches!(line, Err(NoLine::Busy(0))));
+        let line = pool.line(&key, false, Instant::now(), Some(open)).await;
+        assert!(matches!(line, Err(NoLine::Busy)));
+        assert!(pool.lock().is_empty());
+    }
+
+    fn of_handle(principal: &str, number: u64) -> Key {
+        Key {
+            principal: Principal::from_key(principal),
+            capabilities: CapabilitySet::default(),
+            unit: Unit::Handle(number),
+        }
+    }
+
+    /// Why there is no line under this key, though its opening would not be the reason.
+    async fn refused(pool: &Arc<Pool>, key: &Key) -> NoLine {
+        let open = || -> Open { Box::new(|| Box::pin(std::future::pending())) };
+        let line = pool.line(key, false, Instant::now(), Some(open)).await;
+        line.expect_err("it never opens")
+    }
+
+    #[tokio::test]
+    async fn one_principal_keeps_no_more_handles_than_it_may() {
+        let most = HANDLES_PER_PRINCIPAL_MAX as u64;
+        let tasks = Tasks::on(tokio::runtime::Handle::current());
+        let pool = Pool::new(tasks, HANDLES_PER_PRINCIPAL_MAX * 2, true);
+        for number in 0..most {
+            let opening = refused(&pool, &of_handle("alice", number)).await;
+            assert!(matches!(opening, NoLine::Late), "{opening}");
+        }
+        let beyond = refused(&pool, &of_handle("alice", most)).await;
+        assert!(matches!(beyond, NoLine::Full), "{beyond}");
+        let others = refused(&pool, &of_handle("bob", most)).await;
+        assert!(matches!(others, NoLine::Late), "{others}");
+    }
+
+    #[tokio::test]
+    async fn handles_leave_a_place_for_what_has_none() {
+        let pool = Pool::new(Tasks::on(tokio::runtime::Handle::current()), 3, false);
+        for (number, is_opened) in [(1, true), (2, true), (3, false)] {
+            let refused = refused(&pool, &of_handle(&format!("p{number}"), number)).await;
+            assert_eq!(matches!(refused, NoLine::Late), is_opened, "{refused}");
+        }
+        let shared = Key {
+            unit: Unit::Shared,
+            ..of_handle("p1", 1)
+        };
+        assert!(matches!(refused(&pool, &shared).await, NoLine::Late));
+    }
+
+    #[tokio::test]
+    async fn a_handle_that_names_nothing_opens_nothing() {
+        let pool = Pool::new(Tasks::on(tokio::runtime::Handle::current()), 3, true);
+        let none = None::<fn() -> Open>;
+        let key = of_handle("alice", 1);
+        let line = pool.line(&key, false, Instant::now(), none).await;
+        assert!(matches!(line, Err(NoLine::Gone)));
         assert!(pool.lock().is_empty());
     }
 }
