@@ -238,7 +238,8 @@ async fn at_another_node(
         });
     }
     let session = context.session.as_ref();
-    let session = session.filter(|_| upstream.config.isolation == Isolation::Session)?;
+    let is_kept = upstream.config.isolation == Isolation::Session && upstream.has_sessions();
+    let session = session.filter(|_| is_kept)?;
     // Whom we took for the holder may know better, once.
     for _ in 0..ATTEMPTS {
         let Ok(holder) = holders.of(session).await else {

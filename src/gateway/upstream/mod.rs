@@ -236,6 +236,11 @@ impl Upstream {
         self.era().or_else(of_lists)
     }
 
+    /// Whether it may know one line from another, as far as is known.
+    pub(super) fn has_sessions(&self) -> bool {
+        !(self.is_http() && self.last_era() == Some(Era::Stateless))
+    }
+
     /// A request came to this. If another process may be there now, its actor looks at once.
     pub(super) fn may_be_gone(&self, error: &ClientError) {
         let is_sign = match error {
