@@ -366,3 +366,28 @@ async fn an_upstream_that_is_nowhere_is_named() {
         );
     }
 }
+
+/// Ours: one that is down hides nothing of the others, though it would have to be asked for its lists.
+#[tokio::test]
+async fn lists_do_not_wait_for_an_upstream_that_is_down() {
+    let well = Switchboard::start().await;
+    let gone = Scripted::session(|heard| Script::tools(&heard.message["id"], ["kept"])).await;
+    let config = format!(
+        "[upstreams.well]\nurl = \"{}\"\n[upstreams.gone]\nurl = \"{}\"\nlist_ttl = \"1ms\"",
+        well.url("/mcp"),
+        gone.url
+    );
+    let gateway = Switchboard::with().config(&config).start().await;
+    shows(&gateway, "well.echo").await;
+    shows(&gateway, "gone.kept").await;
+
+    gone.stop().await;
+
+    for _ in 0..3 {
+        let listed = gateway.stateless().call("tools/list", json!({})).await;
+        let listed = listed.result()["tools"].to_string();
+        for tool in ["well.echo", "gone.kept"] {
+            assert!(listed.contains(&format!("{tool:?}")), "{listed}");
+        }
+    }
+}

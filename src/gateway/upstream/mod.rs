@@ -192,20 +192,29 @@ impl Upstream {
     }
 
     /// Reads its lists again if they may be too old and it would not say that they changed. Waits
-    /// for that no longer than a list may take; what there is then has to do.
+    /// for that no longer than a list may take, and not for one that is down; what there is then has
+    /// to do.
     pub(super) async fn freshen(&self) {
         let is_old = |offer: &Arc<Offer>| {
             let age = offer.read.map(|read| read.elapsed());
             let good_for = self.config.list_ttl.max(offer.good_for());
             !offer.announces && age.is_some_and(|age| age > good_for)
         };
-        let mut offer = self.offer.subscribe();
-        if !is_old(&offer.borrow_and_update()) {
+        let mut offers = self.offer.subscribe();
+        let old = offers.borrow_and_update().clone();
+        if !is_old(&old) {
             return;
         }
         self.nudge();
-        let limit = self.config.timeouts.list;
-        let _late = tokio::time::timeout(limit, offer.wait_for(|offer| !is_old(offer))).await;
+        let mut state = self.state.subscribe();
+        let read = async {
+            tokio::select! {
+                // On a busy machine the next one may be too old by the time it is looked at.
+                _ = offers.wait_for(|offer| !Arc::ptr_eq(offer, &old)) => {}
+                _ = state.wait_for(|state| matches!(state, State::Down(_))) => {}
+            }
+        };
+        let _late = tokio::time::timeout(self.config.timeouts.list, read).await;
     }
 
     /// The era it speaks, as far as is known.
@@ -491,6 +500,8 @@ impl Upstream {
 
     /// Ends all its lines, as soon as what runs on them has ended.
     pub(super) fn end(&self) {
+        // Nobody waits for it any more.
+        self.set_state(State::Down("it has ended".to_owned()));
         self.warm.end();
         self.pool.end_all();
     }
