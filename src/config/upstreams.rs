@@ -26,6 +26,9 @@ use crate::protocol::version::ProtocolVersion;
 /// interfaces.
 const RESERVED_PREFIXES: [&str; 2] = ["switchboard", "ui"];
 
+/// Digits of the hash of a definition.
+const HASH_LEN: usize = 64;
+
 /// Headers that say how a message travels, which is the gateway's business.
 const OUR_HEADERS: [&str; 12] = [
     "accept",
@@ -110,6 +113,7 @@ impl One<'_> {
                 raw::Pin::Hide => Pin::Hide,
                 raw::Pin::Block => Pin::Block,
             },
+            pins: self.pins(),
             idempotent: self.patterns("idempotent", &raw.idempotent),
             bulkhead: BulkheadConfig {
                 running_max: raw.max_running.get(),
@@ -412,6 +416,20 @@ impl One<'_> {
                 })
                 .collect(),
         }
+    }
+
+    fn pins(&mut self) -> BTreeMap<String, String> {
+        let is_hexadecimal = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        for (tool, hash) in &self.raw.pins {
+            if hash.len() != HASH_LEN || !hash.bytes().all(is_hexadecimal) {
+                let problem = format!(
+                    "{hash:?} is not a hash: it is {HASH_LEN} of the digits 0-9 and a-f, as the log \
+                     warns of a change with"
+                );
+                self.complain_entry("pins", tool, problem);
+            }
+        }
+        self.raw.pins.clone()
     }
 
     fn patterns(&mut self, key: &str, patterns: &[String]) -> Vec<String> {

@@ -30,6 +30,9 @@ pub struct UpstreamConfig {
     pub show: Show,
     /// What happens when a definition changes that was seen before.
     pub pin: Pin,
+    /// Definitions that were accepted, by the upstream's own name of the tool: each a hash as a change
+    /// is warned of with, which stands before what was seen first.
+    pub pins: BTreeMap<String, String>,
     /// Tools that are trusted to do no harm when called again with the same arguments: patterns of
     /// the upstream's own names, with `*`.
     pub idempotent: Vec<String>,
@@ -138,7 +141,7 @@ pub struct ToolShown {
 /// What happens when a definition differs from the one that was seen first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pin {
-    /// It is said in the log and counted; the new one is shown.
+    /// It is said in the log; the new one is shown.
     Warn,
     /// The entry is not shown any more, and is unknown to whoever calls it.
     Hide,

@@ -10,6 +10,7 @@ use super::config::{Config, Reach};
 use super::elsewhere::Elsewhere;
 use super::handle::Handles;
 use super::holders::Holders;
+use super::kept_pins::KeptPins;
 use super::upstream::actor::Life;
 use super::upstream::{Heard, Listener, State, Upstream};
 use super::{Gateway, Inner, Shown};
@@ -159,7 +160,10 @@ impl Gateways {
                     Reach::InProcess(name) => here(name),
                     Reach::Url { .. } | Reach::Command(_) => None,
                 };
-                Upstream::new(upstream.clone(), here, parts.tasks.clone(), &parts.metrics)?
+                let (store, clock) = (parts.store.clone(), parts.clock.clone());
+                let pins = KeptPins::new(store, clock, &upstream.name);
+                let (tasks, metrics) = (parts.tasks.clone(), &parts.metrics);
+                Upstream::new(upstream.clone(), here, pins, tasks, metrics)?
             };
             upstreams.insert(upstream.config.name.clone(), upstream);
         }
@@ -168,12 +172,9 @@ impl Gateways {
             let of_endpoint = of_endpoint.filter_map(|name| upstreams.get(name).cloned());
             let of_endpoint = of_endpoint.collect::<Vec<_>>();
             if let Some(gateway) = living.gateways.get(&endpoint.name) {
-                let before = gateway.shown();
-                gateway.show(
-                    &before,
-                    Shown::of(endpoint.clone(), of_endpoint, &before.parts),
-                    &BTreeSet::new(),
-                );
+                gateway.show(&BTreeSet::new(), |before| {
+                    Shown::of(endpoint.clone(), of_endpoint, &before.parts)
+                });
             } else {
                 let fingerprint = parts.keys.fingerprints();
                 let me = match fingerprint.first() {
@@ -198,6 +199,7 @@ impl Gateways {
                     elsewhere: self.0.elsewhere.clone(),
                     changes: Changes::default(),
                     shown: RwLock::new(Arc::new(shown)),
+                    looking: Mutex::default(),
                 }));
                 living.gateways.insert(endpoint.name.clone(), gateway);
             }

@@ -83,6 +83,7 @@ pub(super) async fn attend(upstream: &Arc<Upstream>) -> Result<(), String> {
     let told = |error: ServiceError| error.to_string();
     let watch = service.watch(&local, all).await.map_err(told)?;
     let mut changed = BTreeSet::new();
+    upstream.look_up_pins().await;
     loop {
         upstream.set_offer(read(&**service).await.map_err(told)?, &changed);
         // Whoever waited for that finds it shown.

@@ -42,6 +42,7 @@ mod gateways;
 mod handle;
 mod holders;
 mod in_process;
+mod kept_pins;
 mod naming;
 mod part;
 mod pins;
@@ -53,7 +54,7 @@ mod warning;
 pub use gateways::{Gateways, Parts, UpstreamStatus};
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use futures_util::future::{BoxFuture, join_all};
 use serde_json::{Map, Value};
@@ -95,6 +96,8 @@ struct Inner {
     elsewhere: Elsewhere,
     changes: Changes,
     shown: RwLock<Arc<Shown>>,
+    /// Held while it is made out what is shown next.
+    looking: Mutex<()>,
 }
 
 /// What an endpoint shows now.
@@ -123,12 +126,18 @@ impl Gateway {
     /// Looks at its upstreams again, and tells clients what is different, or was `told` to be: a list
     /// that changed and changed back is the same again, and yet its upstream says so for a reason.
     fn look_again(&self, told: &BTreeSet<Change>) {
-        let before = self.shown();
-        let (config, upstreams) = (before.config.clone(), before.upstreams.clone());
-        self.show(&before, Shown::of(config, upstreams, &before.parts), told);
+        self.show(told, |before| {
+            let (config, upstreams) = (before.config.clone(), before.upstreams.clone());
+            Shown::of(config, upstreams, &before.parts)
+        });
     }
 
-    fn show(&self, before: &Shown, shown: Shown, told: &BTreeSet<Change>) {
+    /// Shows what is made of what was shown before.
+    fn show(&self, told: &BTreeSet<Change>, of: impl FnOnce(&Shown) -> Shown) {
+        // Whoever looked first would be the last to show otherwise.
+        let _alone = (self.0.looking.lock()).unwrap_or_else(PoisonError::into_inner);
+        let before = self.shown();
+        let shown = of(&before);
         let (digest, seen) = (shown.catalog.digest(), before.catalog.digest());
         *self.0.shown.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(shown);
         let differ = digest.changes_since(&seen);
@@ -308,9 +317,10 @@ impl Shown {
     ) -> Self {
         let parts = upstreams.iter().enumerate().map(|(index, upstream)| {
             let offer = upstream.offer();
-            let same = before
-                .get(index)
-                .filter(|(seen, part)| Arc::ptr_eq(seen, &offer) && part.is_of(&upstream.config));
+            let pins = upstream.pins();
+            let same = before.get(index).filter(|(seen, part)| {
+                Arc::ptr_eq(seen, &offer) && part.is_of(&upstream.config, &pins)
+            });
             let part = same.map(|(_, part)| part.clone());
             let part = part.unwrap_or_else(|| {
                 let offered = Offered {
@@ -320,7 +330,6 @@ impl Shown {
                     resources: offer.resources.clone(),
                     templates: offer.templates.clone(),
                 };
-                let pins = upstream.pins();
                 let part = Part::new(index, &upstream.config, &config.separator, &offered, &pins);
                 upstream.learn(part.seen_first());
                 part.warnings().log();

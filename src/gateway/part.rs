@@ -55,6 +55,8 @@ pub(super) struct Part {
     pub(super) templates: Vec<Arc<Shown<()>>>,
     show: Show,
     pin: Pin,
+    /// Of the pins by which its tools were judged.
+    corrections: u32,
     /// Names of tools and prompts that were listed and are not shown.
     left_out: HashSet<String>,
     seen_first: Vec<(String, DefinitionHash)>,
@@ -110,7 +112,7 @@ pub(super) enum Refusal {
     /// It is another than the one seen first.
     #[error(
         "this tool is blocked: its definition changed since it was first seen, and nobody has \
-         allowed the new one yet"
+         accepted the new one yet"
     )]
     Changed,
     /// Its upstream runs it as a task only.
@@ -140,6 +142,7 @@ impl Part {
             templates: Vec::new(),
             show: config.show.clone(),
             pin: config.pin,
+            corrections: pins.corrections(),
             left_out: HashSet::new(),
             seen_first: Vec::new(),
             warnings: Warnings::default(),
@@ -164,10 +167,12 @@ impl Part {
         part
     }
 
-    /// Whether it was made with this configuration.
+    /// Whether it was made with this configuration, and judged by pins that still stand.
     #[must_use]
-    pub(super) fn is_of(&self, config: &UpstreamConfig) -> bool {
-        self.name == config.name && self.show == config.show && self.pin == config.pin
+    pub(super) fn is_of(&self, config: &UpstreamConfig, pins: &Pins) -> bool {
+        let is_shown_so =
+            self.name == config.name && self.show == config.show && self.pin == config.pin;
+        is_shown_so && self.corrections == pins.corrections()
     }
 
     /// Tools that were never seen before, for whoever keeps [`Pins`].
@@ -273,12 +278,13 @@ impl Part {
         };
         let mut definition = entry.finish();
         let mut refusal = tool.is_task_only.then_some(Refusal::TaskOnly);
-        match pins.judge(&own_name, &tool.hash) {
+        let accepted = config.pins.get(&*own_name).map(String::as_str);
+        match pins.judge(&own_name, &tool.hash, accepted) {
             Verdict::Same => {}
             Verdict::New => self.seen_first.push((own_name.to_string(), tool.hash)),
             Verdict::Changed { was } => {
-                let pin = self.pin;
-                self.warn(Kind::Tool, &own_name, Problem::Changed { was, pin });
+                let (is, pin) = (tool.hash, self.pin);
+                self.warn(Kind::Tool, &own_name, Problem::Changed { was, is, pin });
                 match pin {
                     Pin::Warn => {}
                     Pin::Hide => {
@@ -430,6 +436,7 @@ pub(super) mod tests {
             roots: Vec::new(),
             show: Show::default(),
             pin: Pin::Warn,
+            pins: BTreeMap::new(),
             idempotent: Vec::new(),
             bulkhead: BulkheadConfig {
                 running_max: 1,
@@ -578,7 +585,38 @@ pub(super) mod tests {
             );
             let new = part.seen_first().iter().map(|(name, _)| &**name);
             assert_eq!(new.collect::<Vec<_>>(), ["new"]);
+            let Problem::Changed { is, .. } = &part.warnings().said[0].problem else {
+                panic!("{warning}")
+            };
+            let accepted = BTreeMap::from([("search".to_owned(), is.to_string())]);
+            let accepted = UpstreamConfig {
+                pins: accepted,
+                ..config.clone()
+            };
+            let part = self::part(&accepted, &listed, &pins);
+            assert_eq!(said(&part), [""; 0], "{pin:?}");
+            let search = &part.tools[2];
+            assert!(search.definition.as_str().contains("your keys"), "{pin:?}");
+            assert_eq!(search.route.refusal, None);
         }
+    }
+
+    #[test]
+    fn what_was_judged_by_pins_that_do_not_stand_is_judged_again() {
+        let config = upstream("jira", "j");
+        let of = |listed: &Offered| {
+            let mut pins = Pins::default();
+            pins.learn(part(&config, listed, &pins).seen_first().to_vec());
+            pins
+        };
+        let ours = of(&offered(&["search"]));
+        let part = part(&config, &offered(&["search"]), &ours);
+        let mut other = offered(&[]);
+        let definition = json!({"name": "search", "inputSchema": {"type": "object", "x": 1}});
+        other.tools.push(RawJson::of(&definition));
+        assert!(part.is_of(&config, &ours));
+        assert!(part.is_of(&config, &ours.after(&of(&offered(&["get"])))));
+        assert!(!part.is_of(&config, &ours.after(&of(&other))));
     }
 
     #[test]

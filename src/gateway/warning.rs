@@ -57,10 +57,16 @@ pub(super) enum Problem {
     #[error("has a session of its own for each call: it cannot be told one, as its arguments {0}")]
     NoHandle(NoRoom),
     /// It is another than the one seen first.
-    #[error("is another than the one first seen, {was}, and is {}", .pin.what_it_does())]
+    #[error(
+        "is another than the one first seen, {was}, and is {}: to accept it, set its name in \
+         `pins` to {is}",
+        .pin.what_it_does()
+    )]
     Changed {
-        /// The one seen first.
+        /// The one seen first, or accepted since.
         was: DefinitionHash,
+        /// The one it is now.
+        is: DefinitionHash,
         /// What that leads to.
         pin: Pin,
     },

@@ -48,6 +48,7 @@ mod era_table;
 mod framing;
 mod gateway_endpoints;
 mod gateway_floods;
+mod gateway_pins;
 mod gateway_sdks;
 mod gateway_servers;
 mod gateway_starting;

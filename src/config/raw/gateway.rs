@@ -71,6 +71,9 @@ pub struct Upstream {
     pub tools: BTreeMap<String, Tool>,
     /// What happens when a definition differs from the one that was seen first.
     pub pin: Pin,
+    /// Definitions that are accepted: its own name of the tool, then the hash that the log warns of when
+    /// it changed. It stands before what was seen first.
+    pub pins: BTreeMap<String, String>,
     /// Tools that do no harm when they are called again with the same arguments: its own names, with
     /// `*` for anything.
     pub idempotent: Vec<String>,
@@ -113,6 +116,7 @@ impl Default for Upstream {
             rename: BTreeMap::new(),
             tools: BTreeMap::new(),
             pin: Pin::Warn,
+            pins: BTreeMap::new(),
             idempotent: Vec::new(),
             max_running: count(defaults::UPSTREAM_RUNNING),
             max_waiting: defaults::UPSTREAM_WAITING,
@@ -180,11 +184,11 @@ pub struct Tool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Pin {
-    /// It is said in the log and counted; the new one is shown.
+    /// It is said in the log; the new one is shown.
     Warn,
     /// The entry is not shown any more.
     Hide,
-    /// The entry stays as it was first seen, and calls of it are refused.
+    /// The entry says that it is blocked instead of what it is, and calls of it are refused.
     Block,
 }
 

@@ -51,6 +51,7 @@ fn an_upstream_needs_no_more_than_a_place() {
         roots: Vec::new(),
         show: Show::default(),
         pin: Pin::Warn,
+        pins: BTreeMap::new(),
         idempotent: Vec::new(),
         bulkhead: BulkheadConfig {
             running_max: 256,
@@ -110,6 +111,7 @@ fn every_key_of_an_upstream_can_be_written() {
         deny = ["read_secret"]
         rename = { read_file = "read" }
         pin = "block"
+        pins = { read_file = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef" }
         idempotent = ["read_*"]
         max_running = 10
         max_waiting = 0
@@ -199,6 +201,7 @@ fn every_key_of_an_upstream_can_be_written() {
             .into(),
         },
         pin: Pin::Block,
+        pins: [("read_file".to_owned(), "0123456789abcdef".repeat(4))].into(),
         idempotent: vec!["read_*".to_owned()],
         bulkhead: BulkheadConfig {
             running_max: 10,
@@ -283,6 +286,7 @@ builtin = "demo"
 builtin = "demo"
 prefix = "4j"
 tools.x.titel = "X"
+pins = { x = "5EA7" }
 [upstreams.k]
 url = "http://k.example"
 isolation = "handle"
@@ -351,7 +355,9 @@ handle = "the session"
             "switchboard.toml:54: upstreams.j.prefix: the prefix \"4j\" must begin with a \
              lower-case letter",
             "switchboard.toml:55: upstreams.j.tools.x.titel: unknown key; did you mean `title`?",
-            "switchboard.toml:59: upstreams.k.handle: \"the session\" is not a name: it is made of \
+            "switchboard.toml:56: upstreams.j.pins.x: \"5EA7\" is not a hash: it is 64 of the \
+             digits 0-9 and a-f, as the log warns of a change with",
+            "switchboard.toml:60: upstreams.k.handle: \"the session\" is not a name: it is made of \
              letters, digits, `_` and `-`",
         ],
     );

@@ -277,6 +277,7 @@ async fn watch(
         .filter(|list| offer.declares(list))
         .all(|list| offer.tells_of(list));
     read(upstream, line, &mut offer, &all).await?;
+    upstream.look_up_pins().await;
     upstream.set_offer(offer.clone(), &BTreeSet::new());
     upstream.set_state(State::Up);
     tracing::info!(

@@ -37,6 +37,7 @@ use self::subscriptions::{Subscribed, Subscriptions};
 use self::warm::Warm;
 use super::bridge::capability_set::CapabilitySet;
 use super::config::{CommandConfig, Reach, Secret, UpstreamConfig};
+use super::kept_pins::{self, KeptPins};
 use super::pins::{DefinitionHash, Pins};
 use crate::client::{
     ClientError, Connector, Environment, HttpEndpoint, Introduction, Limits, Program, Speak,
@@ -46,6 +47,7 @@ use crate::identity::Principal;
 use crate::protocol::lifecycle::Implementation;
 use crate::protocol::subscription::Change;
 use crate::protocol::version::{Era, ProtocolVersion};
+use crate::runtime::ratelimited::warn_ratelimited;
 use crate::runtime::tasks::{TaskKind, Tasks};
 use crate::service::Service;
 use crate::telemetry::metrics::{Metrics, UpstreamRequests};
@@ -96,7 +98,7 @@ pub(super) struct Upstream {
     pool: Arc<Pool>,
     warm: Warm,
     subscriptions: Subscriptions,
-    pins: Mutex<Pins>,
+    pins: KeptPins,
     /// Who hears of changes: the endpoints that show it.
     listeners: RwLock<HashMap<String, Listener>>,
     /// Asks its actor to look at once.
@@ -119,6 +121,7 @@ impl Upstream {
     pub(super) fn new(
         config: UpstreamConfig,
         here: Option<Arc<dyn Service>>,
+        pins: KeptPins,
         tasks: Tasks,
         metrics: &Metrics,
     ) -> Result<Arc<Self>, ClientError> {
@@ -155,7 +158,7 @@ impl Upstream {
             state: watch::Sender::new(State::Starting),
             warm: Warm::default(),
             subscriptions: Subscriptions::default(),
-            pins: Mutex::default(),
+            pins,
             listeners: RwLock::default(),
             nudged: Notify::new(),
             config,
@@ -448,17 +451,43 @@ impl Upstream {
     }
 
     /// The definitions of its tools as they were first seen.
-    pub(super) fn pins(&self) -> Pins {
-        self.pins
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    pub(super) fn pins(&self) -> Arc<Pins> {
+        self.pins.now()
     }
 
-    /// Remembers definitions that were never seen before.
-    pub(super) fn learn(&self, seen: &[(String, DefinitionHash)]) {
-        let mut pins = self.pins.lock().unwrap_or_else(PoisonError::into_inner);
-        let _is_new = pins.learn(seen.iter().cloned());
+    /// Remembers definitions that were never seen before, here and for the other nodes.
+    pub(super) fn learn(self: &Arc<Self>, seen: &[(String, DefinitionHash)]) {
+        let judged_by = self.pins.now().corrections();
+        if !self.pins.learn(seen) {
+            return;
+        }
+        let upstream = Arc::downgrade(self);
+        self.tasks.spawn(TaskKind::Upkeep, async move {
+            while let Some(upstream) = upstream.upgrade() {
+                let kept = {
+                    let _stopping_waits = upstream.tasks.track();
+                    upstream.pins.keep().await
+                };
+                let Err(error) = kept else {
+                    if upstream.pins.now().corrections() != judged_by {
+                        upstream.tell(Heard::Read(&BTreeSet::new()));
+                    }
+                    return;
+                };
+                warn_ratelimited!("pins are not kept", upstream = upstream.name(), %error);
+                drop(upstream);
+                tokio::time::sleep(kept_pins::RETRY).await;
+            }
+        });
+    }
+
+    /// Learns what other nodes saw first, or this one before it was restarted: for whoever shows its
+    /// lists for the first time. Waits no longer than [`kept_pins::PATIENCE`].
+    pub(super) async fn look_up_pins(&self) {
+        let asked = tokio::time::timeout(kept_pins::PATIENCE, self.pins.agree()).await;
+        if let Ok(Err(error)) = asked {
+            warn_ratelimited!("pins are not known", upstream = self.name(), %error);
+        }
     }
 
     /// Whether processes of it are to wait for being needed.
