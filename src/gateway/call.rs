@@ -19,8 +19,9 @@ use super::bridge::parked_call::{Binding, ParkedCalls, State, Ticket};
 use super::bridge::url_first;
 use super::config::Isolation;
 use super::elsewhere::{Away, Why};
-use super::envelope::{self, Envelope, PATH_KEY};
+use super::envelope::Envelope;
 use super::handle::{self, Named, Opened};
+use super::path;
 use super::route::Route;
 use super::talk::{About, Ending, Served, Talk, tell_failure};
 use super::upstream::Upstream;
@@ -63,7 +64,7 @@ async fn answer(
             call.context.version,
         ));
     }
-    let path = path(gateway, call)?;
+    let path = gateway.0.hop.after(&call.params)?;
     if let Some(service) = route.upstream.here() {
         return in_process::call(service, &route, call).await;
     }
@@ -90,7 +91,7 @@ async fn answer(
     {
         envelope.set("arguments", &arguments);
     }
-    envelope.pass(PATH_KEY, &path.into());
+    path::bring(&mut envelope, path);
     envelope.wants_progress = context.progress_token.is_some();
     envelope.log_level = LogLevel::ALL
         .into_iter()
@@ -286,31 +287,6 @@ async fn go_on(
             Ending::Again(failure) => told_to(&about, failure, context),
         },
     }
-}
-
-/// The gateways this call has passed, this one included.
-fn path(gateway: &Gateway, call: &Call) -> Result<Vec<String>, ServiceError> {
-    let mut path = envelope::path_of(&call.params);
-    let inner = &gateway.0;
-    let passed = || path.join(" → ");
-    if path.contains(&inner.me) {
-        let what = format!(
-            "this call goes round in circles: {} → {}",
-            passed(),
-            inner.me
-        );
-        return Err(ServiceError::InvalidParams(what));
-    }
-    if path.len() >= inner.hops_max {
-        let what = format!(
-            "this call passed {} gateways, as many as it may: {}",
-            path.len(),
-            passed()
-        );
-        return Err(ServiceError::InvalidParams(what));
-    }
-    path.push(inner.me.clone());
-    Ok(path)
 }
 
 /// Where `call` goes. What upstreams have that were just started is not known yet: they are waited

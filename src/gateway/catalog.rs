@@ -14,6 +14,7 @@ use std::sync::Arc;
 use super::definition::Kind;
 use super::naming::Naming;
 use super::part::{Part, PromptRoute, Shown, ToolRoute};
+use super::path::Hop;
 use super::warning::{Problem, Warnings};
 use crate::protocol::version::ProtocolVersion;
 use crate::service::changes::{CatalogDigest, list_digest};
@@ -33,10 +34,17 @@ pub(super) struct Catalog {
 
 /// One list of all upstreams.
 #[derive(Debug)]
-struct Merged<R> {
+pub(super) struct Merged<R> {
     order: Vec<Arc<Shown<R>>>,
     /// The place in the order, and in the parts.
     index: HashMap<Arc<str>, Place>,
+}
+
+/// The same for a gateway, which wants to know how each entry came.
+#[derive(Debug)]
+pub(super) struct WithPaths<'a, R> {
+    list: &'a Merged<R>,
+    hop: &'a Hop,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -119,25 +127,25 @@ impl Catalog {
 
     /// The tools.
     #[must_use]
-    pub(super) const fn tools(&self) -> &impl List {
+    pub(super) const fn tools(&self) -> &Merged<ToolRoute> {
         &self.tools
     }
 
     /// The prompts.
     #[must_use]
-    pub(super) const fn prompts(&self) -> &impl List {
+    pub(super) const fn prompts(&self) -> &Merged<PromptRoute> {
         &self.prompts
     }
 
     /// The resources.
     #[must_use]
-    pub(super) const fn resources(&self) -> &impl List {
+    pub(super) const fn resources(&self) -> &Merged<()> {
         &self.resources
     }
 
     /// The resource templates.
     #[must_use]
-    pub(super) const fn templates(&self) -> &impl List {
+    pub(super) const fn templates(&self) -> &Merged<()> {
         &self.templates
     }
 
@@ -183,6 +191,11 @@ impl<R> Merged<R> {
         Self { order, index }
     }
 
+    /// The list as other gateways read it.
+    pub(super) const fn with_paths<'a>(&'a self, hop: &'a Hop) -> WithPaths<'a, R> {
+        WithPaths { list: self, hop }
+    }
+
     fn get(&self, key: &str) -> Option<&R> {
         let place = self.index.get(key)?;
         self.order.get(place.at).map(|entry| &entry.route)
@@ -211,6 +224,27 @@ impl<R> List for Merged<R> {
     }
 }
 
+impl<R> List for WithPaths<'_, R> {
+    fn count(&self) -> usize {
+        self.list.count()
+    }
+
+    fn key(&self, at: usize) -> &str {
+        self.list.key(at)
+    }
+
+    fn position(&self, key: &str) -> Option<usize> {
+        self.list.position(key)
+    }
+
+    fn push_entry(&self, at: usize, version: ProtocolVersion, out: &mut String) {
+        let mut entry = String::new();
+        self.list.push_entry(at, version, &mut entry);
+        let path = self.list.order[at].definition.path();
+        self.hop.push(&entry, path, out);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -221,7 +255,7 @@ mod tests {
 
     use super::super::config::UpstreamConfig;
     use super::super::part::Offered;
-    use super::super::part::tests::{offered, upstream};
+    use super::super::part::tests::{hop, offered, upstream};
     use super::super::pins::Pins;
     use super::*;
     use crate::identity::Principal;
@@ -235,7 +269,8 @@ mod tests {
     fn catalog(separator: &str, upstreams: &[(UpstreamConfig, Offered)]) -> Catalog {
         let parts = upstreams.iter().enumerate();
         let part = |(at, (config, offered)): (usize, &(UpstreamConfig, Offered))| {
-            Arc::new(Part::new(at, config, separator, offered, &Pins::default()))
+            let gateway = (&hop(), separator);
+            Arc::new(Part::new(at, config, gateway, offered, &Pins::default()))
         };
         Catalog::new(parts.map(part).collect())
     }

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::naming::Naming;
+use super::path;
 use super::pins::DefinitionHash;
 use crate::protocol::members::Members;
 use crate::protocol::param_headers::{AnnotationError, HeaderParams, without_annotations};
@@ -142,6 +143,8 @@ pub(super) struct Entry<'a> {
     tree: Value,
     is_changed: bool,
     output: Output,
+    /// The gateways it came through.
+    path: Vec<String>,
 }
 
 /// Whom an entry comes from.
@@ -182,6 +185,7 @@ enum Output {
 pub(super) struct Definition {
     text: RawJson,
     output: Output,
+    path: Vec<String>,
 }
 
 impl<'a> Entry<'a> {
@@ -207,7 +211,7 @@ impl<'a> Entry<'a> {
         if key.len() > KEY_BYTES_MAX {
             return Err(Unfit::KeyTooLong(kind.key()));
         }
-        Ok(Self {
+        let mut entry = Self {
             key: key.into_owned(),
             listed,
             kind,
@@ -215,13 +219,22 @@ impl<'a> Entry<'a> {
             tree,
             is_changed: false,
             output: Output::Unsaid,
-        })
+            path: Vec::new(),
+        };
+        entry.take_path();
+        Ok(entry)
     }
 
     /// The upstream's own name of it, or URI, or template.
     #[must_use]
     pub(super) fn key(&self) -> &str {
         &self.key
+    }
+
+    /// The gateways it came through.
+    #[must_use]
+    pub(super) fn path(&self) -> &[String] {
+        &self.path
     }
 
     /// Makes a tool of `source` fit for clients of every revision.
@@ -331,8 +344,27 @@ impl<'a> Entry<'a> {
         } else {
             self.listed.clone()
         };
-        let output = self.output;
-        Definition { text, output }
+        Definition {
+            text,
+            output: self.output,
+            path: self.path,
+        }
+    }
+
+    /// Clients have no use for it.
+    fn take_path(&mut self) {
+        let Some(mut meta) = self.members.get("_meta").and_then(Members::of) else {
+            return;
+        };
+        let Some(path) = path::take(&mut meta) else {
+            return;
+        };
+        let meta = (!meta.is_empty()).then(|| meta.to_string());
+        self.path = path;
+        match meta {
+            Some(meta) => self.set("_meta", meta),
+            None => self.remove("_meta"),
+        }
     }
 
     fn set(&mut self, key: &'static str, value: String) {
@@ -375,9 +407,9 @@ impl<'a> Entry<'a> {
 }
 
 impl Definition {
-    /// A tool of which nothing is shown but its name and this description.
+    /// The same tool, of which nothing is shown but its name and this description.
     #[must_use]
-    pub(super) fn of_withheld_tool(name: &str, description: &str) -> Self {
+    pub(super) fn withheld(self, name: &str, description: &str) -> Self {
         let text = serde_json::json!({
             "name": name,
             "description": description,
@@ -386,6 +418,7 @@ impl Definition {
         Self {
             text: RawJson::of(&text),
             output: Output::Unsaid,
+            path: self.path,
         }
     }
 
@@ -393,6 +426,12 @@ impl Definition {
     #[must_use]
     pub(super) fn as_str(&self) -> &str {
         self.text.as_str()
+    }
+
+    /// The gateways it came through.
+    #[must_use]
+    pub(super) fn path(&self) -> &[String] {
+        &self.path
     }
 
     /// Writes it as `version` reads it.

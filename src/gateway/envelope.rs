@@ -6,8 +6,6 @@
 //!
 //! Spec: 2026-07-28 basic/index, `_meta`; basic/transports/streamable-http, required headers.
 
-use std::borrow::Cow;
-
 use serde_json::Value;
 
 use crate::client::Introduction;
@@ -20,8 +18,6 @@ use crate::protocol::method::Method;
 use crate::protocol::raw::{self, RawJson};
 use crate::protocol::version::{Era, ProtocolVersion};
 
-/// The key of `_meta` under which the gateways a request has passed are named.
-pub(super) const PATH_KEY: &str = "switchboard/path";
 /// What begins the keys of `_meta` that are the protocol's own.
 const RESERVED: &str = "io.modelcontextprotocol/";
 /// What begins those that are ours.
@@ -237,19 +233,4 @@ fn push_raw(out: &mut String, key: &str, value: &str) {
     encode::push_string(out, key);
     out.push(':');
     out.push_str(value);
-}
-
-/// The gateways a request has passed, as it says.
-pub(super) fn path_of(params: &Params) -> Vec<String> {
-    let Some(text) = params.raw() else {
-        return Vec::new();
-    };
-    let entries = text.entries();
-    let meta = entries.iter().find(|(key, _)| key == "_meta");
-    let meta = meta.map_or("{}", |(_, value)| *value);
-    raw::entries(meta)
-        .into_iter()
-        .find(|(key, _)| *key == Cow::Borrowed(PATH_KEY))
-        .and_then(|(_, path)| serde_json::from_str(path).ok())
-        .unwrap_or_default()
 }

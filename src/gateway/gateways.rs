@@ -11,6 +11,7 @@ use super::elsewhere::Elsewhere;
 use super::handle::Handles;
 use super::holders::Holders;
 use super::kept_pins::KeptPins;
+use super::path::Hop;
 use super::upstream::actor::Life;
 use super::upstream::{Heard, Listener, State, Upstream};
 use super::{Gateway, Inner, Shown};
@@ -173,7 +174,8 @@ impl Gateways {
             let of_endpoint = of_endpoint.collect::<Vec<_>>();
             if let Some(gateway) = living.gateways.get(&endpoint.name) {
                 gateway.show(&BTreeSet::new(), |before| {
-                    Shown::of(endpoint.clone(), of_endpoint, &before.parts)
+                    let hop = &gateway.0.hop;
+                    Shown::of(hop, endpoint.clone(), of_endpoint, &before.parts)
                 });
             } else {
                 let fingerprint = parts.keys.fingerprints();
@@ -185,10 +187,13 @@ impl Gateways {
                     seal: parts.keys.seal("gateway cursor"),
                     size: PAGE,
                 };
-                let shown = Shown::of(endpoint.clone(), of_endpoint, &[]);
-                let gateway = Gateway(Arc::new(Inner {
+                let hop = Hop {
                     me,
-                    hops_max: config.hops_max,
+                    max: config.hops_max,
+                };
+                let shown = Shown::of(&hop, endpoint.clone(), of_endpoint, &[]);
+                let gateway = Gateway(Arc::new(Inner {
+                    hop,
                     pages,
                     parked: self.0.parked.clone(),
                     handles: Handles::new(
@@ -209,7 +214,7 @@ impl Gateways {
             let is_as_before =
                 (living.lives.get(name)).is_some_and(|life| Arc::ptr_eq(life.upstream(), upstream));
             for gateway in gateways.iter().filter(|it| it.has(upstream)) {
-                upstream.listen(&gateway.0.me, listener(gateway, upstream));
+                upstream.listen(&gateway.0.hop.me, listener(gateway, upstream));
             }
             if !is_as_before {
                 let life = Life::begin(upstream.clone(), &parts.arbiters);

@@ -45,6 +45,7 @@ mod in_process;
 mod kept_pins;
 mod naming;
 mod part;
+mod path;
 mod pins;
 mod route;
 mod talk;
@@ -60,12 +61,13 @@ use futures_util::future::{BoxFuture, join_all};
 use serde_json::{Map, Value};
 
 use self::bridge::parked_call::ParkedCalls;
-use self::catalog::Catalog;
+use self::catalog::{Catalog, Merged};
 use self::config::EndpointConfig;
 use self::elsewhere::Elsewhere;
 use self::handle::Handles;
 use self::holders::Holders;
 use self::part::{Offered, Part};
+use self::path::Hop;
 use self::upstream::Upstream;
 use self::upstream::offer::{Offer, PROMPTS, RESOURCES, TEMPLATES, TOOLS};
 use crate::identity::Principal;
@@ -86,9 +88,7 @@ pub struct Gateway(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    /// Names this endpoint among gateways, for requests that pass several.
-    me: String,
-    hops_max: usize,
+    hop: Hop,
     pages: Pages,
     parked: ParkedCalls,
     handles: Handles,
@@ -128,7 +128,7 @@ impl Gateway {
     fn look_again(&self, told: &BTreeSet<Change>) {
         self.show(told, |before| {
             let (config, upstreams) = (before.config.clone(), before.upstreams.clone());
-            Shown::of(config, upstreams, &before.parts)
+            Shown::of(&self.0.hop, config, upstreams, &before.parts)
         });
     }
 
@@ -173,33 +173,37 @@ impl Gateway {
             () = call.context.cancel.cancelled() => return Err(ServiceError::Cancelled),
         }
         let shown = self.shown();
-        let (catalog, pages) = (&shown.catalog, &self.0.pages);
-        let (context, params) = (&call.context, &call.params);
+        let catalog = &shown.catalog;
         match call.method {
-            Method::ToolsList => {
-                let cache = shown.hints(TOOLS);
-                pages.page(catalog.tools(), "tools", context, params, cache)
-            }
+            Method::ToolsList => self.page(catalog.tools(), "tools", &call, shown.hints(TOOLS)),
             Method::PromptsList => {
-                let cache = shown.hints(PROMPTS);
-                pages.page(catalog.prompts(), "prompts", context, params, cache)
+                self.page(catalog.prompts(), "prompts", &call, shown.hints(PROMPTS))
             }
             Method::ResourcesList => {
                 let cache = shown.hints(RESOURCES);
-                pages.page(catalog.resources(), "resources", context, params, cache)
+                self.page(catalog.resources(), "resources", &call, cache)
             }
             Method::ResourceTemplatesList => {
                 let cache = shown.hints(TEMPLATES);
-                pages.page(
-                    catalog.templates(),
-                    "resourceTemplates",
-                    context,
-                    params,
-                    cache,
-                )
+                self.page(catalog.templates(), "resourceTemplates", &call, cache)
             }
             other => Err(ServiceError::MethodNotFound(other.to_string())),
         }
+    }
+
+    fn page<R>(
+        &self,
+        list: &Merged<R>,
+        member: &str,
+        call: &Call,
+        cache: CacheHints,
+    ) -> Result<Reply, ServiceError> {
+        let (pages, context, params) = (&self.0.pages, &call.context, &call.params);
+        if path::is_asked_for(params) {
+            let list = list.with_paths(&self.0.hop);
+            return pages.page(&list, member, context, params, cache);
+        }
+        pages.page(list, member, context, params, cache)
     }
 
     /// Subscribes to what `filter` names, as far as its owners let us.
@@ -311,6 +315,7 @@ impl Shown {
 
     /// What these upstreams come to. What is as it was when `before` was made is taken from there.
     fn of(
+        hop: &Hop,
         config: EndpointConfig,
         upstreams: Vec<Arc<Upstream>>,
         before: &[(Arc<Offer>, Arc<Part>)],
@@ -330,7 +335,8 @@ impl Shown {
                     resources: offer.resources.clone(),
                     templates: offer.templates.clone(),
                 };
-                let part = Part::new(index, &upstream.config, &config.separator, &offered, &pins);
+                let gateway = (hop, &*config.separator);
+                let part = Part::new(index, &upstream.config, gateway, &offered, &pins);
                 upstream.learn(part.seen_first());
                 part.warnings().log();
                 Arc::new(part)

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use super::config::{Isolation, Pin, Reach, Show, UpstreamConfig};
 use super::definition::{Definition, Entry, Kind, Source};
 use super::naming::Naming;
+use super::path::Hop;
 use super::pins::{DefinitionHash, Pins, Verdict};
 use super::warning::{Problem, Warnings};
 use crate::policy::pattern;
@@ -53,6 +54,8 @@ pub(super) struct Part {
     pub(super) prompts: Vec<Arc<Shown<PromptRoute>>>,
     pub(super) resources: Vec<Arc<Shown<()>>>,
     pub(super) templates: Vec<Arc<Shown<()>>>,
+    /// Of the gateway that shows them.
+    hop: Hop,
     show: Show,
     pin: Pin,
     /// Of the pins by which its tools were judged.
@@ -121,14 +124,14 @@ pub(super) enum Refusal {
 }
 
 impl Part {
-    /// What `config` and the endpoint's `separator` make of what was `offered`. `upstream` is its
-    /// place among those of the endpoint. An upstream that cannot be reached offers nothing and
+    /// What `config` and the endpoint's `separator` make of what was `offered`, seen from its gateway.
+    /// `upstream` is its place among those of the endpoint. An upstream that cannot be reached offers nothing and
     /// still has a part: its names are known to be its own.
     #[must_use]
     pub(super) fn new(
         upstream: usize,
         config: &UpstreamConfig,
-        separator: &str,
+        (hop, separator): (&Hop, &str),
         offered: &Offered,
         pins: &Pins,
     ) -> Self {
@@ -140,6 +143,7 @@ impl Part {
             prompts: Vec::new(),
             resources: Vec::new(),
             templates: Vec::new(),
+            hop: hop.clone(),
             show: config.show.clone(),
             pin: config.pin,
             corrections: pins.corrections(),
@@ -228,6 +232,9 @@ impl Part {
                     continue;
                 }
             };
+            if !self.hop.takes(entry.path()) {
+                continue;
+            }
             if !seen.insert(entry.key().to_owned()) {
                 self.warn(kind, entry.key(), Problem::Twice);
                 continue;
@@ -293,7 +300,7 @@ impl Part {
                     }
                     Pin::Block => {
                         let reason = Refusal::Changed;
-                        definition = Definition::of_withheld_tool(&key, &reason.to_string());
+                        definition = definition.withheld(&key, &reason.to_string());
                         refusal = Some(reason);
                         // Nobody is asked for what that schema does not say.
                         tool.header_params = None;
@@ -476,8 +483,15 @@ pub(super) mod tests {
         }
     }
 
+    pub(in super::super) fn hop() -> Hop {
+        Hop {
+            me: "main".to_owned(),
+            max: 8,
+        }
+    }
+
     fn part(config: &UpstreamConfig, offered: &Offered, pins: &Pins) -> Part {
-        Part::new(0, config, ".", offered, pins)
+        Part::new(0, config, (&hop(), "."), offered, pins)
     }
 
     fn keys<R>(shown: &[Arc<Shown<R>>]) -> Vec<&str> {
@@ -544,7 +558,7 @@ pub(super) mod tests {
             assert_eq!(part.unlisted(asked), own_name, "{asked}");
         }
         config.pin = Pin::Hide;
-        let pinned = Part::new(0, &config, ".", &listed, &Pins::default());
+        let pinned = self::part(&config, &listed, &Pins::default());
         assert_eq!(pinned.unlisted("j.unlocked"), None, "nobody saw what it is");
     }
 
@@ -662,6 +676,29 @@ pub(super) mod tests {
         let broken = part(&upstream("jira", ""), &listed, &Pins::default());
         assert_eq!(broken.warnings().said.len(), WARNINGS_MAX);
         assert_eq!(broken.warnings().unsaid, 7);
+    }
+
+    #[test]
+    fn what_came_through_this_gateway_already_is_not_listed_again() {
+        let mut listed = offered(&["own"]);
+        let came = |name: &str, path: &[&str]| {
+            RawJson::of(&json!({"name": name, "inputSchema": {"type": "object"},
+                "_meta": {"switchboard/path": path}}))
+        };
+        listed.tools.push(came("theirs", &["other"]));
+        listed.tools.push(came("ours", &["main", "other"]));
+        listed
+            .tools
+            .push(came("far", &["a", "b", "c", "d", "e", "f", "g", "h"]));
+        let part = part(&upstream("jira", "j"), &listed, &Pins::default());
+        assert_eq!(keys(&part.tools), ["j.own", "j.theirs"]);
+        assert_eq!(said(&part), [""; 0], "that is nothing to warn of");
+        let theirs = &part.tools[1].definition;
+        assert!(
+            !theirs.as_str().contains("_meta"),
+            "clients have no use for it"
+        );
+        assert_eq!(theirs.path(), ["other"]);
     }
 
     #[test]

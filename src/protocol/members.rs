@@ -50,6 +50,12 @@ impl<'a> Members<'a> {
         self.0.len() < before
     }
 
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Writes the object.
     pub fn push_to(&self, out: &mut String) {
         for (at, (key, value)) in self.0.iter().enumerate() {

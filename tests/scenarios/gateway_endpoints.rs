@@ -155,28 +155,83 @@ async fn a_call_that_has_passed_enough_gateways_is_refused_with_its_path() {
     assert!(told.contains("main@"), "{told}");
 }
 
+/// Two gateways that are each other's upstream; the first has tools of its own.
+struct Circle {
+    one: Switchboard,
+    other: Switchboard,
+}
+
+impl Circle {
+    /// Each endpoint is spoken to in this revision.
+    async fn start(version: &str) -> Self {
+        let [one, other] = [lasting_address(), lasting_address()];
+        let at = |address: &str| format!("[server]\nlisten = {address:?}\n");
+        let more = format!("version = {version:?}\nlist_ttl = \"50ms\"");
+        let to = |name, address: &str| upstream(name, &format!("http://{address}/mcp"), &more);
+        let config = at(&one)
+            + "[endpoints.main]\nupstreams = [\"demo\", \"other\"]\n"
+            + "[upstreams.demo]\nbuiltin = \"demo\"\n"
+            + &to("other", &other);
+        let one_process = Switchboard::with().config(&config).start().await;
+        let config = at(&other)
+            + "[endpoints.main]\nupstreams = [\"one\", \"suite\"]\n"
+            + "[upstreams.suite]\nbuiltin = \"conformance\"\n"
+            + &to("one", &one);
+        let other_process = Switchboard::with().config(&config).start().await;
+        shows(&one_process.url("/mcp"), "other.suite.test_simple_text").await;
+        shows(&other_process.url("/mcp"), "one.demo.echo").await;
+        Self {
+            one: one_process,
+            other: other_process,
+        }
+    }
+}
+
 /// Ours: two gateways that are each other's upstream.
 #[tokio::test]
 async fn a_call_that_comes_back_to_where_it_was_is_refused_with_its_path() {
-    let [one, other] = [lasting_address(), lasting_address()];
-    let at = |address: &str| format!("[server]\nlisten = {address:?}\n");
-    let to = |name, address: &str| upstream(name, &format!("http://{address}/mcp"), "");
-    let config = at(&one)
-        + "[endpoints.main]\nupstreams = [\"demo\", \"other\"]\n[upstreams.demo]\nbuiltin = \"demo\"\n"
-        + &to("other", &other);
-    let one_process = Switchboard::with().config(&config).start().await;
-    let config = at(&other) + "[endpoints.main]\nupstreams = [\"one\"]\n" + &to("one", &one);
-    let _other_process = Switchboard::with().config(&config).start().await;
-    shows(&one_process.url("/mcp"), "other.one.demo.echo").await;
+    let circle = Circle::start(VERSION).await;
 
-    let echo = json!({"text": "hello"});
-    let client = one_process.stateless();
-    let answer = client.tool("other.one.demo.echo", echo.clone()).await;
+    // No list has it, and a URI says by itself where it leads.
+    let round = json!({"uri": "other+one+demo+clock://now"});
+    let client = circle.one.stateless();
+    let answer = client.call("resources/read", round).await;
 
     let told = answer.message()["error"].to_string();
     assert!(told.contains("goes round in circles: main@"), "{told}");
     assert_eq!(told.matches(" → main@").count(), 2, "{told}");
-    assert_eq!(client.tool("demo.echo", echo).await.tool_text(), "hello");
+    let near = json!({"uri": "demo+clock://now"});
+    let near = client.call("resources/read", near).await.result();
+    assert_eq!(near["contents"][0]["uri"], "demo+clock://now");
+}
+
+/// Ours: what a gateway lists of another is not listed by that one again.
+#[tokio::test]
+async fn two_gateways_that_list_each_other_list_everything_once() {
+    for version in [VERSION, "2026-07-28"] {
+        let circle = Circle::start(version).await;
+
+        // Each list is read again for the next, so that a circle would grow.
+        for _ in 0..3 {
+            for (gateway, theirs) in [(&circle.one, "other."), (&circle.other, "one.")] {
+                let listed = tools(&gateway.url("/mcp")).await;
+                let round: Vec<_> = listed
+                    .iter()
+                    .filter(|name| name.starts_with(theirs) && name.matches('.').count() != 2)
+                    .collect();
+                assert_eq!(round, [""; 0], "{version}");
+                let (own, listed_of_theirs): (Vec<_>, Vec<_>) =
+                    listed.iter().partition(|name| !name.starts_with(theirs));
+                assert!(
+                    !own.is_empty() && !listed_of_theirs.is_empty(),
+                    "{listed:?}"
+                );
+            }
+        }
+        let client = circle.other.stateless();
+        let listed = client.call("tools/list", json!({})).await.result();
+        assert!(!listed.to_string().contains("switchboard/path"), "{listed}");
+    }
 }
 
 /// Somebody who calls a tool again and again.

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::line::Line;
 use crate::client::ClientError;
 use crate::gateway::envelope::Envelope;
+use crate::gateway::path;
 use crate::protocol::method::Method;
 use crate::protocol::raw::{self, RawJson};
 use crate::service::CacheHints;
@@ -40,7 +41,9 @@ async fn read(line: &Arc<Line>, method: &Method, member: &str) -> Result<Listed,
         let params = cursor
             .as_ref()
             .map_or_else(|| json!({}), |cursor| json!({"cursor": cursor}));
-        let page = line.ask(Envelope::own(method.clone(), &params)).await?;
+        let mut asking = Envelope::own(method.clone(), &params);
+        path::ask(&mut asking);
+        let page = line.ask(asking).await?;
         let mut found = None;
         let mut next = None;
         let mut hints = CacheHints::default();
