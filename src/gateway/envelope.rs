@@ -16,6 +16,7 @@ use crate::protocol::logging::LogLevel;
 use crate::protocol::meta;
 use crate::protocol::method::Method;
 use crate::protocol::raw::{self, RawJson};
+use crate::protocol::trace;
 use crate::protocol::version::{Era, ProtocolVersion};
 
 /// What begins the keys of `_meta` that are the protocol's own.
@@ -153,16 +154,22 @@ impl Envelope {
         self.members = members;
     }
 
-    /// The headers that repeat the message.
+    /// The headers that repeat the message, and its trace.
     pub(super) fn headers(&self, version: ProtocolVersion, is_http: bool) -> Vec<(String, String)> {
-        if version.era() == Era::Session || !is_http {
+        if !is_http {
             return Vec::new();
+        }
+        let trace = trace::headers(&self.passing).into_iter();
+        let trace = trace.map(|(name, value)| (name.to_owned(), value));
+        if version.era() == Era::Session {
+            return trace.collect();
         }
         let mut found = vec![(headers::METHOD.to_owned(), self.method.as_str().to_owned())];
         if let Some(name) = &self.name {
             found.push((headers::NAME.to_owned(), encode_value(name).into_owned()));
         }
         found.extend(self.argument_headers.iter().cloned());
+        found.extend(trace);
         found
     }
 

@@ -17,7 +17,8 @@
 //! 4. [`talk`] carries what the upstream says to the client, and the client's answers back. [`bridge`] is
 //!    what has to change on the way between two revisions.
 //!
-//! Each hop is of its own: ids, headers and `_meta` are written anew, and no header of a client goes on.
+//! Each hop is of its own: ids, headers and `_meta` are written anew, and no header of a client goes on
+//! but those of its trace.
 //!
 //! [`Gateways`] is all of them together with the upstreams they share. It does not know HTTP on the
 //! client's side, nor where its configuration comes from.

@@ -39,5 +39,6 @@ pub mod raw;
 pub mod resource;
 pub mod subscription;
 pub mod tool;
+pub mod trace;
 pub mod version;
 mod walk;

@@ -13,7 +13,7 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::head::Head;
-use super::{session_era, stateless_era};
+use super::{session_era, stateless_era, trace};
 use crate::identity::Principal;
 use crate::protocol::era::{self, Belongs, EraError, VersionHeader};
 use crate::protocol::jsonrpc::{Body, Message, NotJsonRpc, RequestId};
@@ -124,8 +124,9 @@ async fn post(arrived: Arrived<'_>, payload: Payload) -> Result<HttpResponse, Re
         return Err(Refused::Accept("application/json and text/event-stream").into());
     }
     let bytes = body::read(begun, arrived.request, payload, config).await?;
+    let headers = arrived.request.headers();
     match Body::parse(&bytes, &config.json).map_err(Refused::Parse)? {
-        Body::Single(message) => match belongs(arrived, message)? {
+        Body::Single(message) => match belongs(arrived, trace::of_headers(headers, message))? {
             Belongs::Session(message) => session_era::post(arrived, message).await,
             Belongs::Stateless(request, client) => {
                 stateless_era::request(arrived, request, client).await
@@ -134,7 +135,12 @@ async fn post(arrived: Arrived<'_>, payload: Payload) -> Result<HttpResponse, Re
                 stateless_era::notification(arrived, &notification)
             }
         },
-        Body::Batch(elements) => Box::pin(batch(arrived, elements)).await,
+        Body::Batch(elements) => {
+            let traced =
+                |element: Result<_, _>| element.map(|message| trace::of_headers(headers, message));
+            let elements = elements.into_iter().map(traced).collect();
+            Box::pin(batch(arrived, elements)).await
+        }
     }
 }
 

@@ -11,4 +11,5 @@ pub mod endpoint;
 mod head;
 pub mod session_era;
 pub mod stateless_era;
+mod trace;
 pub(in crate::transport) use head::Head;
