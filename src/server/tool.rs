@@ -281,7 +281,10 @@ impl Tool {
         let entries = Entries::of(|version| {
             let mut definition = definition.clone();
             icon::fit(&mut definition.icons, &mut definition.meta, version);
-            if wraps && version.era() == Era::Session {
+            if version < ProtocolVersion::V2025_06_18 {
+                // Results have nothing that it could be about there.
+                definition.output_schema = None;
+            } else if wraps && version.era() == Era::Session {
                 definition.output_schema =
                     definition.output_schema.as_ref().map(wrapped_output_schema);
             }
@@ -453,6 +456,23 @@ mod tests {
             session["outputSchema"]["properties"]["result"]["type"],
             "array"
         );
+    }
+
+    #[test]
+    fn clients_that_get_no_structured_results_see_no_schema_of_them() {
+        let schema = json!({"type": "object", "properties": {"n": {"type": "integer"}}});
+        let tool = Tool::untyped("t", no_arguments(), |_, _| async { Ok("") })
+            .output_schema(schema)
+            .register(None)
+            .unwrap();
+        for version in ProtocolVersion::ALL {
+            let shown = tool.entry(version).to_value().get("outputSchema").is_some();
+            let result = tool.finish(&ToolResult::structured(json!({"n": 1})), version);
+            let result = result.unwrap().to_value();
+            let given = result.get("structuredContent").is_some();
+            assert_eq!(shown, given, "{version}");
+            assert_eq!(shown, version >= ProtocolVersion::V2025_06_18, "{version}");
+        }
     }
 
     #[test]
