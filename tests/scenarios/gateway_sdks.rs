@@ -33,7 +33,7 @@ struct Sdk {
     command: Vec<String>,
 }
 
-/// The first three have a server for HTTP too.
+/// The first four have a server for HTTP too.
 fn servers() -> Vec<Sdk> {
     let script = |name: &str| {
         let script = root().join("tests/servers").join(name);
@@ -180,10 +180,10 @@ async fn clients_of_three_revisions_use_servers_of_five_sdks_over_stdio() {
 
 /// The same over Streamable HTTP, with those that have a server for it.
 #[tokio::test]
-async fn clients_of_three_revisions_use_servers_of_three_sdks_over_http() {
+async fn clients_of_three_revisions_use_servers_of_four_sdks_over_http() {
     let mut running = Vec::new();
     let mut servers = Vec::new();
-    for sdk in self::servers().into_iter().take(3) {
+    for sdk in self::servers().into_iter().take(4) {
         let (server, url) = serving(&sdk).await;
         running.push(server);
         servers.push((sdk, format!("url = {url:?}")));
