@@ -319,7 +319,7 @@ pub(super) async fn exchange(
     hears: &dyn Hears,
 ) -> Result<Exchanged, ClientError> {
     match wire {
-        Wire::Http(http) => Box::pin(http.exchange(speaking, outgoing, hears)).await,
+        Wire::Http(http) => http.exchange(speaking, outgoing, hears).await,
         Wire::HttpSse(stream) => stream.exchange(outgoing).await,
         Wire::Pipe(pipe) => pipe.exchange(outgoing).await,
     }

@@ -4,27 +4,26 @@
 //! seen, when the server named its events; that is also how servers that close connections early
 //! are polled. A request is never sent twice.
 //!
-//! It follows no redirects, because a credential is for one server, and asks no proxy about this
-//! machine itself.
-//!
 //! # Cancel safety
 //! [`Http::exchange`] may be dropped at any await, and the connection with it: in the stateless era
 //! that cancels the request. In the session era whoever drops it says so with a notification.
 //!
 //! Spec: 2026-07-28 basic/transports/streamable-http; 2025-11-25 basic/transports.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
-use reqwest::{Response as Answer, StatusCode, Url};
-use thread_local::ThreadLocal;
-use tokio_util::context::TokioContext;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::header::{
+    ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION, RETRY_AFTER,
+};
+use hyper::{Method, Request as HttpRequest, StatusCode, Uri};
+use reqwest::Url;
 
+use super::agent::{Agent, Answer, reasons, unsent};
 use super::connection::Hears;
 use super::error::ClientError;
 use super::host::{busy, respond};
@@ -34,10 +33,7 @@ use crate::protocol::headers;
 use crate::protocol::jsonrpc::{Body, Message, Request, RequestId, Response};
 use crate::protocol::prescan;
 use crate::protocol::version::{Era, ProtocolVersion};
-use crate::runtime::tasks;
 
-/// How long a connection may take to come about.
-const CONNECT: Duration = Duration::from_secs(10);
 /// How long a message that wants no answer may take.
 pub(super) const NOTICE: Duration = Duration::from_secs(5);
 /// What is shown of a body that is no message, in bytes.
@@ -52,6 +48,13 @@ pub(super) const RESUME_AFTER: Duration = Duration::from_millis(500);
 pub(super) const RESUME_AFTER_MAX: Duration = Duration::from_secs(60);
 /// Questions of one stream that may be open at once.
 pub(super) const QUESTIONS_MAX: usize = 32;
+
+const PROTOCOL_VERSION: HeaderName = HeaderName::from_static(headers::PROTOCOL_VERSION);
+const SESSION_ID: HeaderName = HeaderName::from_static(headers::SESSION_ID);
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static(headers::LAST_EVENT_ID);
+pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
+pub(super) const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
+const JSON_OR_EVENTS: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
 
 /// What both sides agreed on.
 #[derive(Clone, Debug)]
@@ -90,62 +93,42 @@ pub(super) struct Exchanged {
 /// One MCP endpoint.
 #[derive(Clone, Debug)]
 pub(super) struct Http {
-    pub(super) client: reqwest::Client,
-    near: Arc<Near>,
+    pub(super) agent: Agent,
     pub(super) url: Url,
+    pub(super) uri: Uri,
+    /// Of every request.
+    pub(super) headers: HeaderMap,
     pub(super) limits: Limits,
-}
-
-/// Clients of threads that have a runtime of their own, with connections that live there: between a
-/// request on one thread and its connection on another, each message wakes a thread.
-#[derive(Debug)]
-struct Near {
-    headers: HeaderMap,
-    is_this_machine: bool,
-    clients: ThreadLocal<reqwest::Client>,
-}
-
-impl Near {
-    fn build(&self) -> Result<reqwest::Client, reqwest::Error> {
-        let builder = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT)
-            .default_headers(self.headers.clone());
-        let builder = if self.is_this_machine {
-            builder.no_proxy()
-        } else {
-            builder
-        };
-        builder.build()
-    }
-
-    fn client(&self) -> Result<&reqwest::Client, reqwest::Error> {
-        self.clients.get_or_try(|| self.build())
-    }
 }
 
 impl Http {
     /// A connection to `url` that sends `headers` with every message.
-    pub(super) fn new(url: &str, headers: HeaderMap, limits: Limits) -> Result<Self, ClientError> {
-        let url = Url::parse(url)
-            .map_err(|error| ClientError::Address(format!("`{url}` is no URL: {error}")))?;
-        if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-            return Err(ClientError::Address(format!(
-                "`{url}` is no http or https URL"
-            )));
+    pub(super) fn new(
+        url: &str,
+        mut headers: HeaderMap,
+        limits: Limits,
+    ) -> Result<Self, ClientError> {
+        let wrong = |what: String| ClientError::Address(format!("`{url}` {what}"));
+        let parsed = Url::parse(url).map_err(|error| wrong(format!("is no URL: {error}")))?;
+        if !matches!(parsed.scheme(), "http" | "https") || !parsed.has_host() {
+            return Err(wrong("is no http or https URL".to_owned()));
         }
-        let near = Near {
-            headers,
-            is_this_machine: is_this_machine(&url),
-            clients: ThreadLocal::new(),
-        };
-        let client = near
-            .build()
-            .map_err(|error| ClientError::Address(reasons(&error)))?;
+        if !parsed.username().is_empty() || parsed.password().is_some() {
+            // It is not repeated: it holds a secret.
+            let what = "a URL must not hold a user or a password: send an `Authorization` header";
+            return Err(ClientError::Address(what.to_owned()));
+        }
+        let uri = Uri::try_from(parsed.as_str());
+        let uri = uri.map_err(|error| wrong(format!("is no URL: {error}")))?;
+        let agent = Agent::to(&uri)?;
+        if let Some(secret) = agent.proxy_authorization() {
+            headers.insert(PROXY_AUTHORIZATION, secret.clone());
+        }
         Ok(Self {
-            client,
-            near: Arc::new(near),
-            url,
+            agent,
+            url: parsed,
+            uri,
+            headers,
             limits,
         })
     }
@@ -158,24 +141,17 @@ impl Http {
         outgoing: Outgoing<'_>,
         hears: &dyn Hears,
     ) -> Result<Exchanged, ClientError> {
-        let here = tasks::here();
-        let client = match &here {
-            Some(_) => self.near.client().unwrap_or(&self.client),
-            None => &self.client,
-        };
-        let mut request = self.post(client, speaking, outgoing.text);
+        let mut request = self.post(speaking, outgoing.text);
         for (name, value) in &outgoing.headers {
-            request = request.header(name, value);
+            let (name, value) = sendable(name, value)?;
+            request.headers_mut().insert(name, value);
         }
-        let sent = match here {
-            Some(here) => TokioContext::new(request.send(), here).await,
-            None => request.send().await,
-        };
+        let sent = self.agent.send_from_here(request).await;
         let answer = sent.map_err(|error| unsent(&error, outgoing.method))?;
         let status = answer.status();
-        let session = answer.headers().get(headers::SESSION_ID).cloned();
+        let session = answer.headers().get(SESSION_ID).cloned();
         let response = if !status.is_success() {
-            refusal(speaking, answer, outgoing.id).await?
+            Box::pin(refusal(speaking, answer, outgoing.id)).await?
         } else if is(&answer, "text/event-stream") {
             let following = Following {
                 http: self,
@@ -186,7 +162,8 @@ impl Http {
                 cursor: None,
                 retry: None,
             };
-            following.follow(answer).await?
+            // Boxed, because most answers are objects and a stream has much to remember.
+            Box::pin(following.follow(answer)).await?
         } else if is(&answer, "application/json") {
             let body = self.body(answer, outgoing.method).await?;
             let unnamed = |message| ClientError::Protocol(message);
@@ -205,8 +182,8 @@ impl Http {
 
     /// Sends a message that is never answered.
     pub(super) async fn send(&self, speaking: &Speaking, text: String) -> Result<(), ClientError> {
-        let sent =
-            tokio::time::timeout(NOTICE, self.post(&self.client, speaking, text).send()).await;
+        let sent = self.agent.send(self.post(speaking, text));
+        let sent = tokio::time::timeout(NOTICE, sent).await;
         let answer = sent
             .map_err(|_| ClientError::TimedOut(NOTICE))?
             .map_err(|error| ClientError::Unreachable(reasons(&error)))?;
@@ -221,8 +198,8 @@ impl Http {
         if speaking.session.is_none() {
             return;
         }
-        let request = with_headers(speaking, self.client.delete(self.url.clone()));
-        match tokio::time::timeout(NOTICE, request.send()).await {
+        let request = self.request(Method::DELETE, speaking);
+        match tokio::time::timeout(NOTICE, self.agent.send(request)).await {
             // 405 is a server whose sessions end by themselves.
             Ok(Ok(_)) => {}
             Ok(Err(error)) => tracing::debug!(%error, "a session could not be ended"),
@@ -230,17 +207,31 @@ impl Http {
         }
     }
 
-    fn post(
-        &self,
-        client: &reqwest::Client,
-        speaking: &Speaking,
-        text: String,
-    ) -> reqwest::RequestBuilder {
-        let request = client.post(self.url.clone());
-        with_headers(speaking, request)
-            .header(CONTENT_TYPE, "application/json")
-            .header(ACCEPT, "application/json, text/event-stream")
-            .body(text)
+    fn post(&self, speaking: &Speaking, text: String) -> HttpRequest<String> {
+        let mut request = self.request(Method::POST, speaking);
+        let headers = request.headers_mut();
+        headers.insert(CONTENT_TYPE, JSON);
+        headers.insert(ACCEPT, JSON_OR_EVENTS);
+        *request.body_mut() = text;
+        request
+    }
+
+    /// A request with the headers of what both sides agreed on.
+    fn request(&self, method: Method, speaking: &Speaking) -> HttpRequest<String> {
+        let mut headers = self.headers.clone();
+        // The header came with 2025-06-18; before that nobody looks for it.
+        let named = match speaking.version.era() {
+            Era::Stateless => true,
+            Era::Session => speaking.agreed && speaking.version >= ProtocolVersion::V2025_06_18,
+        };
+        if named {
+            let version = HeaderValue::from_static(speaking.version.as_str());
+            headers.insert(PROTOCOL_VERSION, version);
+        }
+        if let Some(session) = &speaking.session {
+            headers.insert(SESSION_ID, session.clone());
+        }
+        request(method, &self.uri, headers)
     }
 
     async fn body(&self, answer: Answer, method: &str) -> Result<Bytes, ClientError> {
@@ -273,23 +264,13 @@ impl Http {
     }
 }
 
-/// The headers of what both sides agreed on.
-fn with_headers(
-    speaking: &Speaking,
-    mut request: reqwest::RequestBuilder,
-) -> reqwest::RequestBuilder {
-    // The header came with 2025-06-18; before that nobody looks for it.
-    let named = match speaking.version.era() {
-        Era::Stateless => true,
-        Era::Session => speaking.agreed && speaking.version >= ProtocolVersion::V2025_06_18,
-    };
-    if named {
-        request = request.header(headers::PROTOCOL_VERSION, speaking.version.as_str());
-    }
-    match &speaking.session {
-        Some(session) => request.header(headers::SESSION_ID, session.clone()),
-        None => request,
-    }
+/// A request without a body.
+pub(super) fn request(method: Method, uri: &Uri, headers: HeaderMap) -> HttpRequest<String> {
+    let mut request = HttpRequest::new(String::new());
+    *request.method_mut() = method;
+    *request.uri_mut() = uri.clone();
+    *request.headers_mut() = headers;
+    request
 }
 
 /// Reads the answer of a refused request: a protocol error with our id, or a bare status.
@@ -391,7 +372,7 @@ impl<'a> Following<'a> {
     ) -> Result<End, ClientError> {
         let mut decoder = Decoder::new(self.http.limits.message);
         loop {
-            let chunk = match beside(asked, answer.chunk()).await {
+            let chunk = match beside(asked, chunk(&mut answer)).await {
                 Ok(Some(chunk)) => chunk,
                 Ok(None) => return Ok(End::Broken("the stream ended".to_owned())),
                 Err(error) => return Ok(End::Broken(reasons(&error))),
@@ -455,12 +436,14 @@ impl<'a> Following<'a> {
 
     /// Opens the stream, after the last event seen. The inner error is worth another attempt.
     pub(super) async fn open(&self) -> Result<Result<Answer, String>, ClientError> {
-        let request = self.http.client.get(self.http.url.clone());
-        let mut request = with_headers(self.speaking, request).header(ACCEPT, "text/event-stream");
+        let mut request = self.http.request(Method::GET, self.speaking);
+        request.headers_mut().insert(ACCEPT, EVENTS);
         if let Some(cursor) = &self.cursor {
-            request = request.header(headers::LAST_EVENT_ID, cursor);
+            let cursor = HeaderValue::from_str(cursor);
+            let cursor = cursor.map_err(|_| self.unknown("its event id cannot be sent".into()))?;
+            request.headers_mut().insert(LAST_EVENT_ID, cursor);
         }
-        let answer = match request.send().await {
+        let answer = match self.http.agent.send(request).await {
             Ok(answer) => answer,
             Err(error) => return Ok(Err(reasons(&error))),
         };
@@ -517,19 +500,22 @@ pub(super) enum Unread {
     Broken(String),
 }
 
-pub(super) async fn up_to(mut answer: Answer, max: usize) -> Result<Bytes, Unread> {
-    let mut body = BytesMut::new();
-    while let Some(chunk) = answer
-        .chunk()
-        .await
-        .map_err(|error| Unread::Broken(reasons(&error)))?
-    {
-        if body.len() + chunk.len() > max {
-            return Err(Unread::TooLarge(max));
-        }
-        body.extend_from_slice(&chunk);
+pub(super) async fn up_to(answer: Answer, max: usize) -> Result<Bytes, Unread> {
+    match Limited::new(answer.into_body(), max).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Unread::TooLarge(max)),
+        Err(error) => Err(Unread::Broken(reasons(&*error))),
     }
-    Ok(body.freeze())
+}
+
+/// The next piece of a body.
+pub(super) async fn chunk(answer: &mut Answer) -> hyper::Result<Option<Bytes>> {
+    while let Some(frame) = answer.body_mut().frame().await.transpose()? {
+        if let Ok(data) = frame.into_data() {
+            return Ok(Some(data));
+        }
+    }
+    Ok(None)
 }
 
 pub(super) fn is(answer: &Answer, media_type: &str) -> bool {
@@ -568,54 +554,19 @@ pub(super) fn bare_status(
     }
 }
 
-/// The error of a request whose answer never began.
-pub(super) fn unsent(error: &reqwest::Error, method: &str) -> ClientError {
-    if error.is_connect() || error.is_builder() {
-        return ClientError::Unreachable(reasons(error));
-    }
-    ClientError::OutcomeUnknown {
-        method: method.to_owned(),
-        reason: reasons(error),
-    }
-}
-
-/// An error with everything behind it. URLs are left out: they may hold secrets.
-pub(super) fn reasons(error: &reqwest::Error) -> String {
-    let mut source = std::error::Error::source(error);
-    let mut text = String::new();
-    while let Some(error) = source {
-        if !text.is_empty() {
-            text.push_str(": ");
-        }
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    if text.is_empty() {
-        "the connection failed".to_owned()
-    } else {
-        text
-    }
-}
-
-fn is_this_machine(url: &Url) -> bool {
-    match url.host_str() {
-        Some("localhost") => true,
-        Some(host) => host
-            .trim_matches(['[', ']'])
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback()),
-        None => false,
-    }
-}
-
 /// A header that goes out with every message.
 pub(super) fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), ClientError> {
+    let (name, mut value) = sendable(name, value)?;
+    value.set_sensitive(true);
+    Ok((name, value))
+}
+
+fn sendable(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), ClientError> {
     let bad = |what: &str| ClientError::Address(format!("`{name}` is no {what}"));
     let name = HeaderName::try_from(name).map_err(|_| bad("header name"))?;
     // Values may be secrets: they are never repeated in an error.
-    let mut value = HeaderValue::try_from(value).map_err(|_| {
+    let value = HeaderValue::try_from(value).map_err(|_| {
         ClientError::Address(format!("the value of the header `{name}` cannot be sent"))
     })?;
-    value.set_sensitive(true);
     Ok((name, value))
 }

@@ -10,16 +10,19 @@
 
 use std::sync::Arc;
 
-use reqwest::header::{ACCEPT, CONTENT_TYPE};
-use reqwest::{Response as Answer, StatusCode, Url};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
+use hyper::{Method, StatusCode, Uri};
+use hyper_util::client::legacy;
+use reqwest::Url;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::agent::{Agent, Answer, reasons, unsent};
 use super::connection::Hears;
 use super::error::ClientError;
 use super::http::{
-    Asked, Exchanged, Http, NOTICE, Outgoing, Unread, bare_status, beside, is, reasons,
-    retry_after, unsent, up_to,
+    Asked, EVENTS, Exchanged, Http, JSON, NOTICE, Outgoing, Unread, bare_status, beside, chunk, is,
+    request, retry_after, up_to,
 };
 use super::incoming::Incoming;
 use super::sse::{Decoder, Event};
@@ -42,8 +45,9 @@ pub(super) struct HttpSse {
 /// Where messages go.
 #[derive(Clone, Debug)]
 struct Post {
-    client: reqwest::Client,
-    url: Url,
+    agent: Agent,
+    uri: Uri,
+    headers: HeaderMap,
 }
 
 impl HttpSse {
@@ -53,10 +57,10 @@ impl HttpSse {
         tasks: &Tasks,
         hears: Arc<dyn Hears>,
     ) -> Result<Self, ClientError> {
-        let request = http.client.get(http.url.clone());
-        let request = request.header(ACCEPT, "text/event-stream");
-        let answer = request
-            .send()
+        let mut headers = http.headers.clone();
+        headers.insert(ACCEPT, EVENTS);
+        let asked = http.agent.send(request(Method::GET, &http.uri, headers));
+        let answer = asked
             .await
             .map_err(|error| ClientError::Unreachable(reasons(&error)))?;
         if !answer.status().is_success() || !is(&answer, "text/event-stream") {
@@ -66,9 +70,12 @@ impl HttpSse {
             answer,
             decoder: Decoder::new(http.limits.message),
         };
+        let mut headers = http.headers.clone();
+        headers.insert(CONTENT_TYPE, JSON);
         let post = Post {
-            client: http.client.clone(),
-            url: stream.endpoint(&http.url).await?,
+            agent: http.agent.clone(),
+            uri: stream.endpoint(&http.url).await?,
+            headers,
         };
         let waiting = Waiting::default();
         let ended = CancellationToken::new();
@@ -150,10 +157,9 @@ impl Post {
         sent.map_err(|_| ClientError::TimedOut(NOTICE))?
     }
 
-    async fn post(&self, text: String) -> reqwest::Result<Answer> {
-        let request = self.client.post(self.url.clone());
-        let request = request.header(CONTENT_TYPE, "application/json").body(text);
-        request.send().await
+    async fn post(&self, text: String) -> Result<Answer, legacy::Error> {
+        let message = request(Method::POST, &self.uri, self.headers.clone());
+        self.agent.send(message.map(|_| text)).await
     }
 }
 
@@ -190,13 +196,13 @@ struct Stream {
 
 impl Stream {
     /// Where to post: what the first event says.
-    async fn endpoint(&mut self, stream: &Url) -> Result<Url, ClientError> {
+    async fn endpoint(&mut self, stream: &Url) -> Result<Uri, ClientError> {
         let wrong = |what: &str| ClientError::Protocol(format!("the stream {what}"));
         let first = loop {
             if let Some(event) = self.decoder.next() {
                 break event;
             }
-            let chunk = self.answer.chunk().await;
+            let chunk = chunk(&mut self.answer).await;
             let chunk = chunk.map_err(|error| ClientError::Unreachable(reasons(&error)))?;
             let chunk = chunk.ok_or_else(|| wrong("ended before it said where to post"))?;
             self.decoder.push(&chunk)?;
@@ -210,7 +216,7 @@ impl Stream {
         if url.origin() != stream.origin() {
             return Err(wrong("wants messages to be posted to another server"));
         }
-        Ok(url)
+        Uri::try_from(url.as_str()).map_err(|_| wrong("says no URL to post to"))
     }
 
     /// Reads until the stream ends. Returns how it ended.
@@ -225,7 +231,7 @@ impl Stream {
                     incoming.take(&data, &mut asked);
                 }
             }
-            let chunk = match beside(&mut asked, self.answer.chunk()).await {
+            let chunk = match beside(&mut asked, chunk(&mut self.answer)).await {
                 Ok(Some(chunk)) => chunk,
                 Ok(None) => return "the stream ended".to_owned(),
                 Err(error) => return reasons(&error),

@@ -41,6 +41,7 @@
 //!
 //! Spec: all revisions; basic/lifecycle, basic/transports, 2026-07-28 basic/versioning.
 
+mod agent;
 mod builder;
 mod child;
 mod child_log;
@@ -60,6 +61,7 @@ mod patience;
 mod pipe;
 mod probe;
 mod program;
+mod road;
 mod rounds;
 mod sse;
 mod standing;

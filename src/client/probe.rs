@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use reqwest::header::HeaderValue;
+use hyper::header::HeaderValue;
 use serde::Deserialize;
 use serde_json::json;
 
