@@ -33,6 +33,8 @@ use super::{Gateway, in_process};
 use crate::protocol::input::InputResponses;
 use crate::protocol::logging::LogLevel;
 use crate::protocol::method::Method;
+use crate::protocol::params::ParamsHead;
+use crate::protocol::raw::RawJson;
 use crate::protocol::tool::ToolResult;
 use crate::protocol::version::{Era, ProtocolVersion};
 use crate::runtime::sabotage;
@@ -42,7 +44,8 @@ use crate::telemetry::labels::UpstreamEnd;
 /// How often a call is sent at most.
 const ATTEMPTS: u32 = 2;
 
-/// Answers a call.
+/// Answers a call. What most calls do not come to is boxed: the rest of a call then fits into little
+/// memory, which is moved several times.
 pub(super) async fn serve(gateway: Gateway, call: Call) -> Result<Reply, ServiceError> {
     answer(&gateway, &call, true).await
 }
@@ -66,7 +69,7 @@ async fn answer(
     }
     let path = gateway.0.hop.after(&call.params)?;
     if let Some(service) = route.upstream.here() {
-        return in_process::call(service, &route, call).await;
+        return Box::pin(in_process::call(service, &route, call)).await;
     }
     let context = &call.context;
     let upstream = &route.upstream;
@@ -77,29 +80,26 @@ async fn answer(
         return answered;
     }
     first_start(upstream, context).await?;
-    if context.version.era() == Era::Stateless
-        && let Some(resumed) = resume(gateway, &route, call).await
-    {
-        return resumed;
+    if context.version.era() == Era::Stateless {
+        let responses = InputResponses::of(&call.params);
+        let responses =
+            responses.map_err(|error| ServiceError::InvalidParams(error.to_string()))?;
+        if let Some(state) = &responses.state
+            && let Some(resumed) = Box::pin(resume(gateway, &route, call, &responses, state)).await
+        {
+            return resumed;
+        }
     }
-    let mut envelope = Envelope::of(call.method.clone(), &call.params, route.own.as_deref());
-    if let Some((key, value)) = &route.member {
-        envelope.set(key, value);
-    }
-    if route.named.is_some()
-        && let Some(arguments) = handle::arguments_without(&call.params, &upstream.config.handle)
-    {
-        envelope.set("arguments", &arguments);
-    }
-    path::bring(&mut envelope, path);
+    let mut envelope = Envelope::of(&call.method, &call.params, &route);
+    path::bring(&mut envelope, &path);
+    envelope.capabilities = inner_loop::declaration(context);
     envelope.wants_progress = context.progress_token.is_some();
     envelope.log_level = LogLevel::ALL
         .into_iter()
         .find(|level| context.outlet.wants_log(*level));
     if let Some(params) = &route.header_params {
-        let arguments = crate::protocol::params::ParamsHead::of(&call.params).arguments;
-        let arguments =
-            arguments.map(|text| crate::protocol::raw::RawJson::from_valid(text.to_owned()));
+        let arguments = ParamsHead::of(&call.params).arguments;
+        let arguments = arguments.map(|text| RawJson::from_valid(text.to_owned()));
         let headers = params.headers_of(arguments.as_ref()).into_iter();
         envelope.argument_headers = headers
             .map(|(name, value)| (name.to_owned(), value))
@@ -123,22 +123,10 @@ async fn answer(
             }
         };
         let about = about(&route, call, lease.version());
-        let mut envelope = envelope.clone();
-        if about.version.era() == Era::Session {
-            // Rounds are between the client and us.
-            envelope.remove("inputResponses");
-            envelope.remove("requestState");
-        } else {
-            envelope.capabilities = Some(inner_loop::declaration(context));
-        }
-        if about.version < ProtocolVersion::V2025_06_18 && call.method == Method::Complete {
-            // It came with that revision.
-            envelope.remove("context");
-        }
         let line = Lease::line(&lease);
         // Its rounds, if there are any, go the same way.
         let rounds = (about.version.era() == Era::Stateless).then(|| Lease::again(&lease));
-        let conversation = Line::begin(lease, envelope.clone());
+        let conversation = Line::begin(lease, &envelope);
         let talk = Talk::new(about.clone(), conversation, Some(place), Some(permit));
         let talk = talk.in_new_session(opened);
         let binding = || Binding::of(context, &call.method, &call.params);
@@ -159,7 +147,7 @@ async fn answer(
                             line,
                             envelope: &envelope,
                         };
-                        rounds.to_the_end(reply, call).await
+                        Box::pin(rounds.to_the_end(reply, call)).await
                     }
                     _ => Ok(reply),
                 };
@@ -192,24 +180,21 @@ async fn resume(
     gateway: &Gateway,
     route: &Route,
     call: &Call,
+    responses: &InputResponses,
+    state: &str,
 ) -> Option<Result<Reply, ServiceError>> {
-    let responses = match InputResponses::of(&call.params) {
-        Ok(responses) => responses,
-        Err(error) => return Some(Err(ServiceError::InvalidParams(error.to_string()))),
-    };
-    let state = responses.state.as_deref()?;
     let binding = Binding::of(&call.context, &call.method, &call.params);
     match gateway.0.parked.open(state, &binding) {
         // An upstream of the stateless era has states of its own.
         None if route.upstream.last_era() == Some(Era::Stateless) => None,
         None => Some(Err(ServiceError::InvalidRequestState)),
         Some(Err(error)) => Some(Err(error)),
-        Some(Ok(State::Visit { count, .. })) => url_first::refused(&responses, count, call),
+        Some(Ok(State::Visit { count, .. })) => url_first::refused(responses, count, call),
         Some(Ok(State::Parked(ticket))) => {
             let holder = ticket.node;
             if gateway.0.elsewhere.is_here(holder) {
                 let parked = &gateway.0.parked;
-                return Some(go_on(parked, &call.context, &binding, ticket, &responses).await);
+                return Some(go_on(parked, &call.context, &binding, ticket, responses).await);
             }
             let served = gateway.0.elsewhere.serve(holder, call, Why::NamesIt).await;
             Some(match served {

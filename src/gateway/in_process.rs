@@ -36,11 +36,8 @@ pub(super) async fn call(
     if !route.naming.has_prefix() && route.own.as_deref() == Some(&*call.subject()) {
         return service.call(copy(call, call.params.clone())).await;
     }
-    let mut envelope = Envelope::of(call.method.clone(), &call.params, route.own.as_deref());
-    if let Some((key, value)) = &route.member {
-        envelope.set(key, value);
-    }
-    let params = Params::new(envelope.params());
+    let params = Envelope::of(&call.method, &call.params, route).params();
+    let params = Params::new(params);
     let reply = service.call(copy(call, params)).await?;
     if reply.kind != ReplyKind::Complete || !route.naming.has_prefix() {
         return Ok(reply);

@@ -6,16 +6,12 @@
 //! that gateway already is left out there, or two that are each other's upstream would list each other's
 //! lists without end.
 
-use serde_json::Value;
-
 use super::envelope::Envelope;
 use crate::protocol::jsonrpc::Params;
 use crate::protocol::members::Members;
+use crate::protocol::meta::{self, PATH_KEY};
 use crate::protocol::raw::RawJson;
 use crate::service::ServiceError;
-
-/// The key of `_meta`.
-const KEY: &str = "switchboard/path";
 
 /// A gateway among gateways.
 #[derive(Clone, Debug)]
@@ -32,7 +28,7 @@ impl Hop {
     /// # Errors
     /// When it has been here before, or passed as many gateways as it may.
     pub(super) fn after(&self, params: &Params) -> Result<Vec<String>, ServiceError> {
-        let mut path = of_request(params).unwrap_or_default();
+        let mut path = meta::path(params).unwrap_or_default();
         let passed = || path.join(" → ");
         if path.contains(&self.me) {
             let what = format!(
@@ -67,7 +63,7 @@ impl Hop {
         let meta = entry.get("_meta").and_then(Members::of);
         let mut meta = meta.unwrap_or_default();
         let path = path.iter().chain([&self.me]).collect::<Vec<_>>();
-        meta.set(KEY, RawJson::of(&path).as_str().to_owned());
+        meta.set(PATH_KEY, RawJson::of(&path).as_str().to_owned());
         let meta = meta.to_string();
         entry.set("_meta", meta);
         entry.push_to(out);
@@ -75,41 +71,33 @@ impl Hop {
 }
 
 /// Tells the upstream whom the request has passed.
-pub(super) fn bring(envelope: &mut Envelope, path: Vec<String>) {
-    envelope.pass(KEY, &Value::from(path));
+pub(super) fn bring(envelope: &mut Envelope, path: &[String]) {
+    envelope.pass(PATH_KEY, RawJson::of(path).as_str());
 }
 
 /// Asks the upstream for the paths of what it lists.
 pub(super) fn ask(envelope: &mut Envelope) {
-    bring(envelope, Vec::new());
+    bring(envelope, &[]);
 }
 
 /// Whether these are the params of a gateway that asks for paths.
 pub(super) fn is_asked_for(params: &Params) -> bool {
-    of_request(params).is_some()
-}
-
-/// The gateways a request has passed, as it says.
-fn of_request(params: &Params) -> Option<Vec<String>> {
-    let text = params.raw()?;
-    let entries = text.entries();
-    let (_, meta) = entries.into_iter().find(|(key, _)| key == "_meta")?;
-    of(&Members::of(meta)?)
+    meta::path(params).is_some()
 }
 
 /// Takes the path out of the `_meta` of an entry; whether there was one.
 pub(super) fn take(meta: &mut Members<'_>) -> Option<Vec<String>> {
     let path = of(meta);
-    meta.remove(KEY).then(|| path.unwrap_or_default())
+    meta.remove(PATH_KEY).then(|| path.unwrap_or_default())
 }
 
 fn of(meta: &Members<'_>) -> Option<Vec<String>> {
-    serde_json::from_str(meta.get(KEY)?).ok()
+    serde_json::from_str(meta.get(PATH_KEY)?).ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 

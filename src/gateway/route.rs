@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::config::Isolation;
-use super::handle::Named;
+use super::handle::{self, Named};
 use super::naming::Naming;
 use super::upstream::Upstream;
 use super::{Gateway, Shown};
@@ -27,7 +27,8 @@ pub(super) struct Route {
     pub(super) upstream: Arc<Upstream>,
     /// What it calls the thing; nothing where its name stands deeper in the params.
     pub(super) own: Option<String>,
-    /// Params that name the thing deeper: the member, and what stands for it.
+    /// A member of the params in which something is ours, and what stands for it: where things are
+    /// named deeper, and where a handle is among the arguments.
     pub(super) member: Option<(&'static str, String)>,
     /// How its things are named here.
     pub(super) naming: Arc<Naming>,
@@ -52,7 +53,8 @@ impl Route {
             Method::ToolsCall => {
                 let named = |upstream: &Upstream| gateway.0.handles.named(call, upstream);
                 let route = shown.tool(&name, named);
-                route.ok_or(ServiceError::UnknownTool(name))
+                let route = route.ok_or(ServiceError::UnknownTool(name))?;
+                Ok(route.without_handle(&call.params))
             }
             Method::PromptsGet => shown.prompt(&name).ok_or(ServiceError::UnknownPrompt(name)),
             Method::ResourcesRead => shown
@@ -60,6 +62,16 @@ impl Route {
                 .ok_or(ServiceError::ResourceNotFound { uri: name }),
             Method::Complete => shown.completion(&call.params),
             _ => Err(ServiceError::MethodNotFound(call.method.to_string())),
+        }
+    }
+
+    /// The same for an upstream that never sees the argument of ours.
+    fn without_handle(self, params: &Params) -> Self {
+        let argument = self.named.map(|_| &*self.upstream.config.handle);
+        let arguments = argument.and_then(|it| handle::arguments_without(params, it));
+        Self {
+            member: arguments.map(|arguments| ("arguments", arguments)),
+            ..self
         }
     }
 }

@@ -143,7 +143,8 @@ pub fn push_string(out: &mut String, text: &str) {
     out.push('"');
 }
 
-fn push_id(out: &mut String, id: &RequestId) {
+/// Appends an id.
+pub fn push_id(out: &mut String, id: &RequestId) {
     match id {
         RequestId::Number(id) => {
             write!(out, "{id}").expect("invariant: writing to memory does not fail");

@@ -25,6 +25,8 @@ pub const LOG_LEVEL_KEY: &str = "io.modelcontextprotocol/logLevel";
 /// The key of what makes a tool call one that is made once, however often it is sent: a string of 1 to
 /// 256 bytes. Ours, not the protocol's.
 pub const IDEMPOTENCY_KEY: &str = "switchboard/idempotencyKey";
+/// The key of the gateways a request has passed. Ours, too.
+pub const PATH_KEY: &str = "switchboard/path";
 /// Longest idempotency key, in bytes.
 const IDEMPOTENCY_KEY_BYTES_MAX: usize = 256;
 /// The key under which results say who we are.
@@ -148,6 +150,13 @@ pub fn idempotency_key(params: &Params) -> Result<Option<Cow<'_, str>>, MetaErro
         .filter(|key| (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len()))
         .map(Some)
         .ok_or(MetaError::Malformed(IDEMPOTENCY_KEY))
+}
+
+/// The gateways a request has passed, as it says.
+#[must_use]
+pub fn path(params: &Params) -> Option<Vec<String>> {
+    let path = params.part(Part::Path)?;
+    serde_json::from_str(path).ok()
 }
 
 fn decoded<T: DeserializeOwned>(

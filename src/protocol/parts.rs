@@ -31,6 +31,7 @@ pub(super) enum Part {
     LogLevel,
     ProgressToken,
     IdempotencyKey,
+    Path,
 }
 
 impl Part {
@@ -86,6 +87,7 @@ const PARAMS_IN_MESSAGE: Wanted = object(
                 whole(meta::CLIENT_INFO_KEY, Part::ClientInfo),
                 whole(meta::LOG_LEVEL_KEY, Part::LogLevel),
                 whole(meta::IDEMPOTENCY_KEY, Part::IdempotencyKey),
+                whole(meta::PATH_KEY, Part::Path),
             ],
         ),
     ],

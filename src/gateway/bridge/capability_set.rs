@@ -100,6 +100,9 @@ impl CapabilitySet {
     /// is not promised.
     pub(crate) fn declaration(self, version: ProtocolVersion) -> RawJson {
         let set = self.known_in(version);
+        if set.0 == 0 {
+            return RawJson::empty_object();
+        }
         let parts = |parts: &[(u8, &str)]| -> Value {
             let held = parts.iter().filter(|(bit, _)| set.0 & bit != 0);
             held.map(|(_, name)| ((*name).to_owned(), json!({})))

@@ -88,7 +88,7 @@ impl Rounds<'_> {
             let responses = responses.as_ref().map(RawJson::as_str);
             let state = round.state.as_ref().map(RawJson::as_str);
             let envelope = self.envelope.next_round(responses, state);
-            let conversation = Line::begin(Lease::again(self.line), envelope);
+            let conversation = Line::begin(Lease::again(self.line), &envelope);
             let talk = Talk::new(self.about.clone(), conversation, None, None);
             reply = match talk.serve(context).await {
                 Served::Done(ending) => match ending? {
@@ -165,11 +165,16 @@ async fn ask(questions: &[(String, Question)], context: &CallContext) -> Result<
 
 /// What the client declared, as an upstream of the stateless era is told with each request. Tasks are
 /// not: they do not pass.
-pub(in crate::gateway) fn declaration(context: &CallContext) -> Value {
+pub(in crate::gateway) fn declaration(context: &CallContext) -> RawJson {
     let declared = &context.client.capabilities;
     if context.version.era() == Era::Session {
         let set = CapabilitySet::of(declared, context.version);
-        return set.declaration(ProtocolVersion::NEWEST).to_value();
+        return set.declaration(ProtocolVersion::NEWEST);
+    }
+    // Most declare none, unless they write them with escapes.
+    let text = declared.raw.as_str();
+    if !text.contains("tasks") && !text.contains('\\') {
+        return declared.raw.clone();
     }
     let mut raw = declared.raw.to_value();
     if let Some(raw) = raw.as_object_mut() {
@@ -178,5 +183,5 @@ pub(in crate::gateway) fn declaration(context: &CallContext) -> Value {
             extensions.remove(TASKS_EXTENSION);
         }
     }
-    raw
+    RawJson::of(&raw)
 }

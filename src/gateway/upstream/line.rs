@@ -28,6 +28,7 @@ use crate::gateway::envelope::Envelope;
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::jsonrpc::{Notification, Request, RequestId, ResponseError};
 use crate::protocol::logging::LogLevel;
+use crate::protocol::meta;
 use crate::protocol::notification::{CancelledParams, ServerNotification};
 use crate::protocol::raw::RawJson;
 use crate::protocol::version::{Era, ProtocolVersion};
@@ -47,6 +48,8 @@ const NO_LEVEL: u8 = u8::MAX;
 #[derive(Debug)]
 pub(in crate::gateway) struct Line {
     connection: Connection,
+    /// What every request says of us in `_meta`, but for capabilities: members as text.
+    introduction: String,
     desk: Arc<Desk>,
     /// Whether anything was declared that we can be asked.
     can_be_asked: bool,
@@ -113,8 +116,12 @@ impl Drop for Lease {
 impl Line {
     /// A line over a connection whose messages come to `desk`.
     pub(super) fn new(connection: Connection, desk: Arc<Desk>, can_be_asked: bool) -> Arc<Self> {
+        let mut introduction = connection.introduction().meta(connection.version());
+        introduction.remove(meta::CLIENT_CAPABILITIES_KEY);
+        let introduction = RawJson::of(&introduction);
         Arc::new(Self {
             connection,
+            introduction: introduction.members().unwrap_or_default().to_owned(),
             desk,
             can_be_asked,
             one_at_a_time: Arc::new(Semaphore::new(1)),
@@ -208,7 +215,7 @@ impl Line {
     }
 
     /// Sends a request. The conversation holds `lease` until it is dropped.
-    pub(in crate::gateway) fn begin(lease: Lease, envelope: Envelope) -> Conversation {
+    pub(in crate::gateway) fn begin(lease: Lease, envelope: &Envelope) -> Conversation {
         let line = lease.line.clone();
         let (caller, said) = Caller::new(line.desk.clone());
         let id = line.connection.next_id();
@@ -218,17 +225,20 @@ impl Line {
             caller.clone(),
             envelope.method.may_require_input(),
         );
+        let version = line.version();
+        let text = envelope.text(&id, &line.introduction, version);
+        let headers = envelope.headers(version, line.connection.is_http());
+        let (method, log_level) = (envelope.method.clone(), envelope.log_level);
         let exchange = async move {
             let (_lease, _seat) = (lease, seat);
-            if let Some(level) = envelope.log_level {
-                line.raise_level(level).await;
+            if let Some(level) = log_level {
+                // Once per session, if at all.
+                Box::pin(line.raise_level(level)).await;
             }
-            let version = line.version();
-            let headers = envelope.headers(version, line.connection.is_http());
             let outgoing = Outgoing {
                 id: &id,
-                method: envelope.method.as_str(),
-                text: envelope.text(&id, line.connection.introduction(), version),
+                method: method.as_str(),
+                text,
                 headers,
             };
             let unanswered = Unanswered(&line.left_unanswered);
@@ -251,7 +261,7 @@ impl Line {
     ) -> Result<RawJson, ClientError> {
         let closed = || ClientError::Closed("it is being closed".to_owned());
         let lease = self.lease(false).ok_or_else(closed)?;
-        let mut conversation = Self::begin(lease, envelope);
+        let mut conversation = Self::begin(lease, &envelope);
         loop {
             match conversation.next().await {
                 super::conversation::Next::Said(_) => {}

@@ -389,7 +389,7 @@ async fn ask(line: &Arc<Line>, method: &str, uri: &str) -> Result<(), ClientErro
 /// Opens a listen for these, and waits for its acknowledgement.
 async fn listen(lease: Lease, uris: &BTreeSet<String>) -> Option<(Conversation, BTreeSet<String>)> {
     let filter = json!({"notifications": {"resourceSubscriptions": uris}});
-    let mut conversation = Line::begin(lease, Envelope::own(Method::Listen, &filter));
+    let mut conversation = Line::begin(lease, &Envelope::own(Method::Listen, &filter));
     loop {
         match conversation.next().await {
             Next::Said(Said::Told(told)) if told.method == ACKNOWLEDGED => {
@@ -430,7 +430,7 @@ pub(super) async fn listen_to_lists(line: &Arc<Line>, offer: &Offer) {
         let Some(lease) = line.lease(false) else {
             return;
         };
-        let mut conversation = Line::begin(lease, Envelope::own(Method::Listen, &filter));
+        let mut conversation = Line::begin(lease, &Envelope::own(Method::Listen, &filter));
         let ended = loop {
             match conversation.next().await {
                 Next::Said(Said::Told(told)) if told.method == ACKNOWLEDGED && !is_first => {

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 /// Places in an outline; the tree of a JSON-RPC message has that many nodes.
-const PLACES: usize = 21;
+const PLACES: usize = 22;
 /// Longest document that has an outline. Bodies and lines are bounded far below; half-size numbers
 /// keep small what each request carries along.
 pub(super) const BYTES_MAX: usize = u32::MAX as usize;
