@@ -319,6 +319,31 @@ async fn an_upstream_that_fails_too_often_is_left_alone_until_it_is_well() {
     assert!(told.iter().all(String::is_empty), "{told:?}");
 }
 
+/// Ours: many servers say in words that they are not well. The words are told all the same.
+#[tokio::test]
+async fn an_upstream_whose_errors_come_with_a_500_is_left_alone_too() {
+    let upstream = Scripted::start(of_stateless_era(|heard| match heard.method() {
+        "tools/call" => {
+            let error = json!({"code": -32603, "message": "out of memory"});
+            let id = &heard.message["id"];
+            Script::Json(500, json!({"jsonrpc": "2.0", "id": id, "error": error}))
+        }
+        _ => has("tool")(heard),
+    }))
+    .await;
+    let it = at(&upstream.url) + "breaker = { min_calls = 3, open_for = \"10m\" }";
+    let gateway = gateway(&it).start().await;
+    shows(&gateway, "it.tool").await;
+    let client = gateway.stateless();
+    for _ in 0..3 {
+        let told = failure(&client.tool("it.tool", json!({})).await);
+        assert_eq!(told, "out of memory");
+    }
+    let told = failure(&client.tool("it.tool", json!({})).await);
+    assert!(told.starts_with("upstream `it` failed too often"), "{told}");
+    assert_eq!(upstream.heard(is_call).len(), 3);
+}
+
 /// Ours.
 #[tokio::test]
 async fn who_finds_no_place_at_an_upstream_is_told_so() {

@@ -191,7 +191,12 @@ fn capability_names(declared: &Map<String, Value>) -> Vec<String> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
     /// It answered with an error of the protocol; see [`answered`].
-    Answered(ResponseError),
+    Answered {
+        /// The error.
+        error: ResponseError,
+        /// Whether it came with a status that says that the upstream is not well.
+        is_unwell: bool,
+    },
     /// Nothing ran: it may be sent again, when there is something to send it to.
     NotSent {
         /// Completes a sentence that begins with the upstream.
@@ -237,7 +242,10 @@ impl From<&ClientError> for Failure {
                 status: Some(status @ (429 | 503)),
                 ..
             } => too_much(*status, None),
-            ClientError::Answered { error, .. } => Self::Answered(error.clone()),
+            ClientError::Answered { error, status } => Self::Answered {
+                error: error.clone(),
+                is_unwell: status.is_some_and(|status| status >= 500),
+            },
             ClientError::Address(_) => not_sent("is configured with an address of no use"),
             ClientError::Unreachable(_) => not_sent("cannot be reached"),
             ClientError::Spawn { .. } => not_sent("cannot be started"),
@@ -289,7 +297,7 @@ impl Failure {
             Self::Broke(_) | Self::TooLarge(_) => {
                 Self::not_ready("broke the protocol when it was connected to")
             }
-            Self::SessionLost | Self::Answered(_) | Self::OtherEra(_) => {
+            Self::SessionLost | Self::Answered { .. } | Self::OtherEra(_) => {
                 Self::not_ready("refused to be connected to")
             }
             Self::Refused(what) => Self::not_ready(format!("{what} when it was connected to")),
@@ -346,7 +354,7 @@ impl Failure {
     /// What it counts as.
     pub(crate) const fn label(&self) -> UpstreamEnd {
         match self {
-            Self::Answered(_) => UpstreamEnd::Answered,
+            Self::Answered { .. } => UpstreamEnd::Answered,
             Self::NotSent { .. } | Self::SessionLost | Self::OtherEra(_) => UpstreamEnd::NotSent,
             Self::Refused(_) => UpstreamEnd::Refused,
             Self::TimedOut(_) | Self::BrokeOff(_) => UpstreamEnd::Unknown,
@@ -361,11 +369,14 @@ impl Failure {
             Self::NotSent {
                 is_unwell: true, ..
             }
+            | Self::Answered {
+                is_unwell: true, ..
+            }
             | Self::TimedOut(_)
             | Self::BrokeOff(_)
             | Self::Broke(_) => Ended::Failed,
             Self::NotSent { .. }
-            | Self::Answered(_)
+            | Self::Answered { .. }
             | Self::SessionLost
             | Self::OtherEra(_)
             | Self::Refused(_)
@@ -391,7 +402,7 @@ impl Failure {
             })
         };
         let error = match self {
-            Self::Answered(error) => return answered(error, asked, crossing),
+            Self::Answered { error, .. } => return answered(error, asked, crossing),
             Self::NotSent {
                 why,
                 retry_after: theirs,
@@ -799,6 +810,27 @@ mod tests {
             let told = failure.told(&asked(&Method::ResourcesRead), &crossing, RETRY);
             let told = outcome(told).unwrap_err();
             assert_eq!((told.kind(), &*told.to_string()), (kind, sentence));
+        }
+    }
+
+    #[test]
+    fn words_that_come_with_a_5xx_are_told_and_count_as_a_failure() {
+        let stateless = crossing(V2026_07_28, V2026_07_28);
+        for (status, ended) in [
+            (None, Ended::Answered),
+            (Some(200), Ended::Answered),
+            (Some(400), Ended::Answered),
+            (Some(500), Ended::Failed),
+            (Some(502), Ended::Failed),
+        ] {
+            let failure = Failure::from(ClientError::Answered {
+                error: error(-32603, "out of memory", None),
+                status,
+            });
+            assert_eq!(failure.ended(), ended, "{status:?}");
+            assert!(!failure.may_be_sent_again() && !failure.is_unknown());
+            let told = failure.told(&asked(&Method::ToolsCall), &stateless, RETRY);
+            assert_eq!(passed(told).message, "out of memory");
         }
     }
 

@@ -9,8 +9,8 @@
 //! ```
 //!
 //! A failure is what says that the upstream is not well: it cannot be reached, does not answer in
-//! time, breaks off, breaks the protocol, answers 5xx, or is slow. An error that it answers is none,
-//! nor is a tool that failed, nor a call that our client cancelled.
+//! time, breaks off, breaks the protocol, answers 5xx, in whatever words, or is slow. Another error that it
+//! answers is none, nor is a tool that failed, nor a call that our client cancelled.
 //!
 //! Invariants:
 //! - What was let through before the breaker last changed its mind has no say any more.
