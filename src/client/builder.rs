@@ -26,6 +26,10 @@ use crate::runtime::tasks::Tasks;
 /// Time a request may take unless said otherwise: what a call may take at a server of ours.
 const TIMEOUT: Duration = Duration::from_secs(600);
 
+/// How long a server behind a pipe may be silent before it is taken for one of the session era: those that
+/// ignore what comes before a handshake are many, and somebody waits.
+const PROBE: Duration = Duration::from_secs(5);
+
 /// Which revisions a client may speak.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Speak {
@@ -219,6 +223,7 @@ impl Builder {
             hears: host.clone(),
             limits: self.limits,
             timeout: self.timeout,
+            probe: PROBE.min(self.timeout),
         };
         (host, connector)
     }

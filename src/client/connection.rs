@@ -92,6 +92,8 @@ pub(super) struct Parts {
     pub(super) tasks: Tasks,
     /// How long the handshake may take.
     pub(super) timeout: Duration,
+    /// See [`super::Connector::probe`].
+    pub(super) probe: Duration,
 }
 
 /// See the module docs. Cloning shares it.

@@ -86,6 +86,9 @@ pub struct Connector {
     pub limits: Limits,
     /// How long the handshake may take.
     pub timeout: Duration,
+    /// How long a server behind a pipe may be silent when it is asked which revisions it speaks, and one of
+    /// HTTP+SSE before it says where to post.
+    pub probe: Duration,
 }
 
 impl std::fmt::Debug for Connector {
@@ -191,6 +194,7 @@ impl Connector {
             hears: self.hears.clone(),
             tasks: self.tasks.clone(),
             timeout: self.timeout,
+            probe: self.probe,
         };
         Box::pin(probe::connect(parts, speak, silence)).await
     }

@@ -6,8 +6,6 @@
 //!
 //! Spec: 2026-07-28 basic/versioning, clients of both eras; basic/lifecycle, initialization.
 
-use std::time::Duration;
-
 use hyper::header::HeaderValue;
 use serde::Deserialize;
 use serde_json::json;
@@ -22,10 +20,6 @@ use crate::protocol::error_code::ErrorCode;
 use crate::protocol::jsonrpc::{RequestId, ResponseError};
 use crate::protocol::raw::RawJson;
 use crate::protocol::version::{Era, ProtocolVersion};
-
-/// How long a server behind a pipe may be silent when it is asked which revisions it speaks, and one
-/// of HTTP+SSE before it says where to post.
-const PROBE: Duration = Duration::from_secs(5);
 
 /// What it means when a server does not answer the first question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +109,7 @@ async fn ask_once(
         headers: request.headers(),
     };
     let limit = match silence {
-        Silence::MeansSession | Silence::NeedsAnotherStart => PROBE.min(parts.timeout),
+        Silence::MeansSession | Silence::NeedsAnotherStart => parts.probe,
         Silence::IsNoAnswer => parts.timeout,
     };
     let exchanged = exchange(&parts.wire, &speaking, outgoing, &*parts.hears);
@@ -275,7 +269,7 @@ async fn by_stream(parts: &Parts, refused: ClientError) -> Result<Wire, ClientEr
         return Err(refused);
     };
     let opening = HttpSse::open(http, &parts.tasks, parts.hears.clone());
-    match tokio::time::timeout(PROBE.min(parts.timeout), opening).await {
+    match tokio::time::timeout(parts.probe, opening).await {
         Ok(Ok(stream)) => Ok(Wire::HttpSse(stream)),
         // It has a stream, and says there what cannot be followed.
         Ok(Err(error @ (ClientError::Protocol(_) | ClientError::TooLarge { .. }))) => Err(error),

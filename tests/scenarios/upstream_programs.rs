@@ -79,6 +79,28 @@ async fn a_program_of_one_session_is_not_seen_by_another() {
     }
 }
 
+/// Ours: what is still starting is not taken for what does not answer.
+#[tokio::test]
+async fn a_program_that_starts_slowly_is_given_the_time_to_connect_and_started_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("starts");
+    let env = format!("env = {{ STARTS = {} }}\n", json!(file));
+    let it = program(&["stateless", "starts_slowly"]) + &env + "timeouts.connect = \"25s\"";
+    let gateway = gateway(&it).start().await;
+    shows(&gateway, "it.fine").await;
+    assert_eq!(starts(&file).len(), 1);
+}
+
+async fn shows(gateway: &Switchboard, tool: &str) {
+    let client = gateway.stateless();
+    eventually("it is listed", async || {
+        let tools = client.call("tools/list", json!({})).await.result();
+        let mut tools = tools["tools"].as_array().unwrap().iter();
+        tools.any(|it| it["name"] == tool).then_some(())
+    })
+    .await;
+}
+
 /// Stays though nobody of its family does.
 const POLITE: &str = "(setsid sleep 600 < /dev/null > /dev/null 2>&1 &)";
 /// The same, and listens to nobody.

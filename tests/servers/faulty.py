@@ -1,9 +1,10 @@
 """A server on standard input and output that fails as it is told.
 
-    faulty.py session|stateless [leaves|deaf|lists_and_leaves]
+    faulty.py session|stateless [leaves|deaf|lists_and_leaves|starts_slowly]
 
 Its tools are the faults of a server that otherwise works. `STARTS` names a file that gets a line for each start:
-the time in seconds.
+the time in seconds. `NAMES` names a file of further tools, a line for each, which all its processes share; the tool
+`learn` adds one and tells that the list changed.
 """
 
 import json
@@ -13,9 +14,12 @@ import time
 
 ERA, *MODE = sys.argv[1:]
 TOOLS = ("fine", "count", "hangs", "leaves", "garbage", "long_line", "wrong_id", "twice", "to_nothing", "no_json",
-         "duplicate_keys", "array", "array_result", "flood", "asks", "stops_reading")
+         "duplicate_keys", "array", "array_result", "flood", "asks", "stops_reading", "half_a_line", "closes_input",
+         "leaves_reading", "learn", "tells_much")
 LONG = 20 << 20
 FLOOD = 10 << 20
+MUCH = 300
+SLOW = 7
 calls = 0
 
 
@@ -37,7 +41,12 @@ def forever():
         time.sleep(60)
 
 
-def call(id, name):
+def learned():
+    names = os.environ.get("NAMES", "")
+    return open(names).read().split() if os.path.exists(names) else []
+
+
+def call(id, name, meta):
     global calls
     calls += 1
     if name == "count":
@@ -75,6 +84,26 @@ def call(id, name):
         say(json.dumps({"jsonrpc": "2.0", "id": 7, "method": "sampling/createMessage", "params": {}}))
     if name == "stops_reading":
         forever()
+    if name == "half_a_line":
+        sys.stdout.write('{"jsonrpc":"2.0","id":%d,"resul' % id)
+        sys.stdout.flush()
+        forever()
+    if name == "closes_input":
+        answer(id, text("fine"))
+        os.close(0)
+        forever()
+    if name == "leaves_reading":
+        answer(id, text("fine"))
+        os.read(0, 1)
+        os._exit(3)
+    if name == "learn":
+        with open(os.environ["NAMES"], "a") as names:
+            names.write("learned\n")
+        say(json.dumps({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}))
+    if name == "tells_much":
+        for at in range(MUCH):
+            say(json.dumps({"jsonrpc": "2.0", "method": "notifications/progress",
+                            "params": {"progressToken": meta["progressToken"], "progress": at, "message": "x" * (1 << 20)}}))
     return answer(id, text("fine"))
 
 
@@ -85,17 +114,17 @@ def serve():
         if id is None or method is None:
             continue
         if method == "initialize":
-            answer(id, {"protocolVersion": "2025-11-25", "capabilities": {"tools": {}},
+            answer(id, {"protocolVersion": "2025-11-25", "capabilities": {"tools": {"listChanged": "NAMES" in os.environ}},
                         "serverInfo": {"name": "faulty", "version": "1"}})
         elif method == "server/discover" and ERA == "stateless":
             answer(id, {"resultType": "complete", "supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}},
                         "ttlMs": 0, "cacheScope": "private"})
         elif method == "tools/list":
-            answer(id, {"tools": [{"name": name, "inputSchema": {"type": "object"}} for name in TOOLS]})
+            answer(id, {"tools": [{"name": name, "inputSchema": {"type": "object"}} for name in (*TOOLS, *learned())]})
             if MODE == ["lists_and_leaves"]:
                 return
         elif method == "tools/call":
-            call(id, message["params"]["name"])
+            call(id, message["params"]["name"], message["params"].get("_meta", {}))
         elif method == "ping":
             answer(id, {})
         else:
@@ -107,5 +136,7 @@ if "STARTS" in os.environ:
         starts.write("%f\n" % time.monotonic())
 if MODE == ["deaf"]:
     forever()
+if MODE == ["starts_slowly"]:
+    time.sleep(SLOW)
 if MODE != ["leaves"]:
     serve()

@@ -415,6 +415,8 @@ impl Upstream {
             hears: desk.clone(),
             limits: limits(&self.config),
             timeout: self.config.timeouts.connect,
+            // Some take long to start, and are not to be taken for those that say nothing.
+            probe: self.config.timeouts.connect,
         };
         let connection = match &self.reached {
             Reached::Http(endpoint) => connector.http(endpoint).await?,
