@@ -30,7 +30,7 @@ use crate::protocol::tool::{needs_wrapping, wrapped_output_schema};
 use crate::protocol::version::{Era, ProtocolVersion};
 
 /// Largest entry, in bytes: schemas of hundreds of properties have a tenth of that.
-const ENTRY_BYTES_MAX: usize = 256 * 1024;
+pub(super) const ENTRY_BYTES_MAX: usize = 256 * 1024;
 /// Longest name, URI or template, in bytes: stateless clients repeat it in a header.
 const KEY_BYTES_MAX: usize = 8 * 1024;
 
@@ -235,6 +235,13 @@ impl<'a> Entry<'a> {
     #[must_use]
     pub(super) fn path(&self) -> &[String] {
         &self.path
+    }
+
+    /// Whether its texts have characters that nobody sees, but a model reads, or that turn around what is
+    /// seen.
+    #[must_use]
+    pub(super) fn deceives(&self) -> bool {
+        has_unseen(&self.tree)
     }
 
     /// Makes a tool of `source` fit for clients of every revision.
@@ -456,6 +463,29 @@ impl Definition {
             members.remove("outputSchema");
         }
         members.push_to(out);
+    }
+}
+
+/// Whether any text in it has characters that do not show. Its depth was checked.
+fn has_unseen(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains(is_unseen),
+        Value::Array(elements) => elements.iter().any(has_unseen),
+        Value::Object(members) => {
+            (members.iter()).any(|(name, value)| name.contains(is_unseen) || has_unseen(value))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+/// What joins letters and emoji, and the marks of right-to-left writing, are for people; not these.
+fn is_unseen(char: char) -> bool {
+    match char {
+        '\n' | '\r' | '\t' => false,
+        // Spaces of no width, what turns the direction of whole texts, letters that are tags.
+        '\u{200b}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' => true,
+        '\u{e0000}'..='\u{e007f}' => true,
+        other => other.is_control(),
     }
 }
 

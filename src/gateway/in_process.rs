@@ -115,7 +115,7 @@ async fn read(service: &dyn Service) -> Result<Offer, ServiceError> {
         },
         read: Some(Instant::now()),
         announces: true,
-        cache: [None; 4],
+        ..Offer::default()
     })
 }
 

@@ -239,6 +239,9 @@ impl Part {
                 self.warn(kind, entry.key(), Problem::Twice);
                 continue;
             }
+            if entry.deceives() {
+                self.warn(kind, entry.key(), Problem::Deceives);
+            }
             entry.show_apps(&self.naming);
             shown.extend(show(self, entry).map(Arc::new));
         }

@@ -50,6 +50,9 @@ pub(super) enum Problem {
         "is left out with all that follow: more than {ENTRIES_MAX} entries or {BYTES_MAX} bytes"
     )]
     TooMuch,
+    /// What its texts say is not all that is seen of them.
+    #[error("is shown as it is: its texts have characters that nobody sees, but a model reads")]
+    Deceives,
     /// It asks for headers against the rules.
     #[error("is shown without the headers it asks for: {0}")]
     AnnotationsRemoved(AnnotationError),

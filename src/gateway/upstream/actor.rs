@@ -338,38 +338,35 @@ async fn read(
     offer: &mut Offer,
     lists: &BTreeSet<List>,
 ) -> Result<(), ClientError> {
-    let reading = async {
-        for list in lists {
-            match list {
-                List::Tools => {
-                    let has = offer.declares("tools");
-                    let listed = listing::read_if(has, line, Method::ToolsList, "tools").await?;
-                    (offer.tools, offer.cache[TOOLS]) = (listed.entries, listed.cache);
-                }
-                List::Prompts => {
-                    let has = offer.declares("prompts");
-                    let listed =
-                        listing::read_if(has, line, Method::PromptsList, "prompts").await?;
-                    (offer.prompts, offer.cache[PROMPTS]) = (listed.entries, listed.cache);
-                }
-                List::Resources => {
-                    let has = offer.declares("resources");
-                    let listed =
-                        listing::read_if(has, line, Method::ResourcesList, "resources").await?;
-                    (offer.resources, offer.cache[RESOURCES]) = (listed.entries, listed.cache);
-                    let templates = Method::ResourceTemplatesList;
-                    let listed =
-                        listing::read_if(has, line, templates, "resourceTemplates").await?;
-                    (offer.templates, offer.cache[TEMPLATES]) = (listed.entries, listed.cache);
-                }
-            }
+    let has = |list| offer.declares(list);
+    let (has_tools, has_prompts, has_resources) = (has("tools"), has("prompts"), has("resources"));
+    let mut take = async |has, method, member, known: &mut Vec<_>, place: usize| {
+        let listed = listing::read_if(has, upstream, line, method, member).await?;
+        offer.late[place] = listed.is_late;
+        // What was seen of it stays until as much comes in time again.
+        if !listed.is_late || listed.entries.len() >= known.len() {
+            (*known, offer.cache[place]) = (listed.entries, listed.cache);
         }
         Ok::<_, ClientError>(())
     };
-    let limit = upstream.config.timeouts.list;
-    tokio::time::timeout(limit, reading)
-        .await
-        .map_err(|_| ClientError::TimedOut(limit))??;
+    for list in lists {
+        match list {
+            List::Tools => {
+                let known = &mut offer.tools;
+                take(has_tools, Method::ToolsList, "tools", known, TOOLS).await?;
+            }
+            List::Prompts => {
+                let known = &mut offer.prompts;
+                take(has_prompts, Method::PromptsList, "prompts", known, PROMPTS).await?;
+            }
+            List::Resources => {
+                let (method, known) = (Method::ResourcesList, &mut offer.resources);
+                take(has_resources, method, "resources", known, RESOURCES).await?;
+                let (method, known) = (Method::ResourceTemplatesList, &mut offer.templates);
+                take(has_resources, method, "resourceTemplates", known, TEMPLATES).await?;
+            }
+        }
+    }
     offer.read = Some(Instant::now());
     Ok(())
 }

@@ -201,7 +201,7 @@ impl Upstream {
         let is_old = |offer: &Arc<Offer>| {
             let age = offer.read.map(|read| read.elapsed());
             let good_for = self.config.list_ttl.max(offer.good_for());
-            !offer.announces && age.is_some_and(|age| age > good_for)
+            !offer.stands() && age.is_some_and(|age| age > good_for)
         };
         let mut offers = self.offer.subscribe();
         let old = offers.borrow_and_update().clone();

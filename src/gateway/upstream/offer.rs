@@ -39,6 +39,8 @@ pub(in crate::gateway) struct Offer {
     pub(in crate::gateway) read: Option<Instant>,
     /// Whether it tells when its lists change.
     pub(in crate::gateway) announces: bool,
+    /// Lists that did not come whole in time.
+    pub(in crate::gateway) late: [bool; 4],
 }
 
 impl Offer {
@@ -60,6 +62,11 @@ impl Offer {
     /// Whether it declared this capability.
     pub(in crate::gateway) fn declares(&self, capability: &str) -> bool {
         self.server["capabilities"][capability].is_object()
+    }
+
+    /// Whether it would say that its lists are not these any more.
+    pub(super) fn stands(&self) -> bool {
+        self.announces && !self.late.contains(&true)
     }
 
     /// For how long its lists are good, as it says; the least of what it says of each.

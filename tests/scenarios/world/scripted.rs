@@ -14,6 +14,8 @@ use tokio::task::JoinHandle;
 pub struct Heard {
     /// GET, POST or DELETE.
     pub verb: String,
+    /// What it is about.
+    pub path: String,
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
     /// The message; `null` without one.
@@ -42,6 +44,8 @@ pub enum Script {
     Bare(u16),
     /// A stream of these bytes, which then breaks off.
     Stream(String),
+    /// The same, which stays open for as long as the client reads.
+    Open(String),
     /// A head, and then this again and again.
     Endless(&'static str, &'static str),
     /// A head, and then one byte at a time, for as long as the client reads.
@@ -216,6 +220,13 @@ async fn serve(mut stream: TcpStream, answer: impl FnOnce(Heard) -> Script) {
                 "Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n",
             ) + &chunk
         }
+        Script::Open(events) => {
+            let head = head(200, "Content-Type: text/event-stream\r\n");
+            stream.write_all((head + &events).as_bytes()).await.ok();
+            let mut rest = Vec::new();
+            stream.read_to_end(&mut rest).await.ok();
+            return;
+        }
         Script::Endless(start, piece) => {
             let mut written = stream.write_all(start.as_bytes()).await;
             while written.is_ok() {
@@ -247,7 +258,8 @@ async fn serve(mut stream: TcpStream, answer: impl FnOnce(Heard) -> Script) {
     stream.shutdown().await.ok();
 }
 
-async fn read(stream: &mut TcpStream) -> Option<Heard> {
+/// Reads a request.
+pub(super) async fn read(stream: &mut TcpStream) -> Option<Heard> {
     let mut bytes = Vec::new();
     let end = loop {
         if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -259,7 +271,8 @@ async fn read(stream: &mut TcpStream) -> Option<Heard> {
     };
     let head = String::from_utf8(bytes[..end].to_vec()).ok()?;
     let mut lines = head.lines();
-    let verb = lines.next()?.split(' ').next()?.to_owned();
+    let mut first = lines.next()?.split(' ');
+    let (verb, path) = (first.next()?.to_owned(), first.next()?.to_owned());
     let headers: Vec<(String, String)> = lines
         .filter_map(|line| line.split_once(": "))
         .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
@@ -273,6 +286,7 @@ async fn read(stream: &mut TcpStream) -> Option<Heard> {
     }
     Some(Heard {
         verb,
+        path,
         headers,
         message: serde_json::from_slice(&bytes[end..]).unwrap_or_default(),
     })
