@@ -1,11 +1,13 @@
 //! What upstreams list, however much and however badly, and that changes of it are seen.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
 use crate::world::process::{memory, memory_most};
-use crate::world::scripted::{Script, Scripted, of_session_era, said};
+use crate::world::scripted::{Heard, Script, Scripted, of_session_era, of_stateless_era, said};
 use crate::world::{Switchboard, eventually};
 
 /// What any list may cost: what is taken of it, twice while it is read again, and what an allocator keeps.
@@ -251,4 +253,103 @@ async fn names_and_texts_that_deceive_are_shown_harmless_or_told_to_operators() 
     let mut warned = log.lines().filter(|line| line.contains("that nobody sees"));
     assert!(!warned.any(|line| line.contains("plain")), "{log}");
     assert!(!log.contains(['\u{1b}', '\u{202e}', '\0']), "{log}");
+}
+
+/// What a server without sessions says that announces changes of its tools.
+fn announcing(
+    answer: impl Fn(&Heard) -> Script + Send + Sync + 'static,
+) -> impl Fn(&Heard) -> Script + Send + Sync + 'static {
+    let of_era = of_stateless_era(answer);
+    move |heard| match heard.method() {
+        "server/discover" => Script::result(
+            &heard.message["id"],
+            &json!({"resultType": "complete", "supportedVersions": ["2026-07-28"],
+                "capabilities": {"tools": {"listChanged": true}}, "ttlMs": 0, "cacheScope": "private"}),
+        ),
+        _other => of_era(heard),
+    }
+}
+
+fn is_listen(heard: &Heard) -> bool {
+    heard.method() == "subscriptions/listen"
+}
+
+/// 2026-07-28 basic/patterns/subscriptions: it said that it has nothing to tell.
+#[tokio::test]
+async fn an_upstream_that_announces_nothing_is_not_listened_to() {
+    let upstream = Scripted::start(of_stateless_era(|heard| match heard.method() {
+        "tools/list" => Script::tools(&heard.message["id"], ["tool"]),
+        _other => Script::Bare(405),
+    }))
+    .await;
+    let gateway = gateway(&upstream, "timeouts.ping = \"200ms\"").await;
+    shown(&gateway, "it.tool").await;
+    eventually("it is looked at again", async || {
+        let looks = upstream.heard(|heard| heard.method() == "server/discover");
+        (looks.len() > 3).then_some(())
+    })
+    .await;
+    assert_eq!(upstream.heard(is_listen).len(), 0);
+}
+
+/// Ours. Each rest is twice as long as the one before, give or take a quarter: the fourth takes at least
+/// three seconds. What cannot be heard is looked at, however much was announced.
+#[tokio::test]
+async fn an_upstream_that_refuses_to_be_listened_to_is_asked_more_and_more_seldom() {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let noted = asked.clone();
+    let upstream = Scripted::start(announcing(move |heard| match heard.method() {
+        "tools/list" if noted.lock().unwrap().len() > 4 => {
+            Script::tools(&heard.message["id"], ["another"])
+        }
+        "tools/list" => Script::tools(&heard.message["id"], ["tool"]),
+        "subscriptions/listen" => {
+            noted.lock().unwrap().push(Instant::now());
+            Script::Bare(405)
+        }
+        _other => Script::Bare(400),
+    }))
+    .await;
+    let gateway = gateway(&upstream, "").await;
+    shown(&gateway, "it.tool").await;
+    let asked = eventually("it was asked five times", async || {
+        let asked = asked.lock().unwrap().clone();
+        (asked.len() > 4).then_some(asked)
+    })
+    .await;
+    let rests = asked.windows(2).map(|two| (two[1] - two[0]).as_secs_f64());
+    let rests = rests.collect::<Vec<_>>();
+    println!("-- rests: {rests:?}");
+    assert!(rests[3] > 2.9, "{rests:?}");
+    let filter = &upstream.heard(is_listen)[0].message["params"]["notifications"];
+    assert_eq!(*filter, json!({"toolsListChanged": true}));
+    shown(&gateway, "it.another").await;
+}
+
+/// 2026-07-28 basic/patterns/subscriptions: changes are told from the acknowledgement on.
+#[tokio::test]
+async fn what_changed_before_the_upstream_was_listened_to_is_seen() {
+    let changed = Arc::new(AtomicBool::new(false));
+    let upstream = Scripted::start(announcing(move |heard| {
+        let id = &heard.message["id"];
+        match heard.method() {
+            "tools/list" if changed.load(Ordering::Relaxed) => Script::tools(id, ["after"]),
+            "tools/list" => Script::tools(id, ["before"]),
+            "subscriptions/listen" => {
+                changed.store(true, Ordering::Relaxed);
+                Script::Open(acknowledged(id))
+            }
+            _other => Script::Bare(400),
+        }
+    }))
+    .await;
+    let gateway = gateway(&upstream, "list_ttl = \"1h\"").await;
+    assert_eq!(shown(&gateway, "it.after").await, ["it.after"]);
+}
+
+fn acknowledged(id: &Value) -> String {
+    let message = json!({"jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged",
+        "params": {"notifications": {"toolsListChanged": true},
+            "_meta": {"io.modelcontextprotocol/subscriptionId": id}}});
+    format!("data: {message}\n\n")
 }

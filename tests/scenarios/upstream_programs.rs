@@ -6,7 +6,7 @@ use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 
 use crate::world::marked::{Mark, zombies_of};
-use crate::world::{Setup, Switchboard, eventually};
+use crate::world::{Setup, Switchboard, eventually, within};
 
 /// The program of `tests/servers/faulty.py`.
 fn program(words: &[&str]) -> String {
@@ -77,6 +77,23 @@ async fn a_program_of_one_session_is_not_seen_by_another() {
         let seen = session.tool("it.count", json!({})).await.tool_text();
         assert_eq!(seen, counted, "another session's calls were counted");
     }
+}
+
+/// Ours: whoever hears that a list changed, its list is read again where lists are read.
+#[tokio::test]
+async fn a_list_that_a_call_changed_is_seen_though_another_process_reads_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("names");
+    let env = format!("env = {{ NAMES = {} }}", json!(file));
+    let gateway = gateway(&(program(&["session"]) + &env)).start().await;
+    shows(&gateway, "it.learn").await;
+    let session = gateway.session("2025-11-25").await;
+    let mut stream = session.listen(None).await;
+    let learned = session.tool("it.learn", json!({})).await;
+    assert_eq!(learned.tool_text(), "fine");
+    let told = within("its client hears of it", stream.message()).await;
+    assert_eq!(told["method"], "notifications/tools/list_changed");
+    shows(&gateway, "it.learned").await;
 }
 
 /// Ours: what is still starting is not taken for what does not answer.

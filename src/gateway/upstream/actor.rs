@@ -7,9 +7,9 @@
 //!     └── rested, or nudged ──── resting ◀───────┴────────┘
 //! ```
 //!
-//! While it attends, it reads a list again when the upstream says that it changed, and asks now and
-//! then whether the upstream is still there. Rests grow with each failure and are never quite the
-//! same length, so that a hundred nodes do not come back at once.
+//! While it attends, it reads a list again when the upstream says that it changed, on whichever line,
+//! and asks now and then whether the upstream is still there. Rests grow with each failure and are
+//! never quite the same length, so that a hundred nodes do not come back at once.
 //!
 //! It is on no request's way: those have lines of their own, and this one declares everything a
 //! client could, so that the lists hold all there is.
@@ -36,6 +36,7 @@ use crate::gateway::bridge::capability_set::CapabilitySet;
 use crate::gateway::envelope::Envelope;
 use crate::protocol::method::Method;
 use crate::protocol::raw::RawJson;
+use crate::protocol::subscription::Change;
 use crate::protocol::version::Era;
 use crate::runtime::arbiters::Arbiters;
 use crate::runtime::seal;
@@ -45,11 +46,13 @@ use crate::runtime::tasks::TaskKind;
 const REST: Duration = Duration::from_millis(250);
 const REST_MAX: Duration = Duration::from_secs(10);
 /// A line that lasted so long was worth opening: the rest after it is a short one again.
-const LASTED: Duration = REST_MAX;
+pub(super) const LASTED: Duration = REST_MAX;
 /// A rest is not cut short more often than this, however often it is asked for.
 const NUDGE_INTERVAL: Duration = Duration::from_secs(1);
 /// How long news are gathered: one change of a server is often several notices.
 const GATHER: Duration = Duration::from_millis(50);
+/// The same of those that come from elsewhere: usually the same is told where the lists are read.
+const GATHER_ELSEWHERE: Duration = Duration::from_millis(500);
 /// How often unused lines are looked for.
 const SWEEP: Duration = Duration::from_secs(5);
 /// How often it is looked whether enough processes wait for being needed.
@@ -216,7 +219,7 @@ impl Handler<Stop> for Keeper {
 }
 
 /// How long to rest after so many failures: twice as long each time, give or take a quarter.
-fn rest(failures: u32) -> Duration {
+pub(super) fn rest(failures: u32) -> Duration {
     let full = REST.saturating_mul(1 << failures.min(10)).min(REST_MAX);
     let [random] = seal::random::<1>();
     full.mul_f64(0.75 + f64::from(random) / 512.0)
@@ -233,8 +236,8 @@ async fn attend(upstream: &Arc<Upstream>) -> Lost {
                 |()| lost("it ended".to_owned(), true),
             );
     }
-    let news = upstream.news_for(None);
-    let opened = upstream.open(upstream.era(), CapabilitySet::all(), news.clone());
+    let news = News::of(upstream, None);
+    let opened = upstream.open(upstream.era(), CapabilitySet::all(), news);
     let line = match opened.await {
         Ok(line) => line,
         Err(error) => {
@@ -243,7 +246,7 @@ async fn attend(upstream: &Arc<Upstream>) -> Lost {
         }
     };
     let began = Instant::now();
-    let Err(error) = watch(upstream, &line, &news).await;
+    let Err(error) = watch(upstream, &line).await;
     let was_up = began.elapsed() >= LASTED;
     upstream.may_be_another(&error);
     line.connection().close().await;
@@ -251,11 +254,7 @@ async fn attend(upstream: &Arc<Upstream>) -> Lost {
 }
 
 /// Reads everything, then goes on as long as the line holds. Returns how it ended.
-async fn watch(
-    upstream: &Arc<Upstream>,
-    line: &Arc<Line>,
-    news: &News,
-) -> Result<Infallible, ClientError> {
+async fn watch(upstream: &Arc<Upstream>, line: &Arc<Line>) -> Result<Infallible, ClientError> {
     let all = BTreeSet::from([List::Tools, List::Prompts, List::Resources]);
     let server = match line.connection().server() {
         Some(server) => server.to_value(),
@@ -276,6 +275,7 @@ async fn watch(
         .iter()
         .filter(|list| offer.declares(list))
         .all(|list| offer.tells_of(list));
+    upstream.changed.forget(&all);
     read(upstream, line, &mut offer, &all).await?;
     upstream.look_up_pins().await;
     upstream.set_offer(offer.clone(), &BTreeSet::new());
@@ -289,28 +289,27 @@ async fn watch(
     upstream.subscriptions.renew(upstream);
     let listening = async {
         if is_stateless {
-            super::subscriptions::listen_to_lists(line, &offer).await;
+            super::subscriptions::listen_to_lists(upstream, line, &offer).await;
         }
         std::future::pending::<()>().await;
     };
     tokio::pin!(listening);
-    let mut missed = 0;
+    let (mut missed, mut due) = (0, Instant::now());
     loop {
         tokio::select! {
             () = line.over() => return Err(ClientError::Closed("it ended".to_owned())),
             () = &mut listening => {}
-            lists = news.lists() => {
-                tokio::time::sleep(GATHER).await;
-                let mut changed = offer_of(upstream);
-                read(upstream, line, &mut changed, &lists).await?;
+            lists = upstream.changed.told.gathered(GATHER) => {
+                upstream.changed.forget(&lists);
                 let told = lists.iter().map(|list| list.change()).collect();
-                upstream.set_offer(changed, &told);
+                due = read_again(upstream, line, &lists, &told, due).await?;
+            }
+            lists = upstream.changed.elsewhere.gathered(GATHER_ELSEWHERE) => {
+                due = read_again(upstream, line, &lists, &BTreeSet::new(), due).await?;
             }
             () = upstream.nudged.notified() => {
                 // Somebody wants to know whether the lists are still these.
-                let mut again = offer_of(upstream);
-                read(upstream, line, &mut again, &all).await?;
-                upstream.set_offer(again, &BTreeSet::new());
+                due = read_again(upstream, line, &all, &BTreeSet::new(), due).await?;
             }
             () = tokio::time::sleep(upstream.config.timeouts.ping) => {
                 match ping(upstream, line).await {
@@ -327,8 +326,21 @@ async fn watch(
     }
 }
 
-fn offer_of(upstream: &Upstream) -> Offer {
-    (*upstream.offer()).clone()
+/// Reads these lists when it is due, of which `told` were said to have changed. Returns when that is due
+/// again: an upstream that has news all the time costs half of it.
+async fn read_again(
+    upstream: &Upstream,
+    line: &Arc<Line>,
+    lists: &BTreeSet<List>,
+    told: &BTreeSet<Change>,
+    due: Instant,
+) -> Result<Instant, ClientError> {
+    tokio::time::sleep_until(due).await;
+    let began = Instant::now();
+    let mut offer = (*upstream.offer()).clone();
+    read(upstream, line, &mut offer, lists).await?;
+    upstream.set_offer(offer, told);
+    Ok(Instant::now() + began.elapsed())
 }
 
 /// Reads these lists anew.

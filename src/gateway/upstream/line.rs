@@ -182,11 +182,6 @@ impl Line {
         self.ending.is_cancelled()
     }
 
-    /// What the upstream tells of itself on it.
-    pub(super) fn news(&self) -> &News {
-        &self.desk.news
-    }
-
     /// Waits until it is over: the upstream closed it, or it was ended here and is not used any more.
     pub(super) async fn over(&self) {
         let ended = async {
@@ -448,7 +443,7 @@ impl Hears for Desk {
             "notifications/resources/list_changed" => self.news.changed(List::Resources),
             "notifications/resources/updated" => {
                 if let Some(uri) = updated(&notification) {
-                    self.news.updated(uri);
+                    self.news.updated(&uri);
                 }
             }
             other => tracing::debug!(method = other, "an upstream tells something unknown"),

@@ -30,7 +30,7 @@ use tokio::time::Instant;
 use self::breaker::Breaker;
 use self::bulkhead::Bulkhead;
 use self::line::{Desk, Lease, Line};
-use self::news::News;
+use self::news::{Changed, News};
 use self::offer::Offer;
 use self::pool::{Key, NoLine, Open, Pool};
 use self::subscriptions::{Subscribed, Subscriptions};
@@ -88,6 +88,8 @@ pub(super) struct Upstream {
     reached: Reached,
     tasks: Tasks,
     offer: watch::Sender<Arc<Offer>>,
+    /// What it told of its lists.
+    changed: Changed,
     /// The era found when it was last connected to; nothing when that may not be true any more.
     era: Mutex<Option<Era>>,
     state: watch::Sender<State>,
@@ -154,6 +156,7 @@ impl Upstream {
             reached,
             tasks,
             offer: watch::Sender::default(),
+            changed: Changed::default(),
             era: Mutex::default(),
             state: watch::Sender::new(State::Starting),
             warm: Warm::default(),
@@ -192,6 +195,17 @@ impl Upstream {
     pub(super) fn set_offer(&self, offer: Offer, told: &BTreeSet<Change>) {
         self.offer.send_replace(Arc::new(offer));
         self.tell(Heard::Read(told));
+    }
+
+    /// Notes whether it can be heard when its lists change.
+    pub(super) fn set_announces(&self, announces: bool) {
+        self.offer.send_if_modified(|offer| {
+            let is_new = offer.announces != announces;
+            if is_new {
+                Arc::make_mut(offer).announces = announces;
+            }
+            is_new
+        });
     }
 
     /// Reads its lists again if they may be too old and it would not say that they changed. Waits
@@ -343,7 +357,7 @@ impl Upstream {
             let (upstream, key) = (self.clone(), key.clone());
             Box::new(move || {
                 Box::pin(async move {
-                    let news = upstream.news_for(Some(key.principal.clone()));
+                    let news = News::of(&upstream, Some(key.principal.clone()));
                     let line = upstream.open(era, key.capabilities, news).await?;
                     if !upstream.is_http() {
                         upstream.subscriptions.tell(&key.principal, &line).await;
@@ -369,20 +383,6 @@ impl Upstream {
             },
             (Some(Era::Session) | None, _) => key,
         }
-    }
-
-    /// News of a line that is used for `whom`.
-    pub(super) fn news_for(self: &Arc<Self>, whom: Option<Principal>) -> News {
-        let upstream = Arc::downgrade(self);
-        News::to(Arc::new(move |uri| {
-            if let Some(upstream) = upstream.upgrade() {
-                // Where one line serves everybody, it concerns everybody.
-                let whom = whom
-                    .as_ref()
-                    .filter(|_| upstream.last_era() != Some(Era::Stateless));
-                upstream.tell(Heard::Updated(&uri, whom));
-            }
-        }))
     }
 
     /// Opens a line that declares these capabilities, to an upstream of this era, if that is known.

@@ -17,10 +17,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Map, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::actor::{LASTED, rest};
 use super::conversation::{Conversation, Next, Said};
 use super::line::{Lease, Line};
 use super::offer::Offer;
@@ -40,6 +41,8 @@ use crate::runtime::tasks::TaskKind;
 pub(super) const ACKNOWLEDGED: &str = "notifications/subscriptions/acknowledged";
 /// Rest after a subscription broke off.
 const REST: Duration = Duration::from_secs(1);
+/// From this status on, an error is one of now.
+const TOO_MANY_REQUESTS: u16 = 429;
 
 /// The tasks that look after subscriptions, by principal.
 #[derive(Debug, Default)]
@@ -418,33 +421,48 @@ fn honoured(acknowledged: &Notification) -> BTreeSet<String> {
     )
 }
 
-/// Hears of changes of the lists of a stateless upstream for as long as it is polled.
-pub(super) async fn listen_to_lists(line: &Arc<Line>, offer: &Offer) {
-    let filter = json!({"notifications": {
-        "toolsListChanged": offer.tells_of("tools"),
-        "promptsListChanged": offer.tells_of("prompts"),
-        "resourcesListChanged": offer.tells_of("resources"),
-    }});
-    let mut is_first = true;
+/// Hears of changes of the lists of a stateless upstream, as far as it announced any, for as long as it is
+/// polled. What changed before it is listened to is not told: the lists are read again then.
+pub(super) async fn listen_to_lists(upstream: &Upstream, line: &Arc<Line>, offer: &Offer) {
+    let lists = [
+        ("tools", "toolsListChanged"),
+        ("prompts", "promptsListChanged"),
+        ("resources", "resourcesListChanged"),
+    ];
+    let announced = lists.into_iter().filter(|(list, _)| offer.tells_of(list));
+    let announced = announced.map(|(_, wish)| (wish.to_owned(), json!(true)));
+    let announced = announced.collect::<Map<_, _>>();
+    if announced.is_empty() {
+        return;
+    }
+    let filter = json!({"notifications": announced});
+    let mut failures = 0;
     loop {
+        // Until it is acknowledged, nothing is heard.
+        upstream.set_announces(false);
         let Some(lease) = line.lease(false) else {
             return;
         };
+        let began = Instant::now();
         let mut conversation = Line::begin(lease, &Envelope::own(Method::Listen, &filter));
         let ended = loop {
             match conversation.next().await {
-                Next::Said(Said::Told(told)) if told.method == ACKNOWLEDGED && !is_first => {
-                    // What changed in between was not heard.
-                    line.news().changed_all();
+                Next::Said(Said::Told(told)) if told.method == ACKNOWLEDGED => {
+                    upstream.set_announces(offer.announces);
+                    upstream.nudge();
                 }
                 Next::Said(_) => {}
                 Next::Ended(ended) => break ended,
             }
         };
-        match ended {
-            Err(ClientError::Answered { .. }) => return,
-            Ok(_) | Err(_) => tokio::time::sleep(REST).await,
+        upstream.set_announces(false);
+        if let Err(ClientError::Answered { status, .. }) = ended
+            && status.is_none_or(|status| status < TOO_MANY_REQUESTS)
+        {
+            return;
         }
-        is_first = false;
+        let lasted = began.elapsed() >= LASTED;
+        failures = if lasted { 0 } else { failures + 1 };
+        tokio::time::sleep(rest(failures)).await;
     }
 }
