@@ -10,9 +10,10 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::BoxFuture;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::line::Desk;
 use super::subscriptions::ACKNOWLEDGED;
@@ -27,6 +28,9 @@ use crate::runtime::ratelimited::warn_ratelimited;
 /// once and waits for none of them: beyond this, notices of a slow one are dropped. A stream of one
 /// request is not read on until there is room.
 const SAID_MAX: usize = 1_024;
+/// The same in bytes, but for the last notice: a thousand of a usual kilobyte. With all requests of an
+/// upstream that run at once (256) and clients that read nothing, that is as many megabytes.
+const SAID_BYTES_MAX: usize = 1 << 20;
 
 /// Something an upstream says while it works.
 #[derive(Debug)]
@@ -51,6 +55,10 @@ pub(in crate::gateway) struct Asked {
 /// Where an upstream says things to one request of ours.
 pub(in crate::gateway) struct Caller {
     said: mpsc::Sender<Box<Said>>,
+    /// Bytes of notices that nobody has taken yet.
+    bytes: AtomicUsize,
+    /// There is room for bytes again.
+    freed: Notify,
     /// Takes what belongs to no request.
     desk: Arc<Desk>,
 }
@@ -60,17 +68,48 @@ impl Caller {
     /// the start and most upstreams say nothing.
     pub(super) fn new(desk: Arc<Desk>) -> (Arc<Self>, mpsc::Receiver<Box<Said>>) {
         let (said, heard) = mpsc::channel(SAID_MAX);
-        (Arc::new(Self { said, desk }), heard)
+        let caller = Self {
+            said,
+            bytes: AtomicUsize::new(0),
+            freed: Notify::new(),
+            desk,
+        };
+        (Arc::new(caller), heard)
     }
 
     pub(super) fn tell(&self, notification: Notification) {
-        if let Err(mpsc::error::TrySendError::Full(_)) =
-            self.said.try_send(Box::new(Said::Told(notification)))
-        {
+        let bytes = length(&notification);
+        let is_told = self.has_room_for_bytes() && {
+            self.bytes.fetch_add(bytes, Ordering::Relaxed);
+            match self.said.try_send(Box::new(Said::Told(notification))) {
+                Ok(()) => true,
+                Err(unsent) => {
+                    self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+                    // Closed: nobody hears it any more.
+                    matches!(unsent, mpsc::error::TrySendError::Closed(_))
+                }
+            }
+        };
+        if !is_told {
             warn_ratelimited!(
                 "notices of an upstream were dropped: their client is too slow",
                 upstream = self.desk.upstream()
             );
+        }
+    }
+
+    fn has_room_for_bytes(&self) -> bool {
+        self.bytes.load(Ordering::Relaxed) < SAID_BYTES_MAX
+    }
+
+    /// What was said is taken.
+    fn taken(&self, said: &Said) {
+        if let Said::Told(notification) = said {
+            let bytes = length(notification);
+            let before = self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+            if before >= SAID_BYTES_MAX {
+                self.freed.notify_one();
+            }
         }
     }
 
@@ -94,6 +133,13 @@ impl Caller {
         self.said.send(Box::new(asked)).await.ok()?;
         answered.await.ok()
     }
+}
+
+fn length(notification: &Notification) -> usize {
+    notification
+        .params
+        .raw()
+        .map_or(0, |params| params.as_str().len())
 }
 
 /// The answer to a question nobody is there to answer.
@@ -124,8 +170,12 @@ impl Hears for Caller {
     }
 
     fn room(&self) -> Option<BoxFuture<'_, ()>> {
-        (self.said.capacity() == 0).then(|| -> BoxFuture<'_, ()> {
+        let is_full = self.said.capacity() == 0 || !self.has_room_for_bytes();
+        is_full.then(|| -> BoxFuture<'_, ()> {
             Box::pin(async {
+                while !self.has_room_for_bytes() {
+                    self.freed.notified().await;
+                }
                 // Closed: nobody hears it any more.
                 let _closed = self.said.reserve().await;
             })
@@ -149,6 +199,7 @@ pub(in crate::gateway) enum Next {
 /// See the module docs.
 pub(in crate::gateway) struct Conversation {
     exchange: BoxFuture<'static, Result<RawJson, ClientError>>,
+    caller: Arc<Caller>,
     said: mpsc::Receiver<Box<Said>>,
     ended: Option<Result<RawJson, ClientError>>,
     /// Was taken too early.
@@ -158,10 +209,12 @@ pub(in crate::gateway) struct Conversation {
 impl Conversation {
     pub(super) fn new(
         exchange: BoxFuture<'static, Result<RawJson, ClientError>>,
+        caller: Arc<Caller>,
         said: mpsc::Receiver<Box<Said>>,
     ) -> Self {
         Self {
             exchange,
+            caller,
             said,
             ended: None,
             put_back: None,
@@ -181,13 +234,17 @@ impl Conversation {
         if self.ended.is_none() {
             tokio::select! {
                 biased;
-                Some(said) = self.said.recv() => return Next::Said(*said),
+                Some(said) = self.said.recv() => {
+                    self.caller.taken(&said);
+                    return Next::Said(*said);
+                }
                 ended = &mut self.exchange => self.ended = Some(ended),
             }
         }
         match (self.said.try_recv(), self.ended.take()) {
             (Ok(said), ended) => {
                 self.ended = ended;
+                self.caller.taken(&said);
                 Next::Said(*said)
             }
             (Err(_), Some(ended)) => Next::Ended(ended),
@@ -199,5 +256,46 @@ impl Conversation {
 impl fmt::Debug for Conversation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Conversation").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use serde_json::json;
+
+    use super::super::news::News;
+    use super::*;
+    use crate::protocol::jsonrpc::Params;
+
+    fn large() -> Notification {
+        let data = "x".repeat(SAID_BYTES_MAX / 2);
+        let params = json!({"level": "info", "data": data});
+        Notification {
+            method: "notifications/message".into(),
+            params: Params::new(RawJson::of(&params)),
+        }
+    }
+
+    #[tokio::test]
+    async fn large_notices_are_few_and_a_stream_waits_until_they_are_taken() {
+        let desk = Desk::new("it".into(), Vec::new(), News::to_nobody());
+        let (caller, said) = Caller::new(desk);
+        let exchange = Box::pin(std::future::pending());
+        let mut conversation = Conversation::new(exchange, caller.clone(), said);
+        assert!(caller.room().is_none(), "nothing was said yet");
+        for _ in 0..10 {
+            caller.tell(large());
+        }
+        let mut room = caller.room().expect("it is full");
+        assert!((&mut room).now_or_never().is_none());
+        assert!(matches!(conversation.next().await, Next::Said(_)));
+        room.await;
+        assert!(caller.room().is_none());
+        assert!(matches!(conversation.next().await, Next::Said(_)));
+        assert!(
+            conversation.next().now_or_never().is_none(),
+            "others were dropped"
+        );
     }
 }

@@ -224,6 +224,7 @@ impl Line {
         let text = envelope.text(&id, &line.introduction, version);
         let headers = envelope.headers(version, line.connection.is_http());
         let (method, log_level) = (envelope.method.clone(), envelope.log_level);
+        let hears = caller.clone();
         let exchange = async move {
             let (_lease, _seat) = (lease, seat);
             if let Some(level) = log_level {
@@ -237,11 +238,11 @@ impl Line {
                 headers,
             };
             let unanswered = Unanswered(&line.left_unanswered);
-            let answer = line.connection.exchange(outgoing, &*caller).await;
+            let answer = line.connection.exchange(outgoing, &*hears).await;
             unanswered.withdraw();
             answer
         };
-        Conversation::new(Box::pin(exchange), said)
+        Conversation::new(Box::pin(exchange), caller, said)
     }
 
     /// Whether a request was given up before it was answered, and none was since this was last asked.
