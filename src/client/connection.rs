@@ -232,7 +232,7 @@ impl Connection {
         let _silent = tokio::time::timeout(NOTICE, tried).await;
     }
 
-    /// Waits until nothing more can come: the server closed the connection. For ever over Streamable
+    /// Waits until nothing more comes or is taken: the server closed the connection. For ever over Streamable
     /// HTTP, where each request has one of its own.
     pub async fn ended(&self) {
         match &self.0.parts.wire {

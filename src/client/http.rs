@@ -33,6 +33,7 @@ use crate::protocol::headers;
 use crate::protocol::jsonrpc::{Body, Message, Request, RequestId, Response};
 use crate::protocol::prescan;
 use crate::protocol::version::{Era, ProtocolVersion};
+use crate::runtime::ratelimited::warn_ratelimited;
 
 /// How long a message that wants no answer may take.
 pub(super) const NOTICE: Duration = Duration::from_secs(5);
@@ -48,6 +49,8 @@ pub(super) const RESUME_AFTER: Duration = Duration::from_millis(500);
 pub(super) const RESUME_AFTER_MAX: Duration = Duration::from_secs(60);
 /// Questions of one stream that may be open at once.
 pub(super) const QUESTIONS_MAX: usize = 32;
+/// The same, with those that are told so. Who asks on without taking what it is told is not heard.
+const QUESTIONS_HEARD_MAX: usize = 2 * QUESTIONS_MAX;
 
 const PROTOCOL_VERSION: HeaderName = HeaderName::from_static(headers::PROTOCOL_VERSION);
 const SESSION_ID: HeaderName = HeaderName::from_static(headers::SESSION_ID);
@@ -323,6 +326,32 @@ pub(super) struct Following<'a> {
 /// The questions of a stream that are being answered.
 pub(super) type Asked<'a> = FuturesUnordered<BoxFuture<'a, ()>>;
 
+/// What becomes of another question.
+pub(super) enum Room {
+    /// It is asked.
+    Free,
+    /// It is answered that there are too many.
+    Busy,
+    /// It is dropped.
+    Full,
+}
+
+impl Room {
+    pub(super) fn beside(asked: &Asked<'_>) -> Self {
+        match asked.len() {
+            QUESTIONS_HEARD_MAX.. => {
+                warn_ratelimited!(
+                    "questions of a server were dropped: it takes no answers",
+                    open = QUESTIONS_HEARD_MAX
+                );
+                Self::Full
+            }
+            QUESTIONS_MAX.. => Self::Busy,
+            _few => Self::Free,
+        }
+    }
+}
+
 /// How one connection of a stream ended.
 pub(super) enum End {
     Answered(Box<Response>),
@@ -419,7 +448,11 @@ impl<'a> Following<'a> {
             );
             return Err(ClientError::Protocol(what));
         }
-        let is_busy = asked.len() >= QUESTIONS_MAX;
+        let is_busy = match Room::beside(asked) {
+            Room::Free => false,
+            Room::Busy => true,
+            Room::Full => return Ok(()),
+        };
         let (http, speaking, hears) = (self.http, self.speaking, self.hears);
         asked.push(Box::pin(async move {
             let text = if is_busy {

@@ -1,7 +1,8 @@
 //! What becomes of the messages on a connection that carries everything the server says.
 //!
 //! Answers go to who waits for them, notices to who hears them, and questions are answered beside
-//! the reading, as many at once as are allowed. What is no message is logged and skipped.
+//! the reading, as many at once as are allowed; beyond that it is said that there are too many, and of
+//! who does not take even that nothing more is heard. What is no message is logged and skipped.
 
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use futures_util::future::BoxFuture;
 
 use super::connection::Hears;
 use super::host::{busy, respond};
-use super::http::{Asked, QUESTIONS_MAX};
+use super::http::{Asked, Room};
 use super::limits::Limits;
 use super::waiting::Waiting;
 use crate::protocol::jsonrpc::{Body, Message, Request};
@@ -42,7 +43,11 @@ impl Incoming {
                 Message::Response(response) => self.waiting.answer(response),
                 Message::Notification(notification) => self.hears.told(None, notification),
                 Message::Request(request) => {
-                    let is_busy = asked.len() >= QUESTIONS_MAX;
+                    let is_busy = match Room::beside(asked) {
+                        Room::Free => false,
+                        Room::Busy => true,
+                        Room::Full => continue,
+                    };
                     asked.push(Box::pin(self.respond(request, is_busy)));
                 }
             }
@@ -56,5 +61,41 @@ impl Incoming {
             respond(&*self.hears, request).await
         };
         (self.reply)(text).await;
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::protocol::jsonrpc::{Notification, RequestId, ResponseError};
+    use crate::protocol::raw::RawJson;
+
+    /// Answers nothing.
+    pub(in crate::client) struct Silent;
+
+    impl Hears for Silent {
+        fn told(&self, _: Option<&RequestId>, _: Notification) {}
+
+        fn asked(&self, _: Request) -> BoxFuture<'_, Result<RawJson, ResponseError>> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[test]
+    fn who_asks_on_and_takes_no_answers_costs_no_more() {
+        let incoming = Incoming {
+            hears: Arc::new(Silent),
+            limits: Limits::default(),
+            waiting: Waiting::default(),
+            reply: Box::new(|_| Box::pin(std::future::pending())),
+        };
+        let mut asked = Asked::new();
+        for id in 0..10_000 {
+            let question = json!({"jsonrpc": "2.0", "id": id, "method": "sampling/createMessage"});
+            incoming.take(&question.to_string().into(), &mut asked);
+        }
+        assert_eq!(asked.len(), 64);
     }
 }

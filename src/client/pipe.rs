@@ -8,6 +8,7 @@
 //!
 //! Spec: basic/transports, stdio (every revision).
 
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -35,7 +36,7 @@ pub(super) struct Pipe {
     /// Taken away to end the output.
     out: Mutex<Option<mpsc::Sender<String>>>,
     waiting: Waiting,
-    /// Fires when nothing more can come.
+    /// Fires when nothing more comes, or is taken.
     ended: CancellationToken,
     reader: JoinHandle<()>,
     writer: Mutex<Option<JoinHandle<()>>>,
@@ -73,7 +74,14 @@ impl Pipe {
             let reason = to_the_end(input, &incoming).await;
             incoming.waiting.lose(&Lost::Closed(reason));
         });
-        let writer = tasks.spawn(TaskKind::Upkeep, write(queue, output));
+        let untaken = ended.clone();
+        let writer = tasks.spawn(TaskKind::Upkeep, async move {
+            if let Err(error) = write(queue, output).await {
+                tracing::debug!(%error, "the server takes nothing more");
+                // What was asked before may still be answered, until whoever sees this closes.
+                untaken.cancel();
+            }
+        });
         Self {
             out: Mutex::new(Some(out)),
             waiting,
@@ -100,7 +108,7 @@ impl Pipe {
         out.send(text).await.map_err(|_| closed())
     }
 
-    /// Waits until nothing more can come.
+    /// Waits until nothing more comes, or is taken.
     pub(super) async fn ended(&self) {
         self.ended.cancelled().await;
     }
@@ -166,23 +174,44 @@ async fn to_the_end<I: AsyncRead + Unpin>(mut input: I, incoming: &Incoming) -> 
 }
 
 /// Writes messages as lines until nobody can send any more, then ends the output.
-async fn write<O: AsyncWrite + Unpin>(mut queue: mpsc::Receiver<String>, mut output: O) {
+async fn write<O: AsyncWrite + Unpin>(
+    mut queue: mpsc::Receiver<String>,
+    mut output: O,
+) -> io::Result<()> {
     while let Some(mut text) = queue.recv().await {
         text.push('\n');
-        let written = async {
-            output.write_all(text.as_bytes()).await?;
-            output.flush().await
-        };
-        if let Err(error) = written.await {
-            tracing::debug!(%error, "the server takes nothing more");
-            return;
-        }
+        output.write_all(text.as_bytes()).await?;
+        output.flush().await?;
     }
     if let Err(error) = output.shutdown().await {
         tracing::debug!(%error, "the server was gone before its input ended");
     }
+    Ok(())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::duplex;
+
+    use super::super::incoming::tests::Silent;
+    use super::*;
+
+    #[tokio::test]
+    async fn who_closed_its_input_is_gone_though_its_output_is_open() {
+        let (output, theirs) = duplex(64);
+        let (input, _open) = duplex(64);
+        drop(theirs);
+        let tasks = Tasks::on(tokio::runtime::Handle::current());
+        let (hears, limits) = (Arc::new(Silent), Limits::default());
+        let pipe = Pipe::open(&tasks, hears, limits, input, output, None);
+        pipe.send("{}".to_owned()).await.unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(30), pipe.ended());
+        ended.await.expect("nothing is taken there any more");
+    }
 }

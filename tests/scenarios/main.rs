@@ -84,6 +84,7 @@ mod ticket_desk;
 mod tools_command;
 mod upstream_faults;
 mod upstream_handles;
+mod upstream_http_sse;
 mod upstream_lists;
 mod upstream_processes;
 mod upstream_programs;

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::LazyLock;
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::world::bystander::Bystander;
@@ -42,17 +43,17 @@ const FAULTS: &[Fault] = &[
     fault(
         "says_nothing",
         |_| Script::Nothing,
-        "did not answer within 3.0s",
+        "did not answer within 3.",
     ),
     fault(
         "dribbles",
         |_| Script::Dribble(OBJECT),
-        "did not answer within 3.0s",
+        "did not answer within 3.",
     ),
     fault(
         "dribbles_events",
         |_| Script::Dribble(STREAM),
-        "did not answer within 3.0s",
+        "did not answer within 3.",
     ),
     fault(
         "never_ends",
@@ -72,7 +73,7 @@ const FAULTS: &[Fault] = &[
     fault(
         "never_stops_telling",
         |_| Script::Endless(STREAM, NOTICE),
-        "did not answer within 3.0s",
+        "did not answer within 3.",
     ),
     fault(
         "answers_too_much",
@@ -100,6 +101,7 @@ const FAULTS: &[Fault] = &[
         |id| events(&[said(id, "fine"), said(id, "again")]),
         "",
     ),
+    fault("names_another_session", in_another_session, ""),
     fault(
         "answers_nothing_asked",
         |id| events(&[said(&json!(1_000_000), "not yours"), said(id, "fine")]),
@@ -257,6 +259,11 @@ static ZIPPED: LazyLock<Vec<u8>> = LazyLock::new(|| {
     packing.output().unwrap().stdout
 });
 
+fn in_another_session(id: &Value) -> Script {
+    let head = OBJECT.replace("\r\n\r\n", "\r\nMcp-Session-Id: s2\r\n\r\n");
+    Script::Raw([head, said(id, "fine").to_string()].concat().into())
+}
+
 fn zipped() -> Script {
     let head = OBJECT.replace("\r\n\r\n", "\r\nContent-Encoding: gzip\r\n\r\n");
     Script::Raw([head.as_bytes(), &ZIPPED].concat())
@@ -358,6 +365,8 @@ async fn each_fault_is_told(upstream: Scripted, of_era: usize) {
     assert!(most - before < COST_MAX, "{before} became {most}");
     bystander.noticed_nothing().await;
     assert!(gateway.is_running() && gateway.is_healthy().await);
+    let strays = upstream.heard(|heard| heard.header("mcp-session-id") == Some("s2"));
+    assert!(strays.is_empty(), "only a handshake names a session");
 }
 
 /// Ours.
@@ -385,29 +394,33 @@ fn program(words: &[&str]) -> String {
 }
 
 /// What a client is told of the faults of a program.
-const OF_PROGRAMS: [(&str, &str); 16] = [
+const OF_PROGRAMS: [(&str, &str); 20] = [
     ("fine", ""),
-    ("hangs", "did not answer within 3.0s"),
+    ("hangs", "did not answer within 3."),
     ("leaves", "broke off"),
     ("garbage", ""),
     ("long_line", "more than the 1048576 bytes"),
-    ("wrong_id", "did not answer within 3.0s"),
+    ("wrong_id", "did not answer within 3."),
     ("twice", ""),
     ("to_nothing", ""),
-    ("no_json", "did not answer within 3.0s"),
-    ("duplicate_keys", "did not answer within 3.0s"),
-    ("array", "did not answer within 3.0s"),
+    ("no_json", "did not answer within 3."),
+    ("duplicate_keys", "did not answer within 3."),
+    ("array", "did not answer within 3."),
     ("array_result", "broke the protocol"),
     ("flood", ""),
     ("asks", ""),
-    ("stops_reading", "did not answer within 3.0s"),
+    ("stops_reading", "did not answer within 3."),
+    ("fine", ""),
+    ("half_a_line", "did not answer within 3."),
+    ("closes_input", ""),
+    ("fine", "did not answer within 3."),
     ("fine", ""),
 ];
 
 async fn each_fault_of_a_program_is_told(era: &str) {
     let well = Switchboard::start().await;
     let faulty = format!(
-        "{}\nlimits.message = \"1MiB\"\nbreaker.min_calls = 1000\ntimeouts.connect = \"2s\"",
+        "{}\nlimits.message = \"1MiB\"\nbreaker.min_calls = 1000\ntimeouts.connect = \"4s\"",
         program(&[era])
     );
     let gateway = gateway(&faulty, &well).start().await;
@@ -453,4 +466,61 @@ async fn each_fault_of_a_program_with_sessions_is_one_clear_error() {
 #[tokio::test]
 async fn each_fault_of_a_program_without_sessions_is_one_clear_error() {
     each_fault_of_a_program_is_told("stateless").await;
+}
+
+/// Ours: what waits for room in its pipe is not kept for longer than its client waits.
+#[tokio::test]
+async fn calls_of_a_program_that_reads_nothing_end_by_their_deadlines() {
+    const CALLS: usize = 100;
+    let well = Switchboard::start().await;
+    let faulty = format!(
+        "{}\nbreaker.min_calls = 1000\ntimeouts.connect = \"5s\"",
+        program(&["session"])
+    );
+    let gateway = gateway(&faulty, &well).start().await;
+    shows(&gateway, &["faulty.fine", "well.echo"]).await;
+    let bystander = Bystander::of(&gateway, "well.echo");
+    let before = memory(gateway.pid());
+    let client = gateway.stateless();
+    let is_fine = async || {
+        let answer = client.tool("faulty.fine", json!({})).await;
+        (answer.message()["result"]["content"][0]["text"] == "fine").then_some(())
+    };
+    eventually("a process is there", is_fine).await;
+    let much = json!({"much": "x".repeat(20_000)});
+
+    let stopping = client.tool("faulty.stops_reading", json!({}));
+    let waiting = join_all((0..CALLS).map(|_| client.tool("faulty.fine", much.clone())));
+    let (stopped, waited) = tokio::join!(stopping, waiting);
+
+    // What was written before it stopped is answered.
+    let told = waited.iter().chain([&stopped]).map(failure);
+    let told = told.filter(|told| !told.is_empty()).collect::<Vec<_>>();
+    let late = "upstream `faulty` did not answer within 3.";
+    assert!(told.iter().all(|told| told.contains(late)), "{told:?}");
+    assert!(told.len() > CALLS / 2, "{} were told", told.len());
+    let most = memory_most(gateway.pid());
+    println!("-- memory: {before} bytes, at most {most}");
+    assert!(most - before < COST_MAX, "{before} became {most}");
+    eventually("another process is asked", is_fine).await;
+    bystander.noticed_nothing().await;
+}
+
+/// Ours: it may have read enough to run it.
+#[tokio::test]
+async fn a_call_whose_program_ends_while_it_is_written_is_of_unknown_outcome() {
+    let well = Switchboard::start().await;
+    let gateway = gateway(&program(&["session"]), &well).start().await;
+    shows(&gateway, &["faulty.leaves_reading"]).await;
+    let client = gateway.stateless();
+    let left = client.tool("faulty.leaves_reading", json!({})).await;
+    assert_eq!(left.tool_text(), "fine");
+    let much = json!({"much": "x".repeat(1 << 20)});
+    let answer = client.tool("faulty.fine", much).await;
+    assert_eq!(answer.message()["error"]["data"]["outcome"], "unknown");
+    assert!(failure(&answer).contains("upstream `faulty` broke off"));
+    assert_eq!(
+        client.tool("faulty.fine", json!({})).await.tool_text(),
+        "fine"
+    );
 }

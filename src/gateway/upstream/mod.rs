@@ -506,18 +506,19 @@ impl Upstream {
         }
     }
 
-    /// Ends lines that nobody uses, and those to programs that do not listen any more.
+    /// Ends lines that nobody uses, and those that carry nothing any more.
     pub(super) fn sweep(self: &Arc<Self>) {
         self.pool.sweep(self.config.timeouts.idle, SESSION_IDLE);
-        if self.is_http() {
-            return;
-        }
         for line in self.pool.left_unanswered() {
+            // Where each request has a connection of its own, there is no other to be stuck.
+            if line.connection().is_http() {
+                continue;
+            }
             let upstream = self.clone();
             self.tasks.spawn(TaskKind::Upkeep, async move {
                 if let Err(error) = actor::ping(&upstream, &line).await {
                     let upstream = upstream.name();
-                    tracing::warn!(upstream, %error, "a program does not listen any more and is ended");
+                    tracing::warn!(upstream, %error, "a line of an upstream carries nothing any more and is ended");
                     line.end();
                 }
             });

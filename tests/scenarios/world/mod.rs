@@ -16,6 +16,7 @@ pub mod reading;
 pub mod redis;
 pub mod relay;
 pub mod scripted;
+pub mod scripted_stream;
 pub mod server;
 pub mod signals;
 pub mod stdio;
