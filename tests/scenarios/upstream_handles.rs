@@ -561,6 +561,27 @@ async fn calls_of_a_session_meet_in_one_process_at_whichever_nodes_they_land() {
     there_are(&mark, 2).await;
 }
 
+/// Ours: the node that holds the process may have nothing else to do with the session, and forget it.
+#[tokio::test]
+async fn what_is_kept_for_a_session_stays_where_only_calls_of_other_nodes_use_it() {
+    /// More than it takes the node to forget the session, as they are some milliseconds apart.
+    const CALLS: u32 = 300;
+    let mark = Mark::new();
+    // It forgets what is idle before it looks whether something could leave the memory.
+    let idle = "isolation = 'session'\n[sessions]\nidle_ttl = '1s'\npassivate_after = '999ms'";
+    let cluster = nodes(&mark, idle).await;
+    let here = Session::open(&cluster[0].url("/mcp"), "2025-11-25", json!({})).await;
+    let there = here.elsewhere(&cluster[1].url("/mcp"));
+    let first = there.tool("shell.count", json!({})).await.result();
+    let (process, _) = counted(&first);
+    eventually("it was used for long", async || {
+        let seen = counted(&here.tool("shell.count", json!({})).await.result());
+        assert_eq!(seen.0, process);
+        (seen.1 > CALLS).then_some(())
+    })
+    .await;
+}
+
 /// Two first calls at once: one node wins, and both are served there.
 #[tokio::test]
 async fn calls_of_a_session_that_come_at_once_meet_in_one_process() {
