@@ -141,7 +141,6 @@ pub(super) struct Entry<'a> {
     members: Members<'a>,
     /// The same as the members, as they came.
     tree: Value,
-    is_changed: bool,
     output: Output,
     /// The gateways it came through.
     path: Vec<String>,
@@ -217,7 +216,6 @@ impl<'a> Entry<'a> {
             kind,
             members,
             tree,
-            is_changed: false,
             output: Output::Unsaid,
             path: Vec::new(),
         };
@@ -260,7 +258,7 @@ impl<'a> Entry<'a> {
             }
             Err(error) => {
                 let schema = self.members.get("inputSchema").unwrap_or_default();
-                self.set("inputSchema", without_annotations(schema));
+                self.members.set("inputSchema", without_annotations(schema));
                 annotations_removed = Some(error);
             }
         }
@@ -269,7 +267,7 @@ impl<'a> Entry<'a> {
         let is_task_only = source.version == ProtocolVersion::V2025_11_25
             && self.tree["execution"]["taskSupport"] == "required";
         // Tasks do not pass between their generations.
-        self.remove("execution");
+        self.members.remove("execution");
         Ok(ToolTraits {
             header_params,
             annotations_removed,
@@ -288,7 +286,7 @@ impl<'a> Entry<'a> {
 
     /// Shows another text of it: its `title` or `description`.
     pub(super) fn set_text(&mut self, key: &'static str, text: &str) {
-        self.set(key, Value::from(text).to_string());
+        self.members.set(key, Value::from(text).to_string());
     }
 
     /// Gives a tool one more argument, which need not be there: a text.
@@ -311,46 +309,36 @@ impl<'a> Entry<'a> {
         let properties = properties.with_member(name, &RawJson::of(&argument));
         schema.set("properties", properties.as_str().to_owned());
         let schema = schema.to_string();
-        self.set("inputSchema", schema);
+        self.members.set("inputSchema", schema);
         Ok(())
     }
 
     /// Turns the URIs of apps in its metadata into shown ones, under both of their keys.
     pub(super) fn show_apps(&mut self, naming: &Naming) {
         let shown = |members: &mut Members<'_>, key: &'static str| {
-            let uri = members.get(key).and_then(raw::string);
-            let Some(shown) = uri.map(|uri| naming.shown_uri(&uri).into_owned()) else {
-                return false;
-            };
-            members.set(key, Value::from(shown).to_string());
-            true
+            let uri = members.string(key);
+            let shown = uri.map(|uri| Value::from(naming.shown_uri(&uri)).to_string());
+            members.set_if(key, shown);
         };
         let Some(mut meta) = self.members.get("_meta").and_then(Members::of) else {
             return;
         };
-        let mut is_changed = shown(&mut meta, "ui/resourceUri");
-        if let Some(mut ui) = meta.get("ui").and_then(Members::of)
-            && shown(&mut ui, "resourceUri")
-        {
-            let ui = ui.to_string();
-            meta.set("ui", ui);
-            is_changed = true;
+        shown(&mut meta, "ui/resourceUri");
+        if let Some(mut ui) = meta.get("ui").and_then(Members::of) {
+            shown(&mut ui, "resourceUri");
+            let ui = ui.changed();
+            meta.set_if("ui", ui);
         }
-        let meta = meta.to_string();
-        if is_changed {
-            self.set("_meta", meta);
-        }
+        let meta = meta.changed();
+        self.members.set_if("_meta", meta);
     }
 
     /// The entry as clients are shown it. What was not changed shares its text with what the
     /// upstream listed.
     #[must_use]
     pub(super) fn finish(self) -> Definition {
-        let text = if self.is_changed {
-            RawJson::from_valid(self.members.to_string())
-        } else {
-            self.listed.clone()
-        };
+        let changed = self.members.changed().map(RawJson::from_valid);
+        let text = changed.unwrap_or_else(|| self.listed.clone());
         Definition {
             text,
             output: self.output,
@@ -369,18 +357,9 @@ impl<'a> Entry<'a> {
         let meta = (!meta.is_empty()).then(|| meta.to_string());
         self.path = path;
         match meta {
-            Some(meta) => self.set("_meta", meta),
-            None => self.remove("_meta"),
+            Some(meta) => self.members.set("_meta", meta),
+            None => drop(self.members.remove("_meta")),
         }
-    }
-
-    fn set(&mut self, key: &'static str, value: String) {
-        self.members.set(key, value);
-        self.is_changed = true;
-    }
-
-    fn remove(&mut self, key: &str) {
-        self.is_changed |= self.members.remove(key);
     }
 
     /// Many clients refuse a whole list for one schema that does not say so.
@@ -394,7 +373,7 @@ impl<'a> Entry<'a> {
                 let mut schema = schema.ok_or(Unfit::InputSchema)?;
                 schema.set("type", r#""object""#.to_owned());
                 let schema = schema.to_string();
-                self.set("inputSchema", schema);
+                self.members.set("inputSchema", schema);
                 Ok(())
             }
         }
@@ -408,7 +387,7 @@ impl<'a> Entry<'a> {
         };
         if self.output == Output::Unsaid {
             // `null` instead of nothing, which many clients refuse.
-            self.remove("outputSchema");
+            self.members.remove("outputSchema");
         }
     }
 }

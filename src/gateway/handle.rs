@@ -127,7 +127,8 @@ fn whose(context: &CallContext, upstream: &str) -> [u8; 32] {
 /// The arguments of a call without the one that names a session.
 pub(super) fn arguments_without(params: &Params, argument: &str) -> Option<String> {
     let mut arguments = Members::of(ParamsHead::of(params).arguments?)?;
-    arguments.remove(argument).then(|| arguments.to_string())
+    arguments.remove(argument)?;
+    Some(arguments.to_string())
 }
 
 /// What a call is told whose handle names no session that is there.

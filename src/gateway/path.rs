@@ -88,7 +88,7 @@ pub(super) fn is_asked_for(params: &Params) -> bool {
 /// Takes the path out of the `_meta` of an entry; whether there was one.
 pub(super) fn take(meta: &mut Members<'_>) -> Option<Vec<String>> {
     let path = of(meta);
-    meta.remove(PATH_KEY).then(|| path.unwrap_or_default())
+    meta.remove(PATH_KEY).map(|_| path.unwrap_or_default())
 }
 
 fn of(meta: &Members<'_>) -> Option<Vec<String>> {

@@ -11,60 +11,116 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::encode;
+use super::raw;
 
 /// An object's members, each a key and a value that is JSON text.
 #[derive(Clone, Debug, Default)]
-pub struct Members<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+pub struct Members<'a> {
+    members: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    is_changed: bool,
+}
 
 impl<'a> Members<'a> {
-    /// The members of `object`; `None` when it is another value. The text must be valid JSON.
+    /// The members of `object`; `None` when it is another value.
     #[must_use]
     pub fn of(object: &'a str) -> Option<Self> {
-        if !object.trim_ascii_start().starts_with('{') {
-            return None;
-        }
-        let mut found = Vec::new();
-        for_each_member(object, |key, value| found.push((key, value.into())));
-        Some(Self(found))
+        let mut members = Vec::new();
+        walk(object, |key, value| members.push((key, value.into()))).ok()?;
+        Some(Self {
+            members,
+            is_changed: false,
+        })
     }
 
     /// The value of that key.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
-        let mut members = self.0.iter();
-        members.find(|(it, _)| it == key).map(|(_, value)| &**value)
+        self.iter()
+            .find(|(it, _)| *it == key)
+            .map(|(_, value)| value)
     }
 
-    /// Gives the key this value, in its place if it has one and as the last otherwise.
-    pub fn set(&mut self, key: &'static str, value: String) {
-        match self.0.iter_mut().find(|(it, _)| it == key) {
-            Some((_, current)) => *current = value.into(),
-            None => self.0.push((key.into(), value.into())),
-        }
+    /// The text of that key, if it has one.
+    #[must_use]
+    pub fn string(&self, key: &str) -> Option<Cow<'_, str>> {
+        raw::string(self.get(key)?)
     }
 
-    /// Takes the key and its value out; whether it was there.
-    pub fn remove(&mut self, key: &str) -> bool {
-        let before = self.0.len();
-        self.0.retain(|(it, _)| it != key);
-        self.0.len() < before
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.members.iter().map(|(key, value)| (&**key, &**value))
     }
 
     /// Whether there are none.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    pub const fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// Gives the key this value, in its place if it has one and as the last otherwise.
+    pub fn set(&mut self, key: &'static str, value: impl Into<String>) {
+        self.is_changed = true;
+        let value = Cow::Owned(value.into());
+        match self.members.iter_mut().find(|(it, _)| it == key) {
+            Some((_, current)) => *current = value,
+            None => self.members.push((key.into(), value)),
+        }
+    }
+
+    /// The same, if there is a value.
+    pub fn set_if(&mut self, key: &'static str, value: Option<String>) {
+        if let Some(value) = value {
+            self.set(key, value);
+        }
+    }
+
+    /// Takes the key and its value out, if it was there.
+    pub fn remove(&mut self, key: &str) -> Option<Cow<'a, str>> {
+        let at = self.members.iter().position(|(it, _)| it == key)?;
+        self.is_changed = true;
+        let (_, value) = self.members.remove(at);
+        self.members.retain(|(it, _)| it != key);
+        Some(value)
+    }
+
+    /// Gives each value a chance to be another.
+    ///
+    /// # Errors
+    /// As `change` fails.
+    pub fn change_each<E>(
+        &mut self,
+        mut change: impl FnMut(&str, &str) -> Result<Option<String>, E>,
+    ) -> Result<(), E> {
+        for (key, value) in &mut self.members {
+            if let Some(changed) = change(key, value)? {
+                *value = Cow::Owned(changed);
+                self.is_changed = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// The object, if it is not what it was.
+    #[must_use]
+    pub fn changed(&self) -> Option<String> {
+        self.is_changed.then(|| self.to_string())
     }
 
     /// Writes the object.
     pub fn push_to(&self, out: &mut String) {
-        for (at, (key, value)) in self.0.iter().enumerate() {
+        out.reserve(
+            2 + self
+                .iter()
+                .map(|(key, value)| key.len() + value.len() + 4)
+                .sum::<usize>(),
+        );
+        for (at, (key, value)) in self.iter().enumerate() {
             out.push(if at == 0 { '{' } else { ',' });
-            encode::push(out, key);
+            encode::push_string(out, key);
             out.push(':');
             out.push_str(value);
         }
-        out.push_str(if self.0.is_empty() { "{}" } else { "}" });
+        out.push_str(if self.is_empty() { "{}" } else { "}" });
     }
 }
 
@@ -78,6 +134,13 @@ impl fmt::Display for Members<'_> {
 
 /// Passes the members of an object to `act`; a value of another kind has none.
 pub fn for_each_member<'a>(object: &'a str, act: impl FnMut(Cow<'a, str>, &'a str)) {
+    walk(object, act).unwrap_or_default();
+}
+
+fn walk<'a>(
+    object: &'a str,
+    act: impl FnMut(Cow<'a, str>, &'a str),
+) -> Result<(), serde_json::Error> {
     struct Each<F>(F);
 
     impl<'de, F: FnMut(Cow<'de, str>, &'de str)> Visitor<'de> for Each<F> {
@@ -99,9 +162,7 @@ pub fn for_each_member<'a>(object: &'a str, act: impl FnMut(Cow<'a, str>, &'a st
     #[derive(Deserialize)]
     struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
-    serde_json::Deserializer::from_str(object)
-        .deserialize_map(Each(act))
-        .unwrap_or_default();
+    serde_json::Deserializer::from_str(object).deserialize_map(Each(act))
 }
 
 #[cfg(test)]
@@ -113,10 +174,11 @@ mod tests {
         let object = r#" {"z": 1.0e400, "\u0061": {"k" : [18446744073709551616 ]}, "é\n": null} "#;
         let mut members = Members::of(object).unwrap();
         assert_eq!(members.get("a"), Some(r#"{"k" : [18446744073709551616 ]}"#));
-        members.set("z", "2".into());
-        members.set("new", "true".into());
-        assert!(members.remove("é\n"));
-        assert!(!members.remove("b"));
+        assert_eq!(members.changed(), None);
+        members.set("z", "2");
+        members.set("new", "true");
+        assert_eq!(members.remove("é\n").as_deref(), Some("null"));
+        assert_eq!(members.remove("b"), None);
         let expected = r#"{"z":2,"a":{"k" : [18446744073709551616 ]},"new":true}"#;
         assert_eq!(members.to_string(), expected);
     }

@@ -4,9 +4,11 @@ use std::borrow::Cow;
 use std::fmt;
 
 use bytestring::ByteString;
-use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
+
+use super::members::for_each_member;
 
 /// One complete, valid JSON value as text. Cloning shares the bytes.
 #[derive(Clone, PartialEq, Eq)]
@@ -124,25 +126,9 @@ impl RawJson {
 /// The members of the object in `text`; see [`RawJson::entries`].
 #[must_use]
 pub fn entries(text: &str) -> Vec<(Cow<'_, str>, &str)> {
-    struct Members;
-    impl<'de> Visitor<'de> for Members {
-        type Value = Vec<(Cow<'de, str>, &'de str)>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut found = Vec::new();
-            while let Some((key, value)) = map.next_entry::<&RawValue, &RawValue>()? {
-                let key = string(key.get()).unwrap_or_default();
-                found.push((key, value.get()));
-            }
-            Ok(found)
-        }
-    }
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    deserializer.deserialize_map(Members).unwrap_or_default()
+    let mut found = Vec::new();
+    for_each_member(text, |key, value| found.push((key, value)));
+    found
 }
 
 /// Decodes an object from text; see [`RawJson::decode`].

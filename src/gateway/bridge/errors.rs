@@ -13,13 +13,14 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::object::{Object, quoted};
+use super::array::quoted;
 use super::questions::Unaskable;
 use super::{Broken, Crossing};
 use crate::client::ClientError;
 use crate::gateway::upstream::breaker::Ended;
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::jsonrpc::ResponseError;
+use crate::protocol::members::Members;
 use crate::protocol::method::Method;
 use crate::protocol::raw::RawJson;
 use crate::protocol::tool::ToolResult;
@@ -89,7 +90,7 @@ pub(crate) fn answered(
 /// The error as it is, but for an own URI in its data.
 fn shown(mut error: ResponseError, crossing: &Crossing<'_>) -> ResponseError {
     let shown = error.data.as_ref().and_then(|data| {
-        let mut data = Object::parse(data.as_str())?;
+        let mut data = Members::of(data.as_str())?;
         let shown = crossing.shown(&data.string("uri")?)?;
         data.set("uri", quoted(&shown));
         data.changed()
@@ -111,7 +112,7 @@ fn hidden(error: &ResponseError, asked: &Asked<'_>) -> ResponseError {
 fn is_not_found(error: &ResponseError, asked: &Asked<'_>) -> bool {
     let names_a_uri = || {
         let data = error.data.as_ref()?;
-        Object::parse(data.as_str())?.string("uri").map(|_| ())
+        Members::of(data.as_str())?.string("uri").map(|_| ())
     };
     *asked.method == Method::ResourcesRead
         && (names_a_uri().is_some() || error.message.to_ascii_lowercase().contains("not found"))
@@ -122,9 +123,9 @@ fn not_found(mut error: ResponseError, code: ErrorCode, asked: &Asked<'_>) -> Re
     error.code = code.0;
     if let Some(uri) = asked.uri {
         let data = error.data.as_ref().map_or("{}", RawJson::as_str);
-        if let Some(mut data) = Object::parse(data) {
+        if let Some(mut data) = Members::of(data) {
             data.set("uri", quoted(uri));
-            error.data = Some(RawJson::from_valid(data.text()));
+            error.data = Some(RawJson::from_valid(data.to_string()));
         }
     }
     error

@@ -10,10 +10,10 @@
 //!
 //! It does not carry messages; the gateway's [`talk`](super::talk) does.
 
+mod array;
 pub(crate) mod capability_set;
 pub(crate) mod errors;
 pub(crate) mod inner_loop;
-mod object;
 pub(crate) mod parked_call;
 pub(crate) mod questions;
 pub(crate) mod results;

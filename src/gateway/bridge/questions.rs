@@ -13,8 +13,8 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value, json};
 
+use super::array::{self, change_elements, quoted};
 use super::capability_set::CapabilitySet;
-use super::object::{self, Object, change_elements, quoted};
 use super::results::older_block;
 use super::{Broken, Crossing};
 use crate::protocol::capabilities::ClientCapability;
@@ -23,6 +23,7 @@ use crate::protocol::error_code::ErrorCode;
 use crate::protocol::form;
 use crate::protocol::input::QUESTIONS_MAX;
 use crate::protocol::jsonrpc::ResponseError;
+use crate::protocol::members::Members;
 use crate::protocol::meta::RELATED_TASK_KEY;
 use crate::protocol::raw::{self, RawJson};
 use crate::protocol::version::{Era, ProtocolVersion};
@@ -109,7 +110,7 @@ impl Question {
         capabilities: CapabilitySet,
         crossing: &Crossing<'_>,
     ) -> Result<Self, Unaskable> {
-        let mut asked = Object::parse(params.as_str()).ok_or(NO_PARAMS)?;
+        let mut asked = Members::of(params.as_str()).ok_or(NO_PARAMS)?;
         // Nobody was told that a question may be a task, so it is a plain one.
         asked.remove("task");
         without_hop_meta(&mut asked);
@@ -146,7 +147,7 @@ impl Question {
     /// # Errors
     /// [`Unfit`].
     pub(crate) fn answer(&self, answer: &RawJson) -> Result<RawJson, Unfit> {
-        let mut answered = Object::parse(answer.as_str()).ok_or(Unfit("it is no object"))?;
+        let mut answered = Members::of(answer.as_str()).ok_or(Unfit("it is no object"))?;
         match self.request.kind {
             Kind::ElicitForm | Kind::ElicitUrl => {
                 let action = answered.string("action");
@@ -186,11 +187,11 @@ impl Question {
         })
     }
 
-    fn take_lists_apart(&self, answered: &mut Object<'_>) -> Result<(), Unfit> {
+    fn take_lists_apart(&self, answered: &mut Members<'_>) -> Result<(), Unfit> {
         let Some(content) = answered.get("content").filter(|_| !self.lists.is_empty()) else {
             return Ok(());
         };
-        let mut content = Object::parse(content).ok_or(Unfit("its `content` is no object"))?;
+        let mut content = Members::of(content).ok_or(Unfit("its `content` is no object"))?;
         content.change_each(|name, value| {
             let text = raw::string(value);
             let is_list = self.lists.iter().any(|list| list == name);
@@ -207,7 +208,7 @@ const NO_PARAMS: Unaskable = Unaskable::Malformed("`params` is no object");
 const NO_FORM: Unaskable = Unaskable::Malformed("a form has `message` and flat `properties`");
 const NO_MESSAGES: Unaskable = Unaskable::Malformed("`messages` are not as they should be");
 
-fn kind(method: &str, asked: &Object<'_>) -> Result<Kind, Unaskable> {
+fn kind(method: &str, asked: &Members<'_>) -> Result<Kind, Unaskable> {
     match method {
         "elicitation/create" => match asked.string("mode").as_deref() {
             None if asked.get("mode").is_some() => Err(Unaskable::Malformed("`mode` is no string")),
@@ -228,8 +229,8 @@ fn kind(method: &str, asked: &Object<'_>) -> Result<Kind, Unaskable> {
 }
 
 /// Takes away what speaks of the hop to the upstream: its token for progress, its tasks.
-fn without_hop_meta(asked: &mut Object<'_>) {
-    let Some(mut meta) = asked.get("_meta").and_then(Object::parse) else {
+fn without_hop_meta(asked: &mut Members<'_>) {
+    let Some(mut meta) = asked.get("_meta").and_then(Members::of) else {
         return;
     };
     meta.remove("progressToken");
@@ -244,12 +245,12 @@ fn without_hop_meta(asked: &mut Object<'_>) {
 
 /// Makes the form one that the client can show. Returns the fields that are lists and went out as
 /// text.
-fn form_for(asked: &mut Object<'_>, client: ProtocolVersion) -> Result<Vec<String>, Unaskable> {
+fn form_for(asked: &mut Members<'_>, client: ProtocolVersion) -> Result<Vec<String>, Unaskable> {
     asked.string("message").ok_or(NO_FORM)?;
     let schema = asked.get("requestedSchema").ok_or(NO_FORM)?;
-    let mut schema = Object::parse(schema).ok_or(NO_FORM)?;
+    let mut schema = Members::of(schema).ok_or(NO_FORM)?;
     let fields = schema.get("properties").ok_or(NO_FORM)?;
-    let mut fields = Object::parse(fields).ok_or(NO_FORM)?;
+    let mut fields = Members::of(fields).ok_or(NO_FORM)?;
     let mut lists = Vec::new();
     if client < ProtocolVersion::V2025_11_25 {
         fields.change_each(|name, field| {
@@ -270,7 +271,7 @@ fn form_for(asked: &mut Object<'_>, client: ProtocolVersion) -> Result<Vec<Strin
 }
 
 /// Gives the visit an id or takes it away, as the client's revision has it. Returns the id.
-fn url_for(asked: &mut Object<'_>, client: ProtocolVersion) -> Result<Option<String>, Unaskable> {
+fn url_for(asked: &mut Members<'_>, client: ProtocolVersion) -> Result<Option<String>, Unaskable> {
     for needed in ["message", "url"] {
         let malformed = Unaskable::Malformed("a visit to a URL has `message` and `url`");
         asked.string(needed).ok_or(malformed)?;
@@ -292,7 +293,7 @@ fn url_for(asked: &mut Object<'_>, client: ProtocolVersion) -> Result<Option<Str
 
 /// Makes the conversation one that the client's model can go on with.
 fn sample_for(
-    asked: &mut Object<'_>,
+    asked: &mut Members<'_>,
     capabilities: CapabilitySet,
     client: ProtocolVersion,
 ) -> Result<(), Unaskable> {
@@ -303,7 +304,7 @@ fn sample_for(
     }
     let messages = asked.get("messages").ok_or(NO_MESSAGES)?;
     let changed = change_elements(messages, NO_MESSAGES, |message| {
-        let mut message = Object::parse(message).ok_or(NO_MESSAGES)?;
+        let mut message = Members::of(message).ok_or(NO_MESSAGES)?;
         let said = message.get("content").ok_or(NO_MESSAGES)?;
         let changed = if !said.starts_with('[') {
             turn_for(said, capabilities, client)?
@@ -312,7 +313,7 @@ fn sample_for(
                 turn_for(block, capabilities, client)
             })?
         } else {
-            match &*object::elements(said).ok_or(NO_MESSAGES)? {
+            match &*array::elements(said).ok_or(NO_MESSAGES)? {
                 [only] => {
                     let changed = turn_for(only, capabilities, client)?;
                     Some(changed.unwrap_or_else(|| (*only).to_owned()))
@@ -333,7 +334,7 @@ fn turn_for(
     capabilities: CapabilitySet,
     client: ProtocolVersion,
 ) -> Result<Option<String>, Unaskable> {
-    let parsed = Object::parse(block).ok_or(NO_MESSAGES)?;
+    let parsed = Members::of(block).ok_or(NO_MESSAGES)?;
     match &*parsed.string("type").ok_or(NO_MESSAGES)? {
         "tool_use" | "tool_result" if !capabilities.has(ClientCapability::SamplingTools) => {
             Err(Unaskable::Undeclared(ClientCapability::SamplingTools))
@@ -346,7 +347,7 @@ fn turn_for(
 }
 
 /// Makes what the client's model said something that the upstream can read.
-fn sampled_for(answered: &mut Object<'_>, upstream: ProtocolVersion) -> Result<(), Unfit> {
+fn sampled_for(answered: &mut Members<'_>, upstream: ProtocolVersion) -> Result<(), Unfit> {
     const UNFIT: Unfit = Unfit("it has no `role`, `model` and `content`");
     const SEVERAL: Unfit = Unfit("its blocks cannot be told to a server of this revision");
     answered.string("role").ok_or(UNFIT)?;
@@ -357,13 +358,13 @@ fn sampled_for(answered: &mut Object<'_>, upstream: ProtocolVersion) -> Result<(
         return Ok(());
     }
     let blocks = if is_list {
-        object::elements(said).ok_or(UNFIT)?
+        array::elements(said).ok_or(UNFIT)?
     } else {
         vec![said]
     };
     let mut changed = None;
     if let [only] = &*blocks {
-        let block = Object::parse(only).ok_or(UNFIT)?;
+        let block = Members::of(only).ok_or(UNFIT)?;
         let is_unknown = match &*block.string("type").ok_or(UNFIT)? {
             "tool_use" if upstream < ProtocolVersion::V2025_11_25 => return Err(SEVERAL),
             "audio" => upstream < ProtocolVersion::V2025_03_26,
@@ -378,7 +379,7 @@ fn sampled_for(answered: &mut Object<'_>, upstream: ProtocolVersion) -> Result<(
         // Only words can be one block.
         let mut words = String::new();
         for block in blocks {
-            let block = Object::parse(block).ok_or(UNFIT)?;
+            let block = Members::of(block).ok_or(UNFIT)?;
             words.push_str(&block.string("text").ok_or(SEVERAL)?);
         }
         changed = Some(json!({"type": "text", "text": words}).to_string());
@@ -403,7 +404,7 @@ impl Round {
     /// [`Broken`] when they are not questions.
     pub(crate) fn of(members: &RawJson) -> Result<Self, Broken> {
         const NO_QUESTION: Broken = Broken("one of `inputRequests` is no question");
-        let members = Object::parse(members.as_str()).ok_or(NO_QUESTION)?;
+        let members = Members::of(members.as_str()).ok_or(NO_QUESTION)?;
         let state = members.get("requestState");
         if state.is_some_and(|state| !state.starts_with('"')) {
             return Err(Broken("`requestState` is no string"));
@@ -411,9 +412,9 @@ impl Round {
         let asked = match members.get("inputRequests") {
             None => Vec::new(),
             Some(requests) => {
-                let requests = Object::parse(requests).ok_or(NO_QUESTION)?;
+                let requests = Members::of(requests).ok_or(NO_QUESTION)?;
                 let asked = requests.iter().map(|(key, request)| {
-                    let request = Object::parse(request)?;
+                    let request = Members::of(request)?;
                     let params = request.get("params").unwrap_or("{}").to_owned();
                     let method = request.string("method")?.into_owned();
                     Some((key.to_owned(), method, RawJson::from_valid(params)))

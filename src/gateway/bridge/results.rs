@@ -15,9 +15,10 @@
 
 use serde_json::{Value, json};
 
-use super::object::{self, Object, change_elements, quoted};
+use super::array::{self, change_elements, quoted};
 use super::{Broken, Crossing};
 use crate::protocol::content::Content;
+use crate::protocol::members::Members;
 use crate::protocol::meta;
 use crate::protocol::method::Method;
 use crate::protocol::raw::{self, RawJson};
@@ -55,7 +56,7 @@ pub(crate) fn reply(
     crossing: &Crossing<'_>,
     wraps: bool,
 ) -> Result<Reply, Broken> {
-    let Some(mut members) = Object::parse(result.as_str()) else {
+    let Some(mut members) = Members::of(result.as_str()) else {
         return Err(Broken("a result is no object"));
     };
     let kind = kind(method, &members, crossing)?;
@@ -87,7 +88,7 @@ pub(crate) fn reply(
 /// What kind of result it is. Only the stateless era has others than complete ones.
 fn kind(
     method: &Method,
-    members: &Object<'_>,
+    members: &Members<'_>,
     crossing: &Crossing<'_>,
 ) -> Result<ReplyKind, Broken> {
     let named = match crossing.upstream.era() {
@@ -113,7 +114,7 @@ fn kind(
 
 fn cache(
     method: &Method,
-    members: &Object<'_>,
+    members: &Members<'_>,
     crossing: &Crossing<'_>,
     kind: ReplyKind,
 ) -> CacheHints {
@@ -135,7 +136,7 @@ fn meta_of(meta: &str, crossing: &Crossing<'_>) -> Result<Option<RawJson>, Broke
     if meta == "null" {
         return Ok(None);
     }
-    let mut meta_object = Object::parse(meta).ok_or(Broken("`_meta` is no object"))?;
+    let mut meta_object = Members::of(meta).ok_or(Broken("`_meta` is no object"))?;
     for key in HOP_KEYS {
         meta_object.remove(key);
     }
@@ -144,7 +145,7 @@ fn meta_of(meta: &str, crossing: &Crossing<'_>) -> Result<Option<RawJson>, Broke
             let Some(value) = meta_object.get(key) else {
                 continue;
             };
-            let mut ui = Object::parse(value);
+            let mut ui = Members::of(value);
             let shown = match &mut ui {
                 None => raw::string(value)
                     .and_then(|own| crossing.shown(&own))
@@ -169,7 +170,7 @@ fn meta_of(meta: &str, crossing: &Crossing<'_>) -> Result<Option<RawJson>, Broke
 /// tool that failed.
 fn content(
     method: &Method,
-    members: &mut Object<'_>,
+    members: &mut Members<'_>,
     crossing: &Crossing<'_>,
     wraps: bool,
 ) -> Result<bool, Broken> {
@@ -180,7 +181,7 @@ fn content(
             if crossing.renames() {
                 let broken = Broken("`contents` is no array");
                 let shown = change_elements(contents, broken, |part| {
-                    let mut part = Object::parse(part).ok_or(NO_CONTENTS)?;
+                    let mut part = Members::of(part).ok_or(NO_CONTENTS)?;
                     part.string("uri").ok_or(NO_CONTENTS)?;
                     show_member(&mut part, "uri", crossing);
                     Ok(part.changed())
@@ -193,7 +194,7 @@ fn content(
             if may_change(messages, crossing) {
                 let broken = Broken("`messages` is no array");
                 let changed = change_elements(messages, broken, |message| {
-                    let mut message = Object::parse(message).ok_or(NO_MESSAGE)?;
+                    let mut message = Members::of(message).ok_or(NO_MESSAGE)?;
                     let said = message.get("content").ok_or(NO_MESSAGE)?;
                     let said = block(said, crossing)?;
                     message.set_if("content", said);
@@ -203,7 +204,7 @@ fn content(
             }
         }
         Method::Complete => {
-            let completion = members.get("completion").and_then(Object::parse);
+            let completion = members.get("completion").and_then(Members::of);
             let values = completion.as_ref().and_then(|given| given.get("values"));
             if !values.is_some_and(|values| values.starts_with('[')) {
                 return Err(Broken("`completion` has no values"));
@@ -249,7 +250,7 @@ const NO_ARRAY: Broken = Broken("`content` is no array");
 const NO_BLOCK: Broken = Broken("a content block is not of its type's shape");
 
 fn array<'o>(
-    members: &'o Object<'_>,
+    members: &'o Members<'_>,
     name: &str,
     otherwise: &'static str,
 ) -> Result<&'o str, Broken> {
@@ -260,7 +261,7 @@ fn array<'o>(
 }
 
 fn tool_result(
-    members: &mut Object<'_>,
+    members: &mut Members<'_>,
     crossing: &Crossing<'_>,
     wraps: bool,
 ) -> Result<bool, Broken> {
@@ -304,10 +305,10 @@ fn tool_result(
 
 /// The content with a block of text that says what `value` is, if it has none.
 fn text_beside(content: &str, value: &str) -> Result<Option<String>, Broken> {
-    let mut blocks = object::elements(content).ok_or(NO_ARRAY)?;
+    let mut blocks = array::elements(content).ok_or(NO_ARRAY)?;
     let same = serde_json::from_str::<Value>(value).map_err(|_| NO_BLOCK)?;
     let says_it = |block: &&str| {
-        let block = Object::parse(block);
+        let block = Members::of(block);
         let text = block.as_ref().and_then(|block| block.string("text"));
         text.is_some_and(|text| serde_json::from_str(&text).is_ok_and(|said: Value| said == same))
     };
@@ -316,7 +317,7 @@ fn text_beside(content: &str, value: &str) -> Result<Option<String>, Broken> {
     }
     let block = json!({"type": "text", "text": value}).to_string();
     blocks.push(&block);
-    Ok(Some(object::array_of(&blocks)))
+    Ok(Some(array::array_of(&blocks)))
 }
 
 /// Whether content may hold a block that has to change. It may say so of one that does not.
@@ -337,7 +338,7 @@ fn may_change(content: &str, crossing: &Crossing<'_>) -> bool {
 
 /// A content block as the client takes it, if it has to change.
 fn block(json: &str, crossing: &Crossing<'_>) -> Result<Option<String>, Broken> {
-    let mut block = Object::parse(json).ok_or(NO_BLOCK)?;
+    let mut block = Members::of(json).ok_or(NO_BLOCK)?;
     let kind = block.string("type").ok_or(NO_BLOCK)?.into_owned();
     let mut is_unknown = false;
     match &*kind {
@@ -348,7 +349,7 @@ fn block(json: &str, crossing: &Crossing<'_>) -> Result<Option<String>, Broken> 
         }
         "resource" => {
             let resource = block.get("resource").ok_or(NO_BLOCK)?;
-            let mut resource = Object::parse(resource).ok_or(NO_BLOCK)?;
+            let mut resource = Members::of(resource).ok_or(NO_BLOCK)?;
             resource.string("uri").ok_or(NO_BLOCK)?;
             show_member(&mut resource, "uri", crossing);
             let shown = resource.changed();
@@ -360,7 +361,7 @@ fn block(json: &str, crossing: &Crossing<'_>) -> Result<Option<String>, Broken> 
     if !is_unknown {
         return Ok(block.changed());
     }
-    older_block(&block.text(), crossing.client).map(Some)
+    older_block(&block.to_string(), crossing.client).map(Some)
 }
 
 /// A block of a kind that `client` does not know, as one that it does.
@@ -371,7 +372,7 @@ pub(super) fn older_block(json: &str, client: ProtocolVersion) -> Result<String,
     Ok(text)
 }
 
-fn show_member(object: &mut Object<'_>, key: &'static str, crossing: &Crossing<'_>) {
+fn show_member(object: &mut Members<'_>, key: &'static str, crossing: &Crossing<'_>) {
     let shown = object.string(key).and_then(|own| crossing.shown(&own));
     object.set_if(key, shown.map(|shown| quoted(&shown)));
 }
