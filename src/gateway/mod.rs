@@ -169,8 +169,10 @@ impl Gateway {
             let _late = tokio::time::timeout(limit, upstream.started()).await;
             upstream.freshen().await;
         });
+        // One that hangs must not take the time in which the others' lists can be told.
+        let patience = call.context.deadline.remaining() / 2;
         tokio::select! {
-            _ = join_all(freshening) => {}
+            _late = tokio::time::timeout(patience, join_all(freshening)) => {}
             () = call.context.cancel.cancelled() => return Err(ServiceError::Cancelled),
         }
         let shown = self.shown();

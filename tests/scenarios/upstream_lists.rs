@@ -160,6 +160,26 @@ async fn a_list_that_hangs_when_it_is_read_again_stays_what_it_was() {
     assert_eq!(shown(&gateway, "it.first").await, whole);
 }
 
+/// Ours: whoever lists is answered in time, with what is known.
+#[tokio::test]
+async fn a_list_that_hangs_holds_up_nobodys_list() {
+    let hangs = Arc::new(AtomicBool::new(false));
+    let now = hangs.clone();
+    let upstream = of_pages(move |id, _| {
+        if now.load(Ordering::Relaxed) {
+            Script::Nothing
+        } else {
+            Script::tools(id, ["kept"])
+        }
+    })
+    .await;
+    let gateway = gateway(&upstream, "timeouts.list = \"10m\"\nlist_ttl = \"1ms\"").await;
+    shown(&gateway, "it.kept").await;
+    hangs.store(true, Ordering::Relaxed);
+    let listed = gateway.stateless().call("tools/list", json!({})).await;
+    assert_eq!(listed.result()["tools"][0]["name"], "it.kept");
+}
+
 const OBJECT: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n";
 
 /// Ours.
