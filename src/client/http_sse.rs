@@ -98,8 +98,8 @@ impl HttpSse {
         };
         let reader = tasks.spawn(TaskKind::Upkeep, async move {
             let _tells_the_end = open;
-            let reason = stream.read(&incoming).await;
-            incoming.waiting.lose(&Lost::Closed(reason));
+            let why = stream.read(&incoming).await;
+            incoming.waiting.close(&why);
         });
         Ok(Self {
             post,
@@ -130,7 +130,7 @@ impl HttpSse {
     pub(super) fn close(&self) {
         self.reader.abort();
         let reason = "the connection was closed".to_owned();
-        self.waiting.lose(&Lost::Closed(reason));
+        self.waiting.close(&Lost::Closed(reason));
     }
 }
 
@@ -220,7 +220,7 @@ impl Stream {
     }
 
     /// Reads until the stream ends. Returns how it ended.
-    async fn read(&mut self, incoming: &Incoming) -> String {
+    async fn read(&mut self, incoming: &Incoming) -> Lost {
         let mut asked = Asked::new();
         loop {
             while let Some(Event {
@@ -233,14 +233,12 @@ impl Stream {
             }
             let chunk = match beside(&mut asked, chunk(&mut self.answer)).await {
                 Ok(Some(chunk)) => chunk,
-                Ok(None) => return "the stream ended".to_owned(),
-                Err(error) => return reasons(&error),
+                Ok(None) => return Lost::Closed("the stream ended".to_owned()),
+                Err(error) => return Lost::Closed(reasons(&error)),
             };
-            if let Err(error) = self.decoder.push(&chunk) {
+            if self.decoder.push(&chunk).is_err() {
                 // Whose answer it was cannot be known, and where it ends neither.
-                let max = incoming.limits.message;
-                incoming.waiting.lose(&Lost::TooLarge(max));
-                return error.to_string();
+                return Lost::TooLarge(incoming.limits.message);
             }
         }
     }

@@ -72,7 +72,7 @@ impl Pipe {
         let reader = tasks.spawn(TaskKind::Upkeep, async move {
             let _tells_the_end = open;
             let reason = to_the_end(input, &incoming).await;
-            incoming.waiting.lose(&Lost::Closed(reason));
+            incoming.waiting.close(&Lost::Closed(reason));
         });
         let untaken = ended.clone();
         let writer = tasks.spawn(TaskKind::Upkeep, async move {

@@ -20,11 +20,13 @@ use crate::protocol::jsonrpc::{RequestId, Response};
 const RUNNING_MAX: usize = 1_024;
 
 /// Why no answer will come.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub(super) enum Lost {
     /// The connection ended.
+    #[error("{0}")]
     Closed(String),
     /// It may have been in what was too large to be taken.
+    #[error("a message was larger than {0} bytes")]
     TooLarge(usize),
 }
 
@@ -94,19 +96,28 @@ impl Waiting {
         }
     }
 
-    /// Nobody gets an answer any more who waits now, and nobody at all once the connection is closed.
+    /// Nobody gets an answer any more who waits now.
     pub(super) fn lose(&self, why: &Lost) {
+        self.lock().lose(why);
+    }
+
+    /// Nor does anybody who comes later.
+    pub(super) fn close(&self, why: &Lost) {
         let mut pending = self.lock();
-        if let Lost::Closed(reason) = why {
-            pending.ended = Some(reason.clone());
-        }
-        for (_, waiting) in pending.requests.drain() {
-            let _nobody_waits = waiting.send(Err(why.clone()));
-        }
+        pending.ended = Some(why.to_string());
+        pending.lose(why);
     }
 
     fn lock(&self) -> MutexGuard<'_, Pending> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pending {
+    fn lose(&mut self, why: &Lost) {
+        for (_, waiting) in self.requests.drain() {
+            let _nobody_waits = waiting.send(Err(why.clone()));
+        }
     }
 }
 
