@@ -11,6 +11,7 @@
 //!
 //! Spec: SEP-2567, explicit state handles.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -77,19 +78,12 @@ impl Handles {
 
     /// What `call` says in the argument of that name.
     pub(super) fn named(&self, call: &Call, upstream: &Upstream) -> Named {
-        let argument = &*upstream.config.handle;
         let arguments = ParamsHead::of(&call.params).arguments.unwrap_or("{}");
-        let arguments = raw::entries(arguments).into_iter();
-        let mut found = arguments.filter(|(key, _)| key == argument);
-        // Models write nothing in several ways.
-        let text = match found.next() {
-            None | Some((_, "null")) => return Named::Nothing,
-            Some((_, value)) => raw::string(value).unwrap_or_default(),
+        let handle = match said(arguments, &upstream.config.handle) {
+            Said::Nothing => return Named::Nothing,
+            Said::Text(text) => self.open(&text, &call.context, upstream.name()),
+            Said::Other => None,
         };
-        if text.is_empty() && found.next().is_none() {
-            return Named::Nothing;
-        }
-        let handle = self.open(&text, &call.context, upstream.name());
         handle.map_or(Named::Unknown, Named::Session)
     }
 
@@ -112,6 +106,29 @@ impl Handles {
             number: u64::from_be_bytes(*number),
             capabilities: CapabilitySet::from_bits(*capabilities),
         })
+    }
+}
+
+/// What stands where a handle may.
+enum Said<'a> {
+    Nothing,
+    Text(Cow<'a, str>),
+    Other,
+}
+
+fn said<'a>(arguments: &'a str, argument: &str) -> Said<'a> {
+    let arguments = raw::entries(arguments).into_iter();
+    let mut found = arguments.filter(|(key, _)| key == argument);
+    let (first, second) = (found.next(), found.next());
+    match (first.map(|(_, value)| value), second) {
+        // Models write nothing in several ways.
+        (None | Some("null"), None) => Said::Nothing,
+        (Some(value), None) => match raw::string(value) {
+            Some(text) if text.is_empty() => Said::Nothing,
+            Some(text) => Said::Text(text),
+            None => Said::Other,
+        },
+        (_, Some(_)) => Said::Other,
     }
 }
 
@@ -250,6 +267,23 @@ mod tests {
         }
         let others = Handles::new(ClusterKeys::generate().seal("gateway handle"), here.node);
         assert_eq!(others.open(&text, &alice, "shop"), None);
+    }
+
+    #[test]
+    fn what_is_no_text_names_no_session_and_begins_none() {
+        for (arguments, expected) in [
+            ("{}", true),
+            (r#"{"session":null}"#, true),
+            (r#"{"session":""}"#, true),
+            (r#"{"session":true}"#, false),
+            (r#"{"session":5}"#, false),
+            (r#"{"session":["x"]}"#, false),
+            (r#"{"session":"x"}"#, false),
+        ] {
+            let found = said(arguments, "session");
+            let is_nothing = matches!(found, Said::Nothing);
+            assert_eq!(is_nothing, expected, "{arguments}");
+        }
     }
 
     #[test]
