@@ -17,6 +17,7 @@ use futures_util::future::BoxFuture;
 use serde_json::{Map, Value, json};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::error::ClientError;
@@ -24,7 +25,7 @@ use super::http::{Exchanged, Http, NOTICE, Outgoing, Speaking};
 use super::http_sse::HttpSse;
 use super::message;
 use super::pipe::Pipe;
-use super::standing;
+use super::standing::{self, Left};
 use crate::protocol::jsonrpc::{Notification, Request, RequestId, ResponseError};
 use crate::protocol::lifecycle::Implementation;
 use crate::protocol::meta;
@@ -109,6 +110,8 @@ struct Inner {
     farewells: TaskTracker,
     /// The standing stream of a session over HTTP.
     standing: Mutex<Option<AbortHandle>>,
+    /// Fires when the server is known to have forgotten the session.
+    lost: CancellationToken,
 }
 
 impl std::fmt::Debug for Connection {
@@ -134,6 +137,7 @@ impl Connection {
             next_id: AtomicI64::new(next_id),
             farewells: TaskTracker::new(),
             standing: Mutex::default(),
+            lost: CancellationToken::new(),
         }))
     }
 
@@ -199,6 +203,9 @@ impl Connection {
         };
         let exchanged = exchange(&self.0.parts.wire, &self.0.speaking, outgoing, hears).await;
         leaving.id = None;
+        if let Err(ClientError::SessionLost) = &exchanged {
+            self.0.lost.cancel();
+        }
         result_of(exchanged?)
     }
 
@@ -225,21 +232,32 @@ impl Connection {
         }
         let (opened, tried) = oneshot::channel();
         let (http, speaking) = (http.clone(), self.0.speaking.clone());
-        let holding = standing::hold(http, speaking, self.0.parts.hears.clone(), opened);
-        let holding = self.tasks().spawn(TaskKind::Upkeep, holding);
+        let (hears, lost) = (self.0.parts.hears.clone(), self.0.lost.clone());
+        let holding = self.tasks().spawn(TaskKind::Upkeep, async move {
+            let left = standing::hold(http, speaking, hears, opened).await;
+            if let Left::SessionLost = left {
+                lost.cancel();
+            }
+        });
         *lock(&self.0.standing) = Some(holding.abort_handle());
         // A server that leaves it open without a word is not waited for.
         let _silent = tokio::time::timeout(NOTICE, tried).await;
     }
 
-    /// Waits until nothing more comes or is taken: the server closed the connection. For ever over Streamable
-    /// HTTP, where each request has one of its own.
+    /// Waits until nothing more comes or is taken: the server closed the connection or, over Streamable HTTP,
+    /// is known to have forgotten the session.
     pub async fn ended(&self) {
         match &self.0.parts.wire {
-            Wire::Http(_) => std::future::pending().await,
+            Wire::Http(_) => self.0.lost.cancelled().await,
             Wire::HttpSse(stream) => stream.ended().await,
             Wire::Pipe(pipe) => pipe.ended().await,
         }
+    }
+
+    /// Whether the server is known to have forgotten the session.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.0.lost.is_cancelled()
     }
 
     /// Something to be told that closing waits for, and not for long.

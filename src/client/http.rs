@@ -484,6 +484,11 @@ impl<'a> Following<'a> {
         if status.is_success() && is(&answer, "text/event-stream") {
             return Ok(Ok(answer));
         }
+        // What becomes of a request that was sent is not known by that.
+        let is_standing = self.id.is_none();
+        if is_standing && self.speaking.session.is_some() && status == StatusCode::NOT_FOUND {
+            return Err(ClientError::SessionLost);
+        }
         let reason = format!("the stream could not be opened (HTTP {status})");
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
             return Ok(Err(reason));

@@ -15,10 +15,20 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::connection::Hears;
+use super::error::ClientError;
 use super::http::{Following, Http, RESUME_AFTER, RESUME_AFTER_MAX, RESUMES_MAX, Speaking, beside};
 
 /// A stream that lasted so long was worth opening, also if nothing came.
 const LASTED: Duration = Duration::from_secs(5);
+
+/// Why the stream is held no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    /// The server offers none, or it brings nothing.
+    Stream,
+    /// The server has forgotten the session.
+    SessionLost,
+}
 
 /// Holds the stream until the server offers it no more. `opened` is told after the first attempt.
 pub(super) async fn hold(
@@ -26,7 +36,7 @@ pub(super) async fn hold(
     speaking: Speaking,
     hears: Arc<dyn Hears>,
     opened: oneshot::Sender<()>,
-) {
+) -> Left {
     let mut opened = Some(opened);
     let mut following = Following {
         http: &http,
@@ -49,13 +59,14 @@ pub(super) async fn hold(
             Ok(Ok(answer)) => {
                 if let Err(error) = following.read(answer, &mut asked).await {
                     tracing::warn!(%error, "the standing stream is given up");
-                    return;
+                    return Left::Stream;
                 }
             }
             Ok(Err(reason)) => tracing::debug!(reason, "the standing stream was not opened"),
+            Err(ClientError::SessionLost) => return Left::SessionLost,
             Err(error) => {
                 tracing::debug!(%error, "the server offers no standing stream");
-                return;
+                return Left::Stream;
             }
         }
         if following.cursor != before || began.elapsed() >= LASTED {
@@ -64,7 +75,7 @@ pub(super) async fn hold(
         in_vain += 1;
         if in_vain > RESUMES_MAX {
             tracing::debug!("the standing stream brings nothing and is given up");
-            return;
+            return Left::Stream;
         }
         let wait = following.retry.unwrap_or(RESUME_AFTER * in_vain);
         beside(&mut asked, tokio::time::sleep(wait.min(RESUME_AFTER_MAX))).await;

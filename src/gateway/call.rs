@@ -28,7 +28,7 @@ use super::upstream::Upstream;
 use super::upstream::breaker::Permit;
 use super::upstream::bulkhead::Place;
 use super::upstream::line::{Lease, Line};
-use super::upstream::pool::{Key, NoLine, Unit};
+use super::upstream::pool::{Key, NoLine, Unit, Until};
 use super::{Gateway, in_process};
 use crate::protocol::input::InputResponses;
 use crate::protocol::logging::LogLevel;
@@ -110,6 +110,11 @@ async fn answer(
         let (lease, opened) = match lease(gateway, &route, call).await {
             Ok(leased) => leased,
             Err(NotLeased::Gone) => return Ok(handle::unknown(upstream, context)),
+            Err(NotLeased::Busy(failure)) => {
+                upstream.requests.ended(failure.label());
+                permit.ended(Instant::now(), failure.ended());
+                return told(&route, call, None, failure);
+            }
             Err(NotLeased::Failed(failure)) => {
                 upstream.requests.ended(failure.label());
                 permit.ended(Instant::now(), failure.ended());
@@ -343,6 +348,8 @@ enum NotLeased {
     Gone,
     /// The upstream could not be asked.
     Failed(Failure),
+    /// All that may be used are in use, and were for as long as a call waits.
+    Busy(Failure),
 }
 
 /// The right to use a line to the upstream; with the session, if one is opened for the call that further
@@ -356,7 +363,11 @@ async fn lease(
     let config = &upstream.config;
     let handles = &gateway.0.handles;
     let may_be_asked = call.method.may_require_input();
-    let until = tokio::time::Instant::now() + config.timeouts.connect.max(config.bulkhead.wait_max);
+    let now = tokio::time::Instant::now();
+    let until = Until {
+        opened: now + config.timeouts.connect,
+        free: now + config.bulkhead.wait_max,
+    };
     let capabilities = CapabilitySet::of(&context.client.capabilities, context.version);
     let handle = match route.named {
         Some(Named::Session(handle)) => Some(handle),
@@ -416,23 +427,25 @@ fn unit(route: &Route, call: &Call) -> Unit {
 }
 
 fn not_leased(upstream: &Upstream, no_line: NoLine) -> NotLeased {
-    NotLeased::Failed(match no_line {
-        NoLine::Gone => return NotLeased::Gone,
+    match no_line {
+        NoLine::Gone => NotLeased::Gone,
         NoLine::Failed(error) => {
             upstream.nudge();
             upstream.may_be_another(&error);
-            Failure::of_opening(&error)
+            NotLeased::Failed(Failure::of_opening(&error))
         }
         NoLine::Late => {
             upstream.nudge();
-            Failure::late()
+            NotLeased::Failed(Failure::late())
         }
-        NoLine::Busy => Failure::not_sent("has all its processes in use"),
-        NoLine::Taken => Failure::not_sent("is busy with another call of the same session"),
-        NoLine::Full => Failure::not_sent(
+        NoLine::Busy => NotLeased::Busy(Failure::not_sent("has all its processes in use")),
+        NoLine::Taken => NotLeased::Busy(Failure::not_sent(
+            "is busy with another call of the same session",
+        )),
+        NoLine::Full => NotLeased::Busy(Failure::not_sent(
             "keeps as many sessions as it may: go on in one of them, or wait until one ends unused",
-        ),
-    })
+        )),
+    }
 }
 
 fn about(route: &Route, call: &Call, version: ProtocolVersion) -> About {

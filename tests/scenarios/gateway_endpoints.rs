@@ -185,6 +185,32 @@ impl Circle {
             other: other_process,
         }
     }
+
+    /// Waits until neither asks the other for its lists while somebody counts for a second.
+    async fn is_quiet(&self) {
+        let client = self.one.stateless();
+        eventually("they tell each other nothing more", async || {
+            let before = self.listed().await;
+            let second = json!({"from": 2, "interval_ms": 500});
+            client.tool("demo.countdown", second).await;
+            (self.listed().await == before).then_some(())
+        })
+        .await;
+    }
+
+    /// How often either was asked for its tools.
+    async fn listed(&self) -> f64 {
+        let mut sum = 0.0;
+        for gateway in [&self.one, &self.other] {
+            for era in ["session", "stateless"] {
+                let line = format!(
+                    "mcp_requests_total{{method=\"tools/list\",era=\"{era}\",outcome=\"ok\"}}"
+                );
+                sum += gateway.metric(&line).await;
+            }
+        }
+        sum
+    }
 }
 
 /// Ours: two gateways that are each other's upstream.
@@ -231,6 +257,7 @@ async fn two_gateways_that_list_each_other_list_everything_once() {
         let client = circle.other.stateless();
         let listed = client.call("tools/list", json!({})).await.result();
         assert!(!listed.to_string().contains("switchboard/path"), "{listed}");
+        circle.is_quiet().await;
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
+use crate::world::nginx::lasting_address;
 use crate::world::scripted::{Heard, Script, Scripted, of_session_era, of_stateless_era, said};
 use crate::world::server::{Setup, example};
 use crate::world::{Answer, Event, FaultProxy, Session, Switchboard, eventually, within};
@@ -415,4 +416,31 @@ async fn lists_do_not_wait_for_an_upstream_that_is_down() {
             assert!(listed.contains(&format!("{tool:?}")), "{listed}");
         }
     }
+}
+
+/// 2025-11-25 basic/transports, session management: subscriptions end with a session, and whoever watches
+/// is told that something may have been missed.
+#[tokio::test]
+async fn what_is_watched_is_watched_again_when_its_upstream_is_back() {
+    let is_update = |event: &Event| event.json()["method"] == "notifications/resources/updated";
+    let address = lasting_address();
+    let config = format!("[server]\nlisten = {address:?}\n");
+    let mut upstream = Switchboard::with().config(&config).start().await;
+    let it = at(&upstream.url("/mcp")) + "version = \"2025-11-25\"\ntimeouts.ping = \"1s\"";
+    let gateway = gateway(&it).start().await;
+    shows(&gateway, "it.echo").await;
+    let filter = json!({"notifications": {"resourceSubscriptions": ["it+clock://now"]}});
+    let client = gateway.stateless();
+    let (_, mut listening) = client.stream("subscriptions/listen", filter.clone()).await;
+    listening.until(is_update).await;
+
+    upstream.crash().await;
+    upstream.start_again().await;
+
+    // Once because of the gap; what is heard then is new.
+    for _ in 0..3 {
+        listening.until(is_update).await;
+    }
+    let (_, mut another) = client.stream("subscriptions/listen", filter).await;
+    another.until(is_update).await;
 }

@@ -152,7 +152,7 @@ impl Line {
 
     /// The right to use it for a call, unless it has one that may be asked already, or ends.
     pub(in crate::gateway) fn lease(self: &Arc<Self>, may_be_asked: bool) -> Option<Lease> {
-        if self.ending.is_cancelled() {
+        if self.is_ending() {
             return None;
         }
         let alone = if may_be_asked && self.is_one_at_a_time() {
@@ -179,7 +179,7 @@ impl Line {
 
     /// Whether it takes no more requests.
     pub(super) fn is_ending(&self) -> bool {
-        self.ending.is_cancelled()
+        self.ending.is_cancelled() || self.connection.is_lost()
     }
 
     /// Waits until it is over: the upstream closed it, or it was ended here and is not used any more.

@@ -25,14 +25,13 @@ use std::time::Duration;
 
 use serde_json::json;
 use tokio::sync::{Notify, watch};
-use tokio::time::Instant;
 
 use self::breaker::Breaker;
 use self::bulkhead::Bulkhead;
 use self::line::{Desk, Lease, Line};
 use self::news::{Changed, News};
 use self::offer::Offer;
-use self::pool::{Key, NoLine, Open, Pool};
+use self::pool::{Key, NoLine, Open, Pool, Until};
 use self::subscriptions::{Subscribed, Subscriptions};
 use self::warm::Warm;
 use super::bridge::capability_set::CapabilitySet;
@@ -45,7 +44,6 @@ use crate::client::{
 };
 use crate::identity::Principal;
 use crate::protocol::lifecycle::Implementation;
-use crate::protocol::subscription::Change;
 use crate::protocol::version::{Era, ProtocolVersion};
 use crate::runtime::ratelimited::warn_ratelimited;
 use crate::runtime::tasks::{TaskKind, Tasks};
@@ -73,8 +71,8 @@ pub(super) enum State {
 /// What is heard of an upstream.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Heard<'a> {
-    /// Its lists were read anew; these it had said to have changed.
-    Read(&'a BTreeSet<Change>),
+    /// Its lists were read anew.
+    Read,
     /// A resource of its was updated, by its own name; whom that concerns, if not everybody.
     Updated(&'a str, Option<&'a Principal>),
 }
@@ -191,10 +189,10 @@ impl Upstream {
         self.offer.borrow().clone()
     }
 
-    /// Takes what was read, after it had said that `told` changed.
-    pub(super) fn set_offer(&self, offer: Offer, told: &BTreeSet<Change>) {
+    /// Takes what was read.
+    pub(super) fn set_offer(&self, offer: Offer) {
         self.offer.send_replace(Arc::new(offer));
-        self.tell(Heard::Read(told));
+        self.tell(Heard::Read);
     }
 
     /// Notes whether it can be heard when its lists change.
@@ -336,7 +334,7 @@ impl Upstream {
         &self,
         key: &Key,
         may_be_asked: bool,
-        until: Instant,
+        until: Until,
     ) -> Result<Lease, NoLine> {
         let none = None::<fn() -> Open>;
         self.pool.line(key, may_be_asked, until, none).await
@@ -347,7 +345,7 @@ impl Upstream {
         self: &Arc<Self>,
         key: Key,
         may_be_asked: bool,
-        until: Instant,
+        until: Until,
     ) -> Result<Lease, NoLine> {
         // A line is opened as what its key was made for, whatever is found out meanwhile: what many
         // share must have no session.
@@ -472,7 +470,7 @@ impl Upstream {
                 };
                 let Err(error) = kept else {
                     if upstream.pins.now().corrections() != judged_by {
-                        upstream.tell(Heard::Read(&BTreeSet::new()));
+                        upstream.tell(Heard::Read);
                     }
                     return;
                 };

@@ -84,6 +84,25 @@ impl Unit {
     }
 }
 
+/// How long a line is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::gateway) struct Until {
+    /// One that is being opened.
+    pub(in crate::gateway) opened: Instant,
+    /// One that others use.
+    pub(in crate::gateway) free: Instant,
+}
+
+impl Until {
+    /// The same for both.
+    pub(super) const fn at(instant: Instant) -> Self {
+        Self {
+            opened: instant,
+            free: instant,
+        }
+    }
+}
+
 /// A line that is being opened.
 pub(super) type Opening = Shared<BoxFuture<'static, Result<Arc<Line>, Arc<ClientError>>>>;
 
@@ -131,7 +150,7 @@ impl Pool {
         self: &Arc<Self>,
         key: &Key,
         may_be_asked: bool,
-        until: Instant,
+        until: Until,
         open: Option<impl Fn() -> Open>,
     ) -> Result<Lease, NoLine> {
         let key = &sabotaged(key);
@@ -149,7 +168,7 @@ impl Pool {
                     return Ok(lease);
                 }
                 Found::Opening(opening) => {
-                    let opened = tokio::time::timeout_at(until, opening).await;
+                    let opened = tokio::time::timeout_at(until.opened, opening).await;
                     match opened {
                         Ok(Ok(_)) => continue,
                         Ok(Err(error)) => return Err(NoLine::Failed(error)),
@@ -159,7 +178,7 @@ impl Pool {
                 Found::Nothing(late @ (NoLine::Busy | NoLine::Taken)) => late,
                 Found::Nothing(no_line) => return Err(no_line),
             };
-            if tokio::time::timeout_at(until, freed).await.is_err() {
+            if tokio::time::timeout_at(until.free, freed).await.is_err() {
                 return Err(late);
             }
         }
@@ -397,7 +416,9 @@ mod tests {
             unit: Unit::Request(1),
         };
         let open = || -> Open { unreachable!("there is no place for it") };
-        let line = pool.line(&key, false, Instant::now(), Some(open)).await;
+        let line = pool
+            .line(&key, false, Until::at(Instant::now()), Some(open))
+            .await;
         assert!(matches!(line, Err(NoLine::Busy)));
         assert!(pool.lock().is_empty());
     }
@@ -413,7 +434,9 @@ mod tests {
     /// Why there is no line under this key, though its opening would not be the reason.
     async fn refused(pool: &Arc<Pool>, key: &Key) -> NoLine {
         let open = || -> Open { Box::new(|| Box::pin(std::future::pending())) };
-        let line = pool.line(key, false, Instant::now(), Some(open)).await;
+        let line = pool
+            .line(key, false, Until::at(Instant::now()), Some(open))
+            .await;
         line.expect_err("it never opens")
     }
 
@@ -451,7 +474,9 @@ mod tests {
         let pool = Pool::new(Tasks::on(tokio::runtime::Handle::current()), 3, true);
         let none = None::<fn() -> Open>;
         let key = of_handle("alice", 1);
-        let line = pool.line(&key, false, Instant::now(), none).await;
+        let line = pool
+            .line(&key, false, Until::at(Instant::now()), none)
+            .await;
         assert!(matches!(line, Err(NoLine::Gone)));
         assert!(pool.lock().is_empty());
     }

@@ -25,7 +25,7 @@ use super::actor::{LASTED, rest};
 use super::conversation::{Conversation, Next, Said};
 use super::line::{Lease, Line};
 use super::offer::Offer;
-use super::pool::{Key, Unit};
+use super::pool::{Key, Unit, Until};
 use super::{Heard, Upstream};
 use crate::client::ClientError;
 use crate::gateway::bridge::capability_set::CapabilitySet;
@@ -188,7 +188,7 @@ impl Subscriber {
             match order {
                 None => return,
                 Some(Order::Renew) if self.channel.is_none() => self.take_up_again().await,
-                Some(Order::Renew) => {}
+                Some(Order::Renew) => self.look().await,
                 Some(Order::Add(uris, tell)) => {
                     let honoured = self.add(uris).await;
                     if let Err(honoured) = tell.send(honoured) {
@@ -293,8 +293,30 @@ impl Subscriber {
         lines
     }
 
-    /// Tells the upstream what is watched; `new` of that is not yet. Returns what it refuses.
+    /// Asks an upstream that was away whether it knows the session still: it breaks off if not.
+    async fn look(&self) {
+        if let Some(Channel::Session(lease)) = &self.channel {
+            let _known = super::actor::ping(&self.upstream, &Lease::line(lease)).await;
+        }
+    }
+
+    /// Tells the upstream what is watched; `new` of that is not yet. Returns what it refuses. One that has
+    /// forgotten the session refuses everything, and is told in another.
     async fn tell(&mut self, new: &BTreeSet<String>, all: BTreeSet<String>) -> BTreeSet<String> {
+        let refused = self.tell_once(new, all.clone()).await;
+        match &self.channel {
+            Some(Channel::Session(lease)) if lease.is_ending() => {
+                self.tell_once(&all, all.clone()).await
+            }
+            _ => refused,
+        }
+    }
+
+    async fn tell_once(
+        &mut self,
+        new: &BTreeSet<String>,
+        all: BTreeSet<String>,
+    ) -> BTreeSet<String> {
         if !self.upstream.offer().subscribes() {
             return new.clone();
         }
@@ -350,6 +372,7 @@ impl Subscriber {
             unit: Unit::Shared,
         };
         let until = Instant::now() + self.upstream.config.timeouts.connect;
+        let until = Until::at(until);
         self.upstream.line(key, false, until).await.ok()
     }
 
