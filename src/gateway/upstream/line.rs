@@ -460,7 +460,8 @@ impl Hears for Desk {
                 Some(caller) => caller.ask(question).await,
                 None => Err(ResponseError {
                     code: ErrorCode::INVALID_PARAMS.0,
-                    message: "no call is running to which this belongs".to_owned(),
+                    message: "nothing says to which call this belongs: none runs, or several do"
+                        .to_owned(),
                     data: None,
                 }),
             }
