@@ -1,6 +1,6 @@
 //! All gateways of a process, with the upstreams they share.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use serde::Serialize;
@@ -173,7 +173,7 @@ impl Gateways {
             let of_endpoint = of_endpoint.filter_map(|name| upstreams.get(name).cloned());
             let of_endpoint = of_endpoint.collect::<Vec<_>>();
             if let Some(gateway) = living.gateways.get(&endpoint.name) {
-                gateway.show(|before| {
+                gateway.show(&BTreeSet::new(), |before| {
                     let hop = &gateway.0.hop;
                     Shown::of(hop, endpoint.clone(), of_endpoint, &before.parts)
                 });
@@ -317,7 +317,7 @@ fn listener(gateway: &Gateway, upstream: &Arc<Upstream>) -> Listener {
         };
         let gateway = Gateway(gateway);
         match heard {
-            Heard::Read => gateway.look_again(),
+            Heard::Read(told) => gateway.look_again(told),
             Heard::Updated(uri, whom) => gateway.updated(&upstream, whom, uri),
         }
     })

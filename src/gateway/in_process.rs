@@ -3,6 +3,7 @@
 //! There is no line to it: a call goes on with other names, and the service answers the client in the
 //! client's own revision.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -78,12 +79,13 @@ pub(super) async fn attend(upstream: &Arc<Upstream>) -> Result<(), String> {
     };
     let told = |error: ServiceError| error.to_string();
     let watch = service.watch(&local, all).await.map_err(told)?;
+    let mut changed = BTreeSet::new();
     upstream.look_up_pins().await;
     loop {
-        upstream.set_offer(read(&**service).await.map_err(told)?);
+        upstream.set_offer(read(&**service).await.map_err(told)?, &changed);
         // Whoever waited for that finds it shown.
         upstream.set_state(State::Up);
-        let _whatever = watch.changed().await;
+        changed = watch.changed().await;
     }
 }
 

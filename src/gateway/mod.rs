@@ -55,7 +55,7 @@ mod warning;
 
 pub use gateways::{Gateways, Parts, UpstreamStatus};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use futures_util::future::{BoxFuture, join_all};
@@ -124,24 +124,25 @@ impl Gateway {
         shown.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Looks at its upstreams again, and tells clients what is different. What an upstream only says is not
-    /// passed on: two that are each other's upstream would tell each other so for ever.
-    fn look_again(&self) {
-        self.show(|before| {
+    /// Looks at its upstreams again, and tells clients what is different, or was `told` to be: a list
+    /// that changed and changed back is the same again, and yet its upstream says so for a reason.
+    fn look_again(&self, told: &BTreeSet<Change>) {
+        self.show(told, |before| {
             let (config, upstreams) = (before.config.clone(), before.upstreams.clone());
             Shown::of(&self.0.hop, config, upstreams, &before.parts)
         });
     }
 
     /// Shows what is made of what was shown before.
-    fn show(&self, of: impl FnOnce(&Shown) -> Shown) {
+    fn show(&self, told: &BTreeSet<Change>, of: impl FnOnce(&Shown) -> Shown) {
         // Whoever looked first would be the last to show otherwise.
         let _alone = (self.0.looking.lock()).unwrap_or_else(PoisonError::into_inner);
         let before = self.shown();
         let shown = of(&before);
         let (digest, seen) = (shown.catalog.digest(), before.catalog.digest());
         *self.0.shown.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(shown);
-        for change in digest.changes_since(&seen) {
+        let differ = digest.changes_since(&seen);
+        for change in differ.chain(told.iter().cloned()).collect::<BTreeSet<_>>() {
             self.0.changes.announce(&change);
         }
     }

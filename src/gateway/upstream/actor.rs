@@ -36,6 +36,7 @@ use crate::gateway::bridge::capability_set::CapabilitySet;
 use crate::gateway::envelope::Envelope;
 use crate::protocol::method::Method;
 use crate::protocol::raw::RawJson;
+use crate::protocol::subscription::Change;
 use crate::protocol::version::Era;
 use crate::runtime::arbiters::Arbiters;
 use crate::runtime::seal;
@@ -277,7 +278,7 @@ async fn watch(upstream: &Arc<Upstream>, line: &Arc<Line>) -> Result<Infallible,
     upstream.changed.forget(&all);
     read(upstream, line, &mut offer, &all).await?;
     upstream.look_up_pins().await;
-    upstream.set_offer(offer.clone());
+    upstream.set_offer(offer.clone(), &BTreeSet::new());
     upstream.set_state(State::Up);
     tracing::info!(
         upstream = upstream.name(),
@@ -300,14 +301,15 @@ async fn watch(upstream: &Arc<Upstream>, line: &Arc<Line>) -> Result<Infallible,
             () = &mut listening => {}
             lists = upstream.changed.told.gathered(GATHER) => {
                 upstream.changed.forget(&lists);
-                due = read_again(upstream, line, &lists, due).await?;
+                let told = lists.iter().map(|list| list.change()).collect();
+                due = read_again(upstream, line, &lists, &told, due).await?;
             }
             lists = upstream.changed.elsewhere.gathered(GATHER_ELSEWHERE) => {
-                due = read_again(upstream, line, &lists, due).await?;
+                due = read_again(upstream, line, &lists, &BTreeSet::new(), due).await?;
             }
             () = upstream.nudged.notified() => {
                 // Somebody wants to know whether the lists are still these.
-                due = read_again(upstream, line, &all, due).await?;
+                due = read_again(upstream, line, &all, &BTreeSet::new(), due).await?;
             }
             () = tokio::time::sleep(upstream.config.timeouts.ping) => {
                 match ping(upstream, line).await {
@@ -324,19 +326,20 @@ async fn watch(upstream: &Arc<Upstream>, line: &Arc<Line>) -> Result<Infallible,
     }
 }
 
-/// Reads these lists when it is due. Returns when that is due again: an upstream that has news all the
-/// time costs half of it.
+/// Reads these lists when it is due, of which `told` were said to have changed. Returns when that is due
+/// again: an upstream that has news all the time costs half of it.
 async fn read_again(
     upstream: &Upstream,
     line: &Arc<Line>,
     lists: &BTreeSet<List>,
+    told: &BTreeSet<Change>,
     due: Instant,
 ) -> Result<Instant, ClientError> {
     tokio::time::sleep_until(due).await;
     let began = Instant::now();
     let mut offer = (*upstream.offer()).clone();
     read(upstream, line, &mut offer, lists).await?;
-    upstream.set_offer(offer);
+    upstream.set_offer(offer, told);
     Ok(Instant::now() + began.elapsed())
 }
 

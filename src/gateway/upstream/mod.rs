@@ -44,6 +44,7 @@ use crate::client::{
 };
 use crate::identity::Principal;
 use crate::protocol::lifecycle::Implementation;
+use crate::protocol::subscription::Change;
 use crate::protocol::version::{Era, ProtocolVersion};
 use crate::runtime::ratelimited::warn_ratelimited;
 use crate::runtime::tasks::{TaskKind, Tasks};
@@ -71,8 +72,8 @@ pub(super) enum State {
 /// What is heard of an upstream.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Heard<'a> {
-    /// Its lists were read anew.
-    Read,
+    /// Its lists were read anew; these it had said to have changed.
+    Read(&'a BTreeSet<Change>),
     /// A resource of its was updated, by its own name; whom that concerns, if not everybody.
     Updated(&'a str, Option<&'a Principal>),
 }
@@ -189,10 +190,13 @@ impl Upstream {
         self.offer.borrow().clone()
     }
 
-    /// Takes what was read.
-    pub(super) fn set_offer(&self, offer: Offer) {
+    /// Takes what was read, after it had said that `told` changed.
+    pub(super) fn set_offer(&self, offer: Offer, told: &BTreeSet<Change>) {
+        // Two gateways that are each other's upstream would tell each other so for ever.
+        let none = BTreeSet::new();
+        let told = if offer.is_of_a_gateway() { &none } else { told };
         self.offer.send_replace(Arc::new(offer));
-        self.tell(Heard::Read);
+        self.tell(Heard::Read(told));
     }
 
     /// Notes whether it can be heard when its lists change.
@@ -470,7 +474,7 @@ impl Upstream {
                 };
                 let Err(error) = kept else {
                     if upstream.pins.now().corrections() != judged_by {
-                        upstream.tell(Heard::Read);
+                        upstream.tell(Heard::Read(&BTreeSet::new()));
                     }
                     return;
                 };

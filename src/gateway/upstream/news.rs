@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 
 use super::{Heard, Upstream};
 use crate::identity::Principal;
+use crate::protocol::subscription::Change;
 use crate::protocol::version::Era;
 
 /// One of an upstream's lists.
@@ -23,6 +24,17 @@ pub(in crate::gateway) enum List {
     Resources,
 }
 
+impl List {
+    /// That it changed, as clients are told.
+    pub(super) const fn change(self) -> Change {
+        match self {
+            Self::Tools => Change::Tools,
+            Self::Prompts => Change::Prompts,
+            Self::Resources => Change::Resources,
+        }
+    }
+}
+
 /// Where news of one line go.
 #[derive(Clone)]
 pub(in crate::gateway) struct News {
@@ -34,9 +46,9 @@ pub(in crate::gateway) struct News {
 /// Lists that are to be read again.
 #[derive(Debug, Default)]
 pub(super) struct Changed {
-    /// It was told where they are read.
+    /// It was told where they are read: clients are told so, whatever is read.
     pub(super) told: Marks,
-    /// It was told by a process that may have lists of its own.
+    /// It was told by a process that may have lists of its own: clients are told of what is different.
     pub(super) elsewhere: Marks,
 }
 

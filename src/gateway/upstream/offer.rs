@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use crate::gateway::definition::Source;
 use crate::protocol::lifecycle::Implementation;
+use crate::protocol::meta::PATH_KEY;
 use crate::protocol::meta::SERVER_INFO_KEY;
 use crate::protocol::raw::RawJson;
 use crate::protocol::version::ProtocolVersion;
@@ -44,6 +45,15 @@ pub(in crate::gateway) struct Offer {
 }
 
 impl Offer {
+    /// Whether a gateway offers it: what one lists says which gateways it came through.
+    pub(in crate::gateway) fn is_of_a_gateway(&self) -> bool {
+        let lists = [&self.tools, &self.prompts, &self.resources, &self.templates];
+        let entries = lists.into_iter().filter_map(|list| list.first());
+        entries
+            .into_iter()
+            .any(|entry| entry.as_str().contains(PATH_KEY))
+    }
+
     /// Who it says it is.
     pub(in crate::gateway) fn info(&self) -> Option<Implementation> {
         let of_session = self.server.get("serverInfo");
