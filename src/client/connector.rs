@@ -87,7 +87,7 @@ pub struct Connector {
     /// How long the handshake may take.
     pub timeout: Duration,
     /// How long a server behind a pipe may be silent when it is asked which revisions it speaks, and one of
-    /// HTTP+SSE before it says where to post.
+    /// HTTP+SSE before it says where to post; that one never longer than half of `timeout`.
     pub probe: Duration,
 }
 

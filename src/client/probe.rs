@@ -269,7 +269,8 @@ async fn by_stream(parts: &Parts, refused: ClientError) -> Result<Wire, ClientEr
         return Err(refused);
     };
     let opening = HttpSse::open(http, &parts.tasks, parts.hears.clone());
-    match tokio::time::timeout(parts.probe, opening).await {
+    // Not all of the time: whoever waits for the whole of it is to learn of the refusal.
+    match tokio::time::timeout(parts.probe.min(parts.timeout / 2), opening).await {
         Ok(Ok(stream)) => Ok(Wire::HttpSse(stream)),
         // It has a stream, and says there what cannot be followed.
         Ok(Err(error @ (ClientError::Protocol(_) | ClientError::TooLarge { .. }))) => Err(error),
