@@ -244,13 +244,20 @@ impl Connection {
         let _silent = tokio::time::timeout(NOTICE, tried).await;
     }
 
-    /// Waits until nothing more comes or is taken: the server closed the connection or, over Streamable HTTP,
-    /// is known to have forgotten the session.
+    /// Waits until nothing more comes or is taken: the server closed the connection, or is known to have
+    /// forgotten the session.
     pub async fn ended(&self) {
-        match &self.0.parts.wire {
-            Wire::Http(_) => self.0.lost.cancelled().await,
-            Wire::HttpSse(stream) => stream.ended().await,
-            Wire::Pipe(pipe) => pipe.ended().await,
+        let closed = async {
+            match &self.0.parts.wire {
+                // Each request has a connection of its own.
+                Wire::Http(_) => std::future::pending().await,
+                Wire::HttpSse(stream) => stream.ended().await,
+                Wire::Pipe(pipe) => pipe.ended().await,
+            }
+        };
+        tokio::select! {
+            () = closed => {}
+            () = self.0.lost.cancelled() => {}
         }
     }
 

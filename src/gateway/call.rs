@@ -110,17 +110,12 @@ async fn answer(
         let (lease, opened) = match lease(gateway, &route, call).await {
             Ok(leased) => leased,
             Err(NotLeased::Gone) => return Ok(handle::unknown(upstream, context)),
-            Err(NotLeased::Busy(failure)) => {
-                upstream.requests.ended(failure.label());
-                permit.ended(Instant::now(), failure.ended());
-                return told(&route, call, None, failure);
-            }
-            Err(NotLeased::Failed(failure)) => {
+            Err(NotLeased::Failed { failure, is_busy }) => {
                 upstream.requests.ended(failure.label());
                 permit.ended(Instant::now(), failure.ended());
                 drop(place);
-                let may_be_sent_again =
-                    failure.may_be_sent_again() && !context.deadline.remaining().is_zero();
+                let has_time = !context.deadline.remaining().is_zero();
+                let may_be_sent_again = failure.may_be_sent_again() && !is_busy && has_time;
                 if attempt < ATTEMPTS && may_be_sent_again && upstream.is_up() {
                     continue;
                 }
@@ -162,7 +157,6 @@ async fn answer(
             }
             Ending::Again(failure) => {
                 match &failure {
-                    Failure::SessionLost => line.end(),
                     // Its program is gone, and it may not have been noticed yet.
                     Failure::NotSent { .. } if !line.connection().is_http() => line.end(),
                     Failure::OtherEra(_) => {
@@ -347,9 +341,21 @@ enum NotLeased {
     /// It names a session that is not there.
     Gone,
     /// The upstream could not be asked.
-    Failed(Failure),
-    /// All that may be used are in use, and were for as long as a call waits.
-    Busy(Failure),
+    Failed {
+        /// Why.
+        failure: Failure,
+        /// Whether all lines that may be used were in use for as long as a call waits.
+        is_busy: bool,
+    },
+}
+
+impl From<Failure> for NotLeased {
+    fn from(failure: Failure) -> Self {
+        Self::Failed {
+            failure,
+            is_busy: false,
+        }
+    }
 }
 
 /// The right to use a line to the upstream; with the session, if one is opened for the call that further
@@ -391,10 +397,9 @@ async fn lease(
     let line = tokio::select! {
         biased;
         line = line => line,
-        () = context.deadline.passed() => return Err(NotLeased::Failed(Failure::late())),
+        () = context.deadline.passed() => return Err(Failure::late().into()),
         () = context.cancel.cancelled() => {
-            let why = Failure::not_sent("was not asked any more");
-            return Err(NotLeased::Failed(why));
+            return Err(Failure::not_sent("was not asked any more").into());
         }
     };
     let lease = line.map_err(|no_line| not_leased(upstream, no_line))?;
@@ -427,24 +432,26 @@ fn unit(route: &Route, call: &Call) -> Unit {
 }
 
 fn not_leased(upstream: &Upstream, no_line: NoLine) -> NotLeased {
+    let busy = |why| NotLeased::Failed {
+        failure: Failure::not_sent(why),
+        is_busy: true,
+    };
     match no_line {
         NoLine::Gone => NotLeased::Gone,
         NoLine::Failed(error) => {
             upstream.nudge();
             upstream.may_be_another(&error);
-            NotLeased::Failed(Failure::of_opening(&error))
+            Failure::of_opening(&error).into()
         }
         NoLine::Late => {
             upstream.nudge();
-            NotLeased::Failed(Failure::late())
+            Failure::late().into()
         }
-        NoLine::Busy => NotLeased::Busy(Failure::not_sent("has all its processes in use")),
-        NoLine::Taken => NotLeased::Busy(Failure::not_sent(
-            "is busy with another call of the same session",
-        )),
-        NoLine::Full => NotLeased::Busy(Failure::not_sent(
+        NoLine::Busy => busy("has all its processes in use"),
+        NoLine::Taken => busy("is busy with another call of the same session"),
+        NoLine::Full => busy(
             "keeps as many sessions as it may: go on in one of them, or wait until one ends unused",
-        )),
+        ),
     }
 }
 

@@ -85,6 +85,14 @@ pub(super) fn is_asked_for(params: &Params) -> bool {
     meta::path(params).is_some()
 }
 
+/// Whether an entry says which gateways it came through.
+pub(super) fn is_said_of(entry: &RawJson) -> bool {
+    let entry = Members::of(entry.as_str());
+    let meta = entry.as_ref().and_then(|entry| entry.get("_meta"));
+    let meta = meta.and_then(Members::of);
+    meta.is_some_and(|meta| of(&meta).is_some())
+}
+
 /// Takes the path out of the `_meta` of an entry; whether there was one.
 pub(super) fn take(meta: &mut Members<'_>) -> Option<Vec<String>> {
     let path = of(meta);
@@ -165,6 +173,15 @@ mod tests {
             (meta.to_string(), take(&mut meta)),
             (r#"{"k":1.0}"#.into(), None)
         );
+
+        for (entry, is_said) in [
+            (r#"{"_meta":{"switchboard/path":["a"]}}"#, true),
+            (r#"{"description":"switchboard/path"}"#, false),
+            (r#"{"_meta":{"switchboard/path":1}}"#, false),
+        ] {
+            let entry = RawJson::from_valid(entry.to_owned());
+            assert_eq!(is_said_of(&entry), is_said, "{}", entry.as_str());
+        }
 
         assert!(hop().takes(&path(&["a", "c"])));
         assert!(!hop().takes(&path(&["b", "a"])), "it came from here");

@@ -286,7 +286,7 @@ async fn watch(upstream: &Arc<Upstream>, line: &Arc<Line>) -> Result<Infallible,
         tools = offer.tools.len(),
         "an upstream is up"
     );
-    upstream.subscriptions.renew(upstream);
+    upstream.subscriptions.renew();
     let listening = async {
         if is_stateless {
             super::subscriptions::listen_to_lists(upstream, line, &offer).await;

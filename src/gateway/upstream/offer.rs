@@ -6,8 +6,8 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::gateway::definition::Source;
+use crate::gateway::path;
 use crate::protocol::lifecycle::Implementation;
-use crate::protocol::meta::PATH_KEY;
 use crate::protocol::meta::SERVER_INFO_KEY;
 use crate::protocol::raw::RawJson;
 use crate::protocol::version::ProtocolVersion;
@@ -48,10 +48,8 @@ impl Offer {
     /// Whether a gateway offers it: what one lists says which gateways it came through.
     pub(in crate::gateway) fn is_of_a_gateway(&self) -> bool {
         let lists = [&self.tools, &self.prompts, &self.resources, &self.templates];
-        let entries = lists.into_iter().filter_map(|list| list.first());
-        entries
-            .into_iter()
-            .any(|entry| entry.as_str().contains(PATH_KEY))
+        let mut entries = lists.into_iter().filter_map(|list| list.first());
+        entries.any(path::is_said_of)
     }
 
     /// Who it says it is.

@@ -104,7 +104,7 @@ impl Subscriptions {
     }
 
     /// Takes subscriptions up again that may have been lost.
-    pub(super) fn renew(&self, _: &Upstream) {
+    pub(super) fn renew(&self) {
         let tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for task in tasks.values() {
             let _over = task.orders.send(Order::Renew);
