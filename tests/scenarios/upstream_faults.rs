@@ -310,36 +310,10 @@ fn at(upstream: &Scripted) -> String {
 }
 
 /// Waits until these tools are shown.
-async fn shows(gateway: &Switchboard, wanted: &[&str]) {
-    let client = gateway.stateless();
-    eventually("the tools are listed", async || {
-        let tools = client.call("tools/list", json!({})).await.result();
-        let names = tools["tools"].as_array().unwrap().iter();
-        let names = names.map(|tool| tool["name"].as_str().unwrap().to_owned());
-        let names = names.collect::<Vec<_>>();
-        wanted
-            .iter()
-            .all(|wanted| names.iter().any(|name| name == wanted))
-            .then_some(())
-    })
-    .await;
-}
-
-/// What an answer says of a failure: an error, or a tool that failed.
-fn failure(answer: &Answer) -> String {
-    let message = answer.message();
-    let text = match message.get("error") {
-        Some(error) => &error["message"],
-        None if message["result"]["isError"] == true => &message["result"]["content"][0]["text"],
-        None => &Value::Null,
-    };
-    text.as_str().unwrap_or_default().to_owned()
-}
-
 async fn each_fault_is_told(upstream: Scripted, of_era: usize) {
     let well = Switchboard::start().await;
     let gateway = gateway(&at(&upstream), &well).start().await;
-    shows(&gateway, &["faulty.asks", "well.echo"]).await;
+    gateway.lists(&["faulty.asks", "well.echo"]).await;
     LazyLock::force(&ZIPPED);
     let bystander = Bystander::of(&gateway, "well.echo");
     let before = memory(gateway.pid());
@@ -349,7 +323,7 @@ async fn each_fault_is_told(upstream: Scripted, of_era: usize) {
     for fault in FAULTS {
         let name = format!("faulty.{}", fault.tool);
         let answer = client.tool(&name, json!({})).await;
-        let (failure, told) = (failure(&answer), fault.told[of_era]);
+        let (failure, told) = (answer.failure(), fault.told[of_era]);
         let is_told = match told {
             "" => answer.message()["result"]["content"][0]["text"] == "fine",
             told => failure.contains(told) && failure.contains("upstream `faulty`"),
@@ -424,7 +398,7 @@ async fn each_fault_of_a_program_is_told(era: &str) {
         program(&[era])
     );
     let gateway = gateway(&faulty, &well).start().await;
-    shows(&gateway, &["faulty.fine", "well.echo"]).await;
+    gateway.lists(&["faulty.fine", "well.echo"]).await;
     let bystander = Bystander::of(&gateway, "well.echo");
     let before = memory(gateway.pid());
     let client = gateway.stateless();
@@ -435,11 +409,11 @@ async fn each_fault_of_a_program_is_told(era: &str) {
         // What a program that no longer listens was sent before that was noticed is lost.
         let answer = eventually("a program listens", async || {
             let answer = client.tool(&name, json!({})).await;
-            let is_lost = told.is_empty() && failure(&answer).contains("did not answer within");
+            let is_lost = told.is_empty() && answer.failure().contains("did not answer within");
             (!is_lost).then_some(answer)
         })
         .await;
-        let failure = failure(&answer);
+        let failure = answer.failure();
         let is_told = match told {
             "" => answer.message()["result"]["content"][0]["text"] == "fine",
             told => failure.contains(told) && failure.contains("upstream `faulty`"),
@@ -478,7 +452,7 @@ async fn calls_of_a_program_that_reads_nothing_end_by_their_deadlines() {
         program(&["session"])
     );
     let gateway = gateway(&faulty, &well).start().await;
-    shows(&gateway, &["faulty.fine", "well.echo"]).await;
+    gateway.lists(&["faulty.fine", "well.echo"]).await;
     let bystander = Bystander::of(&gateway, "well.echo");
     let before = memory(gateway.pid());
     let client = gateway.stateless();
@@ -494,7 +468,7 @@ async fn calls_of_a_program_that_reads_nothing_end_by_their_deadlines() {
     let (stopped, waited) = tokio::join!(stopping, waiting);
 
     // What was written before it stopped is answered.
-    let told = waited.iter().chain([&stopped]).map(failure);
+    let told = waited.iter().chain([&stopped]).map(Answer::failure);
     let told = told.filter(|told| !told.is_empty()).collect::<Vec<_>>();
     let late = "upstream `faulty` did not answer within 3.";
     assert!(told.iter().all(|told| told.contains(late)), "{told:?}");
@@ -511,14 +485,14 @@ async fn calls_of_a_program_that_reads_nothing_end_by_their_deadlines() {
 async fn a_call_whose_program_ends_while_it_is_written_is_of_unknown_outcome() {
     let well = Switchboard::start().await;
     let gateway = gateway(&program(&["session"]), &well).start().await;
-    shows(&gateway, &["faulty.leaves_reading"]).await;
+    gateway.lists(&["faulty.leaves_reading"]).await;
     let client = gateway.stateless();
     let left = client.tool("faulty.leaves_reading", json!({})).await;
     assert_eq!(left.tool_text(), "fine");
     let much = json!({"much": "x".repeat(1 << 20)});
     let answer = client.tool("faulty.fine", much).await;
     assert_eq!(answer.message()["error"]["data"]["outcome"], "unknown");
-    assert!(failure(&answer).contains("upstream `faulty` broke off"));
+    assert!(answer.failure().contains("upstream `faulty` broke off"));
     assert_eq!(
         client.tool("faulty.fine", json!({})).await.tool_text(),
         "fine"

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::world::cluster::Cluster;
+use crate::world::cluster::{Cluster, Node};
 use crate::world::marked::Mark;
 use crate::world::{
     Answer, EventStream, Session, Stateless, Switchboard, eventually, signals, within,
@@ -472,36 +472,31 @@ async fn a_question_in_a_session_at_another_node_reaches_the_client() {
 /// basic/utilities/cancellation.
 #[tokio::test]
 async fn a_call_at_another_node_is_cancelled_there() {
-    let mark = Mark::new();
-    let cluster = nodes(&mark, "isolation = 'handle'").await;
-    let [_, begins] = Client::of_both_eras(&cluster[0].url("/mcp")).await;
-    let (handle, _) = begins.begin().await;
-    let client = Session::open(&cluster[1].url("/mcp"), "2025-11-25", can_be_asked()).await;
-    let arguments = json!({"session": handle});
-    let (id, mut stream) = client.stream_tool("shell.hang", arguments).await;
-    stream.until_step(2).await;
-    client
-        .notify("notifications/cancelled", json!({"requestId": id}))
-        .await;
-    eventually("the server hears of it", async || {
-        sent(&mark)
-            .contains("notifications/cancelled")
-            .then_some(())
+    ends_there(async |client, id, _node| {
+        client
+            .notify("notifications/cancelled", json!({"requestId": id}))
+            .await;
     })
     .await;
 }
 
 #[tokio::test]
 async fn a_call_at_another_node_ends_with_the_node_of_its_client() {
+    ends_there(async |_client, _id, node| node.kill_hard().await).await;
+}
+
+/// Calls through one node with a handle of another, ends the call at the first by `end`, and waits until the
+/// server of the handle was told.
+async fn ends_there(end: impl AsyncFnOnce(&Session, i64, &mut Node)) {
     let mark = Mark::new();
     let mut cluster = nodes(&mark, "isolation = 'handle'").await;
     let [_, begins] = Client::of_both_eras(&cluster[0].url("/mcp")).await;
     let (handle, _) = begins.begin().await;
     let client = Session::open(&cluster[1].url("/mcp"), "2025-11-25", can_be_asked()).await;
     let arguments = json!({"session": handle});
-    let (_, mut stream) = client.stream_tool("shell.hang", arguments).await;
+    let (id, mut stream) = client.stream_tool("shell.hang", arguments).await;
     stream.until_step(2).await;
-    cluster[1].kill_hard().await;
+    end(&client, id, &mut cluster[1]).await;
     eventually("the server hears of it", async || {
         sent(&mark)
             .contains("notifications/cancelled")

@@ -6,7 +6,7 @@ use crate::world::bystander::Bystander;
 use crate::world::process::{memory, memory_most};
 use crate::world::scripted::{Heard, Script, Scripted, said};
 use crate::world::scripted_stream::{Say, ScriptedStream};
-use crate::world::{Answer, Setup, Switchboard, eventually};
+use crate::world::{Setup, Switchboard, eventually};
 
 /// What all faults together may cost.
 const COST_MAX: u64 = 128 << 20;
@@ -113,39 +113,13 @@ fn gateway(faulty: &str, well: &Switchboard) -> Setup {
     ))
 }
 
-/// What an answer says of a failure: an error, or a tool that failed.
-fn failure(answer: &Answer) -> String {
-    let message = answer.message();
-    let text = match message.get("error") {
-        Some(error) => &error["message"],
-        None if message["result"]["isError"] == true => &message["result"]["content"][0]["text"],
-        None => &Value::Null,
-    };
-    text.as_str().unwrap_or_default().to_owned()
-}
-
-async fn shows(gateway: &Switchboard, wanted: &[&str]) {
-    let client = gateway.stateless();
-    eventually("the tools are listed", async || {
-        let tools = client.call("tools/list", json!({})).await.result();
-        let names = tools["tools"].as_array().unwrap().iter();
-        let names = names.map(|tool| tool["name"].as_str().unwrap().to_owned());
-        let names = names.collect::<Vec<_>>();
-        wanted
-            .iter()
-            .all(|wanted| names.iter().any(|name| name == wanted))
-            .then_some(())
-    })
-    .await;
-}
-
 /// Ours.
 #[tokio::test]
 async fn each_fault_of_an_upstream_of_http_sse_is_one_clear_error() {
     let upstream = ScriptedStream::start(fails).await;
     let well = Switchboard::start().await;
     let gateway = gateway(&upstream.url, &well).start().await;
-    shows(&gateway, &["faulty.fine", "well.echo"]).await;
+    gateway.lists(&["faulty.fine", "well.echo"]).await;
     let bystander = Bystander::of(&gateway, "well.echo");
     let before = memory(gateway.pid());
     let client = gateway.stateless();
@@ -156,11 +130,11 @@ async fn each_fault_of_an_upstream_of_http_sse_is_one_clear_error() {
         // What is said on a stream that is never quiet again is lost, until that is noticed.
         let answer = eventually("a stream carries answers", async || {
             let answer = client.tool(&name, json!({})).await;
-            let is_lost = fault.told.is_empty() && failure(&answer).contains("did not answer");
+            let is_lost = fault.told.is_empty() && answer.failure().contains("did not answer");
             (!is_lost).then_some(answer)
         })
         .await;
-        let failure = failure(&answer);
+        let failure = answer.failure();
         let is_told = match fault.told {
             "" => answer.message()["result"]["content"][0]["text"] == "fine",
             told => failure.contains(told) && failure.contains("upstream `faulty`"),
@@ -203,7 +177,7 @@ async fn a_stream_that_begins_wrong_is_told_to_whoever_calls() {
         let gateway = gateway(&url, &well).start().await;
         let answer = gateway.stateless().tool("faulty.tool", json!({})).await;
         let expected = format!("upstream `faulty` {told} when it was connected to");
-        assert!(failure(&answer).starts_with(&expected), "{}", answer.text);
+        assert!(answer.failure().starts_with(&expected), "{}", answer.text);
     }
     assert!(other.heard(|_| true).is_empty(), "nothing is posted there");
 }

@@ -86,14 +86,14 @@ async fn a_list_that_a_call_changed_is_seen_though_another_process_reads_it() {
     let file = directory.path().join("names");
     let env = format!("env = {{ NAMES = {} }}", json!(file));
     let gateway = gateway(&(program(&["session"]) + &env)).start().await;
-    shows(&gateway, "it.learn").await;
+    gateway.lists(&["it.learn"]).await;
     let session = gateway.session("2025-11-25").await;
     let mut stream = session.listen(None).await;
     let learned = session.tool("it.learn", json!({})).await;
     assert_eq!(learned.tool_text(), "fine");
     let told = within("its client hears of it", stream.message()).await;
     assert_eq!(told["method"], "notifications/tools/list_changed");
-    shows(&gateway, "it.learned").await;
+    gateway.lists(&["it.learned"]).await;
 }
 
 /// Ours: what is still starting is not taken for what does not answer.
@@ -104,18 +104,8 @@ async fn a_program_that_starts_slowly_is_given_the_time_to_connect_and_started_o
     let env = format!("env = {{ STARTS = {} }}\n", json!(file));
     let it = program(&["stateless", "starts_slowly"]) + &env + "timeouts.connect = \"25s\"";
     let gateway = gateway(&it).start().await;
-    shows(&gateway, "it.fine").await;
+    gateway.lists(&["it.fine"]).await;
     assert_eq!(starts(&file).len(), 1);
-}
-
-async fn shows(gateway: &Switchboard, tool: &str) {
-    let client = gateway.stateless();
-    eventually("it is listed", async || {
-        let tools = client.call("tools/list", json!({})).await.result();
-        let mut tools = tools["tools"].as_array().unwrap().iter();
-        tools.any(|it| it["name"] == tool).then_some(())
-    })
-    .await;
 }
 
 /// Stays though nobody of its family does.

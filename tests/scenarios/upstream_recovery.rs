@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::join_all;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::world::nginx::lasting_address;
 use crate::world::scripted::{Heard, Script, Scripted, of_session_era, of_stateless_era, said};
@@ -45,27 +45,6 @@ fn is_call(heard: &Heard) -> bool {
     heard.method() == "tools/call"
 }
 
-async fn shows(gateway: &Switchboard, tool: &str) {
-    let client = gateway.stateless();
-    eventually("its tools are listed", async || {
-        let tools = client.call("tools/list", json!({})).await.result();
-        let mut tools = tools["tools"].as_array().unwrap().iter();
-        tools.any(|it| it["name"] == tool).then_some(())
-    })
-    .await;
-}
-
-/// What an answer says of a failure.
-fn failure(answer: &Answer) -> String {
-    let message = answer.message();
-    let text = match message.get("error") {
-        Some(error) => &error["message"],
-        None if message["result"]["isError"] == true => &message["result"]["content"][0]["text"],
-        None => &Value::Null,
-    };
-    text.as_str().unwrap_or_default().to_owned()
-}
-
 /// Is told that the tools are others.
 async fn hears_of_other_tools(session: &Session) {
     let mut stream = session.listen(None).await;
@@ -83,11 +62,11 @@ async fn comes_back<A>(
     let upstream = Scripted::start(first).await;
     let address = upstream.address;
     let gateway = gateway(&at(&upstream.url)).start().await;
-    shows(&gateway, "it.before").await;
+    gateway.lists(&["it.before"]).await;
     let session = gateway.session("2025-11-25").await;
 
     upstream.stop().await;
-    let lost = failure(&session.tool("it.before", json!({})).await);
+    let lost = session.tool("it.before", json!({})).await.failure();
     assert!(
         lost.starts_with("upstream `it` cannot be reached"),
         "{lost}"
@@ -97,7 +76,7 @@ async fn comes_back<A>(
     within("clients hear of it", hears_of_other_tools(&session)).await;
     let answer = session.tool("it.after", json!({})).await;
     assert_eq!(answer.tool_text(), "after");
-    shows(&gateway, "it.after").await;
+    gateway.lists(&["it.after"]).await;
 }
 
 /// Ours.
@@ -123,7 +102,7 @@ async fn an_upstream_without_sessions_that_comes_back_is_found() {
 async fn a_call_goes_through_though_its_upstream_has_another_era_now() {
     let upstream = Scripted::start(of_stateless_era(has("tool"))).await;
     let (address, gateway) = (upstream.address, gateway(&at(&upstream.url)).start().await);
-    shows(&gateway, "it.tool").await;
+    gateway.lists(&["it.tool"]).await;
     let client = gateway.stateless();
     assert_eq!(client.tool("it.tool", json!({})).await.tool_text(), "tool");
 
@@ -136,7 +115,7 @@ async fn a_call_goes_through_though_its_upstream_has_another_era_now() {
     upstream.stop().await;
     let upstream = Scripted::start_at(address, of_stateless_era(has("tool"))).await;
     assert_eq!(client.tool("it.tool", json!({})).await.tool_text(), "tool");
-    shows(&gateway, "it.tool").await;
+    gateway.lists(&["it.tool"]).await;
     let with_a_claim =
         |heard: &Heard| is_call(heard) && heard.header("mcp-method") == Some("tools/call");
     assert_eq!(upstream.heard(with_a_claim).len(), 1);
@@ -165,7 +144,7 @@ async fn a_lost_session_is_opened_again_and_the_call_runs_once() {
     let mut upstream = ledger.same_port().start().await;
     let it = at(&upstream.url("/mcp")) + "version = \"2025-11-25\"";
     let gateway = gateway(&it).start().await;
-    shows(&gateway, "it.ledger_append").await;
+    gateway.lists(&["it.ledger_append"]).await;
     let session = gateway.session("2025-11-25").await;
     let echo = json!({"text": "here"});
     assert_eq!(session.tool("it.echo", echo).await.tool_text(), "here");
@@ -186,7 +165,7 @@ async fn cut_off(more: &str) -> (Answer, usize) {
     let link = FaultProxy::before(upstream.address()).await;
     let it = at(&format!("http://{}/mcp", link.address())) + more;
     let gateway = gateway(&it).may_have_a_bug().start().await;
-    shows(&gateway, "it.ledger_append").await;
+    gateway.lists(&["it.ledger_append"]).await;
     let client = gateway.stateless();
     let call = client.tool("it.ledger_append", json!({"call": "a", "hold_ms": 2_000}));
     let cutting = async {
@@ -203,7 +182,7 @@ async fn a_call_that_is_cut_off_is_not_sent_again() {
     let (answer, executions) = cut_off("").await;
     assert_eq!(executions, 1, "it was sent again");
     assert_eq!(answer.message()["error"]["data"]["outcome"], "unknown");
-    assert!(failure(&answer).contains("upstream `it` broke off"));
+    assert!(answer.failure().contains("upstream `it` broke off"));
 }
 
 /// Ours: unless that does no harm.
@@ -225,9 +204,9 @@ async fn a_call_whose_time_is_over_is_not_sent_again() {
     let it = at(&upstream.url) + "idempotent = [\"*\"]";
     let gateway = gateway_where("[calls]\ndeadline = \"1s\"", &it);
     let gateway = gateway.start().await;
-    shows(&gateway, "it.tool").await;
+    gateway.lists(&["it.tool"]).await;
     let answer = gateway.stateless().tool("it.tool", json!({})).await;
-    assert!(failure(&answer).contains("upstream `it` did not answer"));
+    assert!(answer.failure().contains("upstream `it` did not answer"));
     assert_eq!(upstream.heard(is_call).len(), 1);
 }
 
@@ -250,10 +229,10 @@ async fn a_call_for_which_no_session_could_be_opened_has_not_run() {
     let it =
         at(&upstream.url) + "isolation = \"request\"\ntimeouts.connect = \"1s\"\nmax_wait = \"1s\"";
     let gateway = gateway(&it).start().await;
-    shows(&gateway, "it.tool").await;
+    gateway.lists(&["it.tool"]).await;
     willing.store(false, Ordering::Relaxed);
     let answer = gateway.stateless().tool("it.tool", json!({})).await;
-    let told = failure(&answer);
+    let told = answer.failure();
     assert!(
         told.starts_with("upstream `it` did not get ready"),
         "{told}"
@@ -270,9 +249,13 @@ async fn a_call_does_not_wait_for_a_session_beyond_its_deadline() {
     let it = at(&upstream.url) + "isolation = \"request\"\ntimeouts.connect = \"10m\"";
     let gateway = gateway_where("[calls]\ndeadline = \"1s\"", &it);
     let gateway = gateway.start().await;
-    shows(&gateway, "it.tool").await;
+    gateway.lists(&["it.tool"]).await;
     willing.store(false, Ordering::Relaxed);
-    let told = failure(&gateway.stateless().tool("it.tool", json!({})).await);
+    let told = gateway
+        .stateless()
+        .tool("it.tool", json!({}))
+        .await
+        .failure();
     assert!(
         told.starts_with("upstream `it` did not get ready"),
         "{told}"
@@ -291,9 +274,9 @@ async fn an_upstream_that_fails_too_often_is_left_alone_until_it_is_well() {
     .await;
     let it = at(&upstream.url) + "breaker = { min_calls = 3, open_for = \"1s\" }";
     let gateway = gateway(&it).start().await;
-    shows(&gateway, "it.tool").await;
+    gateway.lists(&["it.tool"]).await;
     let client = gateway.stateless();
-    let call = async || failure(&client.tool("it.tool", json!({})).await);
+    let call = async || client.tool("it.tool", json!({})).await.failure();
 
     for _ in 0..3 {
         let told = call().await;
@@ -334,13 +317,13 @@ async fn an_upstream_whose_errors_come_with_a_500_is_left_alone_too() {
     .await;
     let it = at(&upstream.url) + "breaker = { min_calls = 3, open_for = \"10m\" }";
     let gateway = gateway(&it).start().await;
-    shows(&gateway, "it.tool").await;
+    gateway.lists(&["it.tool"]).await;
     let client = gateway.stateless();
     for _ in 0..3 {
-        let told = failure(&client.tool("it.tool", json!({})).await);
+        let told = client.tool("it.tool", json!({})).await.failure();
         assert_eq!(told, "out of memory");
     }
-    let told = failure(&client.tool("it.tool", json!({})).await);
+    let told = client.tool("it.tool", json!({})).await.failure();
     assert!(told.starts_with("upstream `it` failed too often"), "{told}");
     assert_eq!(upstream.heard(is_call).len(), 3);
 }
@@ -356,9 +339,9 @@ async fn who_finds_no_place_at_an_upstream_is_told_so() {
     let it = at(&upstream.url) + "max_running = 1\nmax_waiting = 1\nmax_wait = \"1s\"";
     let gateway = gateway_where("[calls]\ndeadline = \"3s\"", &it);
     let gateway = gateway.start().await;
-    shows(&gateway, "it.tool").await;
+    gateway.lists(&["it.tool"]).await;
     let client = gateway.stateless();
-    let calls = (0..3).map(|_| async { failure(&client.tool("it.tool", json!({})).await) });
+    let calls = (0..3).map(|_| async { client.tool("it.tool", json!({})).await.failure() });
     let mut told = join_all(calls).await;
     told.sort();
     let [ran, waited, queue] = &told[..] else {
@@ -385,7 +368,11 @@ async fn an_upstream_that_is_nowhere_is_named() {
         let gateway = gateway(&(at(url) + "isolation = \"session\""))
             .start()
             .await;
-        let told = failure(&gateway.stateless().tool("it.tool", json!({})).await);
+        let told = gateway
+            .stateless()
+            .tool("it.tool", json!({}))
+            .await
+            .failure();
         assert!(
             told.starts_with("upstream `it` cannot be reached"),
             "{told}"
@@ -404,8 +391,8 @@ async fn lists_do_not_wait_for_an_upstream_that_is_down() {
         gone.url
     );
     let gateway = Switchboard::with().config(&config).start().await;
-    shows(&gateway, "well.echo").await;
-    shows(&gateway, "gone.kept").await;
+    gateway.lists(&["well.echo"]).await;
+    gateway.lists(&["gone.kept"]).await;
 
     gone.stop().await;
 
@@ -428,7 +415,7 @@ async fn what_is_watched_is_watched_again_when_its_upstream_is_back() {
     let mut upstream = Switchboard::with().config(&config).start().await;
     let it = at(&upstream.url("/mcp")) + "version = \"2025-11-25\"\ntimeouts.ping = \"1s\"";
     let gateway = gateway(&it).start().await;
-    shows(&gateway, "it.echo").await;
+    gateway.lists(&["it.echo"]).await;
     let filter = json!({"notifications": {"resourceSubscriptions": ["it+clock://now"]}});
     let client = gateway.stateless();
     let (_, mut listening) = client.stream("subscriptions/listen", filter.clone()).await;

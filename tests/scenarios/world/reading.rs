@@ -40,6 +40,19 @@ impl Answer {
             Vec::new()
         }
     }
+
+    /// What it says of a failure: an error, or a tool that failed; otherwise nothing.
+    pub fn failure(&self) -> String {
+        let message = self.message();
+        let text = match message.get("error") {
+            Some(error) => &error["message"],
+            None if message["result"]["isError"] == true => {
+                &message["result"]["content"][0]["text"]
+            }
+            None => &Value::Null,
+        };
+        text.as_str().unwrap_or_default().to_owned()
+    }
 }
 
 impl Event {

@@ -5,13 +5,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 
+use serde_json::json;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 use super::cluster::{SABOTAGE, sabotaged};
 use super::nginx::lasting_address;
-use super::{Session, Stateless, within};
+use super::{Session, Stateless, eventually, within};
 
 /// Where it listens when it does not matter where.
 const ANY_PORT: &str = "127.0.0.1:0";
@@ -265,6 +266,20 @@ impl Switchboard {
     /// A client of the stateless era that declares nothing.
     pub fn stateless(&self) -> Stateless {
         Stateless::new(&self.url("/mcp"))
+    }
+
+    /// Waits until it lists these tools.
+    pub async fn lists(&self, wanted: &[&str]) {
+        let client = self.stateless();
+        eventually("the tools are listed", async || {
+            let tools = client.call("tools/list", json!({})).await.result();
+            let names = tools["tools"].as_array().unwrap().iter();
+            let names = names.map(|tool| tool["name"].as_str().unwrap());
+            let names = names.collect::<Vec<_>>();
+            let is_listed = wanted.iter().all(|wanted| names.contains(wanted));
+            is_listed.then_some(())
+        })
+        .await;
     }
 
     /// The process id.
