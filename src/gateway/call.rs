@@ -14,6 +14,7 @@ use futures_util::future::join_all;
 
 use super::bridge::capability_set::CapabilitySet;
 use super::bridge::errors::{Failure, unavailable};
+use super::bridge::extensions;
 use super::bridge::inner_loop;
 use super::bridge::parked_call::{Binding, ParkedCalls, State, Ticket};
 use super::bridge::url_first;
@@ -92,7 +93,11 @@ async fn answer(
     }
     let mut envelope = Envelope::of(&call.method, &call.params, &route);
     path::bring(&mut envelope, &path);
-    envelope.capabilities = inner_loop::declaration(context);
+    envelope.capabilities = extensions::declared(
+        &context.client.capabilities,
+        context.version,
+        route.passes_all,
+    );
     envelope.wants_progress = context.progress_token.is_some();
     envelope.log_level = LogLevel::ALL
         .into_iter()

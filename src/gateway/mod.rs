@@ -59,8 +59,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use futures_util::future::{BoxFuture, join_all};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use self::bridge::extensions;
 use self::bridge::parked_call::ParkedCalls;
 use self::catalog::{Catalog, Merged};
 use self::config::EndpointConfig;
@@ -72,7 +73,7 @@ use self::path::Hop;
 use self::upstream::Upstream;
 use self::upstream::offer::{Offer, PROMPTS, RESOURCES, TEMPLATES, TOOLS};
 use crate::identity::Principal;
-use crate::protocol::capabilities::{APPS_EXTENSION, ServerCapabilities};
+use crate::protocol::capabilities::ServerCapabilities;
 use crate::protocol::lifecycle::Implementation;
 use crate::protocol::method::Method;
 use crate::protocol::param_headers::HeaderParams;
@@ -310,6 +311,12 @@ impl Service for Gateway {
 }
 
 impl Shown {
+    /// Whether methods and extensions that we do not know pass: where one upstream is all there is, and
+    /// its names stay as they are, they mean what they mean there.
+    fn passes_all(&self) -> bool {
+        passes_all(&self.upstreams)
+    }
+
     /// How long a list, by its place, is good and for whom: what holds of all its parts.
     fn hints(&self, list: usize) -> CacheHints {
         let parts = self.parts.iter().map(|(offer, _)| offer.hints(list));
@@ -378,7 +385,10 @@ fn describe(config: &EndpointConfig, upstreams: &[Arc<Upstream>]) -> Description
         logging: any(&|offer| offer.declares("logging")),
         completions: any(&|offer| offer.declares("completions")),
         tasks: false,
-        extensions: extensions(&offers),
+        extensions: extensions::offered(
+            offers.iter().map(|offer| &offer.server),
+            passes_all(upstreams),
+        ),
     };
     let sole = match &offers[..] {
         [sole] => sole.info(),
@@ -401,15 +411,8 @@ fn describe(config: &EndpointConfig, upstreams: &[Arc<Upstream>]) -> Description
     Description::new(info, capabilities, instructions(config, upstreams, &offers))
 }
 
-/// The extensions that pass. Apps need nothing of a gateway; others have methods and tasks of their own,
-/// which do not.
-fn extensions(offers: &[Arc<Offer>]) -> Map<String, Value> {
-    let declared = offers.iter().find_map(|offer| {
-        let extensions = offer.server["capabilities"].get("extensions")?;
-        extensions.get(APPS_EXTENSION).cloned()
-    });
-    let apps = declared.map(|settings| (APPS_EXTENSION.to_owned(), settings));
-    apps.into_iter().collect()
+fn passes_all(upstreams: &[Arc<Upstream>]) -> bool {
+    matches!(upstreams, [sole] if sole.config.prefix.is_empty())
 }
 
 /// What a model is told: that the endpoint will be gone, and what each upstream says of itself.

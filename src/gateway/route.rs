@@ -42,6 +42,8 @@ pub(super) struct Route {
     pub(super) named: Option<Named>,
     /// Why it cannot be called.
     pub(super) refusal: Option<String>,
+    /// Whether what we do not know passes too.
+    pub(super) passes_all: bool,
 }
 
 impl Route {
@@ -61,6 +63,8 @@ impl Route {
                 .resource(&name)
                 .ok_or(ServiceError::ResourceNotFound { uri: name }),
             Method::Complete => shown.completion(&call.params),
+            Method::Other(_) if shown.passes_all() => (shown.to(0, None))
+                .ok_or_else(|| ServiceError::MethodNotFound(call.method.to_string())),
             _ => Err(ServiceError::MethodNotFound(call.method.to_string())),
         }
     }
@@ -88,6 +92,7 @@ impl Shown {
             is_idempotent: false,
             named: None,
             refusal: None,
+            passes_all: self.passes_all(),
         })
     }
 

@@ -169,6 +169,13 @@ impl Method {
         }
     }
 
+    /// Whether the protocol defines it, but not in `version`: nobody is asked. A method that no revision
+    /// defines may be an extension's, which only who serves it knows.
+    #[must_use]
+    pub const fn is_foreign_to(&self, version: ProtocolVersion) -> bool {
+        !matches!(self, Self::Other(_)) && !self.exists_in(version)
+    }
+
     /// Whether its complete results carry caching hints
     /// (2026-07-28 server/utilities/caching).
     #[must_use]

@@ -34,7 +34,9 @@ pub fn answer(session: &SessionHandle, call: Call) -> CallFuture {
         | Method::ResourcesRead
         | Method::PromptsList
         | Method::PromptsGet
-        | Method::Complete => session.service().call(call),
+        | Method::Complete
+        // Perhaps of an extension that the service has.
+        | Method::Other(_) => session.service().call(call),
         Method::TasksGet | Method::TasksResult | Method::TasksCancel | Method::TasksList
             if call.method.exists_in(call.context.version) =>
         {
@@ -47,8 +49,7 @@ pub fn answer(session: &SessionHandle, call: Call) -> CallFuture {
         | Method::TasksUpdate
         | Method::TasksResult
         | Method::TasksCancel
-        | Method::TasksList
-        | Method::Other(_) => {
+        | Method::TasksList => {
             let error = ServiceError::MethodNotFound(call.method.to_string());
             Box::pin(std::future::ready(Err(error)))
         }

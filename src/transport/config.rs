@@ -103,7 +103,9 @@ impl Config {
     #[must_use]
     pub const fn deadline_of(&self, method: &Method) -> Duration {
         match method {
-            Method::ToolsCall | Method::ResourcesRead | Method::PromptsGet => self.call_deadline,
+            Method::ToolsCall | Method::ResourcesRead | Method::PromptsGet | Method::Other(_) => {
+                self.call_deadline
+            }
             Method::Initialize
             | Method::Ping
             | Method::Discover
@@ -119,8 +121,7 @@ impl Config {
             | Method::TasksGet
             | Method::TasksUpdate
             | Method::TasksCancel
-            | Method::TasksList
-            | Method::Other(_) => self.list_deadline,
+            | Method::TasksList => self.list_deadline,
             // It waits for a task, which ends by itself.
             Method::TasksResult => self.task_deadline,
         }

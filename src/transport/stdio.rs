@@ -250,7 +250,7 @@ impl Process {
             });
             return;
         }
-        if !request.method.exists_in(ProtocolVersion::NEWEST) {
+        if request.method.is_foreign_to(ProtocolVersion::NEWEST) {
             let error = ServiceError::MethodNotFound(request.method.to_string());
             return self.pipe.say(envelope.answer(&id, &Err(error)).1).await;
         }

@@ -17,8 +17,8 @@ use tempfile::TempDir;
 
 use self::cells::Outcome;
 use self::pair::{Pair, Way};
+use crate::world::Switchboard;
 use crate::world::server::example;
-use crate::world::{Switchboard, eventually, http_client};
 
 use ProtocolVersion::{V2025_03_26, V2025_06_18, V2025_11_25, V2026_07_28};
 use Way::{Http, HttpSse, Stdio};
@@ -191,11 +191,7 @@ impl Rig {
         let config = format!("[endpoints.main]\npath = \"/mcp\"\nupstreams = {names:?}\n{config}");
         let gateway = Switchboard::with().config(&config).start().await;
         // An upstream that comes later changes the lists of all.
-        eventually("every upstream was reached", async || {
-            let ready = http_client().get(gateway.url("/ready"));
-            (ready.send().await.ok()?.status() == 200).then_some(())
-        })
-        .await;
+        gateway.is_ready().await;
         Self {
             gateway,
             servers,

@@ -47,6 +47,7 @@ mod embedding;
 mod era_table;
 mod framing;
 mod gateway_endpoints;
+mod gateway_extensions;
 mod gateway_floods;
 mod gateway_pins;
 mod gateway_sdks;

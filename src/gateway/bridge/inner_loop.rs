@@ -11,7 +11,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::capability_set::CapabilitySet;
 use super::errors::Failure;
@@ -19,13 +19,12 @@ use super::questions::{Question, Round, input_responses};
 use crate::gateway::envelope::Envelope;
 use crate::gateway::talk::{About, Ending, Served, Talk, tell_failure};
 use crate::gateway::upstream::line::{Lease, Line};
-use crate::protocol::capabilities::TASKS_EXTENSION;
 use crate::protocol::client_request::ClientRequestKind as Kind;
 use crate::protocol::method::Method;
 use crate::protocol::notification::ServerNotification;
 use crate::protocol::raw::RawJson;
 use crate::protocol::tool::ToolResult;
-use crate::protocol::version::{Era, ProtocolVersion};
+
 use crate::service::{AskError, Call, CallContext, Reply, ReplyKind, ServiceError};
 
 /// Most rounds, as the official SDK's own bridge has it.
@@ -161,27 +160,4 @@ async fn ask(questions: &[(String, Question)], context: &CallContext) -> Result<
     Ok(input_responses(
         answers.iter().map(|(key, answer)| (*key, answer)),
     ))
-}
-
-/// What the client declared, as an upstream of the stateless era is told with each request. Tasks are
-/// not: they do not pass.
-pub(in crate::gateway) fn declaration(context: &CallContext) -> RawJson {
-    let declared = &context.client.capabilities;
-    if context.version.era() == Era::Session {
-        let set = CapabilitySet::of(declared, context.version);
-        return set.declaration(ProtocolVersion::NEWEST);
-    }
-    // Most declare none, unless they write them with escapes.
-    let text = declared.raw.as_str();
-    if !text.contains("tasks") && !text.contains('\\') {
-        return declared.raw.clone();
-    }
-    let mut raw = declared.raw.to_value();
-    if let Some(raw) = raw.as_object_mut() {
-        raw.remove("tasks");
-        if let Some(extensions) = raw.get_mut("extensions").and_then(Value::as_object_mut) {
-            extensions.remove(TASKS_EXTENSION);
-        }
-    }
-    RawJson::of(&raw)
 }

@@ -13,6 +13,7 @@
 mod array;
 pub(crate) mod capability_set;
 pub(crate) mod errors;
+pub(crate) mod extensions;
 pub(crate) mod inner_loop;
 pub(crate) mod parked_call;
 pub(crate) mod questions;

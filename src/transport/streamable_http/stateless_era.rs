@@ -137,7 +137,7 @@ fn check_headers(arrived: Arrived<'_>, request: &Request) -> Result<(), Refused>
     if let Some(named) = named.as_deref() {
         check_name(&head, named)?;
     }
-    if !request.method.exists_in(ProtocolVersion::NEWEST) {
+    if request.method.is_foreign_to(ProtocolVersion::NEWEST) {
         return Err(Refused::Method(request.method.to_string()));
     }
     if let (Method::ToolsCall, Some(tool)) = (&request.method, &named) {

@@ -12,7 +12,7 @@ use tokio::process::{Child, Command};
 
 use super::cluster::{SABOTAGE, sabotaged};
 use super::nginx::lasting_address;
-use super::{Session, Stateless, eventually, within};
+use super::{Session, Stateless, eventually, http_client, within};
 
 /// Where it listens when it does not matter where.
 const ANY_PORT: &str = "127.0.0.1:0";
@@ -266,6 +266,15 @@ impl Switchboard {
     /// A client of the stateless era that declares nothing.
     pub fn stateless(&self) -> Stateless {
         Stateless::new(&self.url("/mcp"))
+    }
+
+    /// Waits until it has reached all its upstreams, or given them up.
+    pub async fn is_ready(&self) {
+        eventually("it is ready", async || {
+            let ready = http_client().get(self.url("/ready"));
+            (ready.send().await.ok()?.status() == 200).then_some(())
+        })
+        .await;
     }
 
     /// Waits until it lists these tools.
