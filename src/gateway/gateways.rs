@@ -175,7 +175,7 @@ impl Gateways {
             if let Some(gateway) = living.gateways.get(&endpoint.name) {
                 gateway.show(&BTreeSet::new(), |before| {
                     let hop = &gateway.0.hop;
-                    Shown::of(hop, endpoint.clone(), of_endpoint, &before.parts)
+                    Shown::of(hop, endpoint.clone(), of_endpoint, Some(before))
                 });
             } else {
                 let fingerprint = parts.keys.fingerprints();
@@ -191,7 +191,7 @@ impl Gateways {
                     me,
                     max: config.hops_max,
                 };
-                let shown = Shown::of(&hop, endpoint.clone(), of_endpoint, &[]);
+                let shown = Shown::of(&hop, endpoint.clone(), of_endpoint, None);
                 let gateway = Gateway(Arc::new(Inner {
                     hop,
                     pages,

@@ -130,7 +130,7 @@ impl Gateway {
     fn look_again(&self, told: &BTreeSet<Change>) {
         self.show(told, |before| {
             let (config, upstreams) = (before.config.clone(), before.upstreams.clone());
-            Shown::of(&self.0.hop, config, upstreams, &before.parts)
+            Shown::of(&self.0.hop, config, upstreams, Some(before))
         });
     }
 
@@ -328,12 +328,13 @@ impl Shown {
         hop: &Hop,
         config: EndpointConfig,
         upstreams: Vec<Arc<Upstream>>,
-        before: &[(Arc<Offer>, Arc<Part>)],
+        before: Option<&Self>,
     ) -> Self {
         let parts = upstreams.iter().enumerate().map(|(index, upstream)| {
             let offer = upstream.offer();
             let pins = upstream.pins();
-            let same = before.get(index).filter(|(seen, part)| {
+            let before = before.and_then(|before| before.parts.get(index));
+            let same = before.filter(|(seen, part)| {
                 Arc::ptr_eq(seen, &offer) && part.is_of(&upstream.config, &pins)
             });
             let part = same.map(|(_, part)| part.clone());
@@ -348,14 +349,16 @@ impl Shown {
                 let gateway = (hop, &*config.separator);
                 let part = Part::new(index, &upstream.config, gateway, &offered, &pins);
                 upstream.learn(part.seen_first());
-                part.warnings().log();
+                part.warnings().log(before.map(|(_, part)| part.warnings()));
                 Arc::new(part)
             });
             (offer, part)
         });
         let parts = parts.collect::<Vec<_>>();
         let catalog = Catalog::new(parts.iter().map(|(_, part)| part.clone()).collect());
-        catalog.warnings().log();
+        catalog
+            .warnings()
+            .log(before.map(|before| before.catalog.warnings()));
         let description = Arc::new(describe(&config, &upstreams));
         Self {
             config,

@@ -95,14 +95,19 @@ impl Pin {
 }
 
 impl Warnings {
-    /// Says them to operators.
-    pub(super) fn log(&self) {
+    /// Says to operators those that were not among what was said `before`: lists are read again and
+    /// again, and what is wrong with them stays.
+    pub(super) fn log(&self, before: Option<&Self>) {
+        if before == Some(self) {
+            return;
+        }
+        let is_new = |said: &&Warning| !before.is_some_and(|before| before.said.contains(said));
         for Warning {
             upstream,
             kind,
             entry,
             problem,
-        } in &self.said
+        } in self.said.iter().filter(is_new)
         {
             tracing::warn!(upstream, ?kind, entry, %problem, "an upstream lists what is not as it should be");
         }

@@ -18,6 +18,7 @@ use super::questions::Unaskable;
 use super::{Broken, Crossing};
 use crate::client::ClientError;
 use crate::gateway::upstream::breaker::Ended;
+use crate::protocol::capabilities::ClientCapability;
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::jsonrpc::ResponseError;
 use crate::protocol::members::Members;
@@ -82,7 +83,13 @@ pub(crate) fn answered(
             Code::HEADER_MISMATCH | Code::UNSUPPORTED_PROTOCOL_VERSION => hidden(&error, asked),
             _ => shown(error, crossing),
         },
-        (Era::Session, Era::Session) => shown(error, crossing),
+        (Era::Session, Era::Session) => match code {
+            // Its client would have no idea what to do.
+            Code::URL_ELICITATION_REQUIRED if crossing.client < ProtocolVersion::V2025_11_25 => {
+                return Answered::Outcome(lacking(&needs_urls(error), asked));
+            }
+            _ => shown(error, crossing),
+        },
     };
     Answered::Outcome(Err(ServiceError::Upstream(told)))
 }
@@ -97,6 +104,15 @@ fn shown(mut error: ResponseError, crossing: &Crossing<'_>) -> ResponseError {
     });
     error.data = shown.map(RawJson::from_valid).or(error.data);
     error
+}
+
+/// The same error for a client that cannot be sent to URLs.
+fn needs_urls(error: ResponseError) -> ResponseError {
+    let needed = json!({"requiredCapabilities": ClientCapability::ElicitationUrl.declaration()});
+    ResponseError {
+        data: Some(RawJson::of(&needed)),
+        ..error
+    }
 }
 
 /// An error whose code would be read as one of ours.
@@ -483,7 +499,7 @@ mod tests {
 
     use super::*;
     use crate::gateway::naming::Naming;
-    use ProtocolVersion::{V2025_03_26, V2025_11_25, V2026_07_28};
+    use ProtocolVersion::{V2025_03_26, V2025_06_18, V2025_11_25, V2026_07_28};
 
     static FILES: LazyLock<Naming> = LazyLock::new(|| Naming::new("files", "."));
 
@@ -699,6 +715,13 @@ mod tests {
         assert_eq!(
             passed(answered(wanted(), &asked(&method), &session)).code,
             -32042
+        );
+        let older = crossing(V2025_11_25, V2025_06_18);
+        let refused = outcome(answered(wanted(), &asked(&method), &older)).unwrap();
+        assert!(refused.is_tool_error);
+        assert_eq!(
+            refused.members.to_value()["content"][0]["text"],
+            "upstream `files` needs a client with the capabilities elicitation.url"
         );
         for data in [
             None,

@@ -71,7 +71,12 @@ impl Rounds<'_> {
                     .filter_map(|(_, it)| it.elicitation_id.clone()),
             );
             let responses = if questions.is_empty() {
-                tokio::time::sleep(breath).await;
+                tokio::select! {
+                    () = tokio::time::sleep(breath) => {}
+                    // The next round is told so.
+                    () = context.deadline.passed() => {}
+                    () = context.cancel.cancelled() => return Err(ServiceError::Cancelled),
+                }
                 breath = (breath * 2).min(BREATH_MAX);
                 None
             } else {
