@@ -97,7 +97,11 @@ async fn ready(admin: Data<Admin>) -> HttpResponse {
     };
     // One that is down keeps no traffic away: the others are behind the same endpoint. Why it is
     // down stands in the log.
-    let upstreams = admin.upstreams().map(|it| (it.name, json!(it.state)));
+    let upstreams = admin.upstreams().map(|it| {
+        let is_kept_from = it.left_alone && it.state == "up";
+        let state = if is_kept_from { "left alone" } else { it.state };
+        (it.name, json!(state))
+    });
     let upstreams = upstreams.collect::<serde_json::Map<_, _>>();
     if !upstreams.is_empty() {
         body["upstreams"] = upstreams.into();

@@ -35,9 +35,9 @@ impl Child {
         program: &Program,
         tasks: &Tasks,
     ) -> Result<(Self, ChildStdout, ChildStdin), ClientError> {
-        let failed = |source| ClientError::Spawn {
+        let failed = |reason| ClientError::Spawn {
             program: program.program.display().to_string(),
-            source,
+            reason,
         };
         let mut command = program.command().map_err(failed)?;
         let mut process = command

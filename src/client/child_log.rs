@@ -4,10 +4,12 @@
 //! as it comes, because a program whose standard error is full stands still. What is logged is
 //! bounded: a line by its length, lines by how many come at a time.
 
+use std::time::{Duration, Instant};
+
 use tokio::io::{AsyncRead, AsyncReadExt as _};
-use tokio::time::{Duration, Instant};
 
 use crate::protocol::lines::{Line, Lines};
+use crate::runtime::log_budget::LogBudget;
 
 /// Bytes read at once.
 const READ: usize = 4 * 1024;
@@ -22,7 +24,7 @@ const SPAN: Duration = Duration::from_secs(10);
 pub(super) async fn log(upstream: String, mut from: impl AsyncRead + Unpin) {
     let mut lines = Lines::new(LINE_MAX);
     let mut buffer = [0; READ];
-    let mut budget = Budget::from(Instant::now());
+    let mut budget = LogBudget::new(LINES_MAX, SPAN, Instant::now());
     loop {
         let count = match from.read(&mut buffer).await {
             Ok(0) => break,
@@ -44,7 +46,7 @@ pub(super) async fn log(upstream: String, mut from: impl AsyncRead + Unpin) {
                     let line = line.trim_end();
                     tracing::info!(upstream, suppressed, line, "the upstream wrote");
                 }
-                Line::TooLong => {
+                Line::TooLong(_) => {
                     let max = LINE_MAX;
                     tracing::info!(
                         upstream,
@@ -56,55 +58,8 @@ pub(super) async fn log(upstream: String, mut from: impl AsyncRead + Unpin) {
             }
         }
     }
-    let suppressed = budget.suppressed;
+    let suppressed = budget.suppressed();
     if suppressed > 0 {
         tracing::info!(upstream, suppressed, "the upstream wrote more lines");
-    }
-}
-
-/// How many lines may still be logged.
-#[derive(Debug)]
-struct Budget {
-    since: Instant,
-    logged: u32,
-    /// Lines that were not, since the last that was.
-    suppressed: u64,
-}
-
-impl Budget {
-    const fn from(since: Instant) -> Self {
-        Self {
-            since,
-            logged: 0,
-            suppressed: 0,
-        }
-    }
-
-    /// Whether to log a line, and how many were not before it.
-    fn admit(&mut self, now: Instant) -> Option<u64> {
-        if now.duration_since(self.since) >= SPAN {
-            (self.since, self.logged) = (now, 0);
-        }
-        if self.logged == LINES_MAX {
-            self.suppressed += 1;
-            return None;
-        }
-        self.logged += 1;
-        Some(std::mem::take(&mut self.suppressed))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_beyond_the_budget_are_counted_and_told_with_the_next() {
-        let start = Instant::now();
-        let mut budget = Budget::from(start);
-        let admitted = (0..250).filter_map(|_| budget.admit(start)).count();
-        assert_eq!(admitted, LINES_MAX as usize);
-        assert_eq!(budget.admit(start + SPAN), Some(150));
-        assert_eq!(budget.admit(start + SPAN), Some(0));
     }
 }

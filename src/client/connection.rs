@@ -48,6 +48,9 @@ pub trait Hears: Send + Sync {
         None
     }
 
+    /// What the server is called in the log.
+    fn name(&self) -> &str;
+
     /// It asks something, other than whether we are there.
     fn asked(&self, question: Request) -> BoxFuture<'_, Result<RawJson, ResponseError>>;
 }

@@ -15,13 +15,12 @@ pub enum ClientError {
     #[error("cannot reach the server: {0}")]
     Unreachable(String),
     /// The program could not be started.
-    #[error("cannot start `{program}`")]
+    #[error("cannot start `{program}`: {reason}")]
     Spawn {
         /// What should have run.
         program: String,
         /// What the operating system says.
-        #[source]
-        source: io::Error,
+        reason: io::Error,
     },
     /// The server answered with an error of the protocol.
     #[error("the server answered: {} (code {})", .error.message, .error.code)]
@@ -67,6 +66,12 @@ pub enum ClientError {
         /// What is taken.
         max: usize,
     },
+    /// The server said more at once than is taken, and not to which request. This one may have run.
+    #[error("the server said more than {max} bytes at once, to this request or to another")]
+    Overlong {
+        /// What is taken.
+        max: usize,
+    },
     /// There is no revision that both sides speak.
     #[error("no common protocol version: {0}")]
     Version(String),
@@ -93,6 +98,7 @@ impl ClientError {
             | Self::OutcomeUnknown { .. }
             | Self::Protocol(_)
             | Self::TooLarge { .. }
+            | Self::Overlong { .. }
             | Self::Version(_)
             | Self::Rounds(_)
             | Self::Declined(_) => false,

@@ -192,6 +192,10 @@ impl Host {
 }
 
 impl Hears for Host {
+    fn name(&self) -> &'static str {
+        "the server"
+    }
+
     fn told(&self, request: Option<&RequestId>, notification: Notification) {
         if let Some(listener) = &self.listener {
             listener(Notice {

@@ -238,7 +238,7 @@ impl Stream {
             };
             if self.decoder.push(&chunk).is_err() {
                 // Whose answer it was cannot be known, and where it ends neither.
-                return Lost::TooLarge(incoming.limits.message);
+                return Lost::Overlong(incoming.limits.message);
             }
         }
     }

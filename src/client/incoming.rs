@@ -15,6 +15,7 @@ use super::http::{Asked, Room};
 use super::limits::Limits;
 use super::waiting::Waiting;
 use crate::protocol::jsonrpc::{Body, Message, Request};
+use crate::runtime::ratelimited::warn_ratelimited;
 
 /// How the answer to a question is sent.
 pub(super) type Reply = Box<dyn Fn(String) -> BoxFuture<'static, ()> + Send + Sync>;
@@ -34,7 +35,8 @@ impl Incoming {
             Ok(Body::Single(message)) => vec![message],
             Ok(Body::Batch(elements)) => elements.into_iter().flatten().collect(),
             Err(error) => {
-                tracing::warn!(%error, bytes = bytes.len(), "what the server said was no message");
+                let (server, bytes) = (self.hears.name(), bytes.len());
+                warn_ratelimited!("what a server said was no message", server, %error, bytes);
                 return;
             }
         };
@@ -76,6 +78,10 @@ pub(super) mod tests {
     pub(in crate::client) struct Silent;
 
     impl Hears for Silent {
+        fn name(&self) -> &'static str {
+            "silent"
+        }
+
         fn told(&self, _: Option<&RequestId>, _: Notification) {}
 
         fn asked(&self, _: Request) -> BoxFuture<'_, Result<RawJson, ResponseError>> {

@@ -57,6 +57,7 @@ mod incoming;
 mod limits;
 mod lists;
 mod message;
+mod overlong;
 mod patience;
 mod pipe;
 mod probe;

@@ -30,6 +30,10 @@ use crate::runtime::tasks::{TaskKind, Tasks};
 const READ: usize = 64 * 1024;
 /// Messages that may wait to be written; a request waits for room.
 const QUEUE: usize = 64;
+/// Lines, one after the other, that are too long and not known for what they are, before a server is taken
+/// for broken.
+const UNREADABLE_MAX: usize = 3;
+
 /// See the module docs.
 #[derive(Debug)]
 pub(super) struct Pipe {
@@ -155,6 +159,7 @@ async fn to_the_end<I: AsyncRead + Unpin>(mut input: I, incoming: &Incoming) -> 
     let mut lines = Lines::new(max);
     let mut buffer = vec![0; READ];
     let mut asked = Asked::new();
+    let mut unreadable = 0;
     loop {
         let count = match beside(&mut asked, input.read(&mut buffer)).await {
             Ok(0) => return "the server closed the connection".to_owned(),
@@ -165,10 +170,21 @@ async fn to_the_end<I: AsyncRead + Unpin>(mut input: I, incoming: &Incoming) -> 
         while let Some(line) = lines.next() {
             match line {
                 Line::Whole(bytes) if bytes.trim_ascii().is_empty() => {}
-                Line::Whole(bytes) => incoming.take(&bytes, &mut asked),
-                // Whose answer it was cannot be known, so nobody may go on waiting for it.
-                Line::TooLong => incoming.waiting.lose(&Lost::TooLarge(max)),
+                Line::Whole(bytes) => {
+                    unreadable = 0;
+                    incoming.take(&bytes, &mut asked);
+                }
+                Line::TooLong(head) => {
+                    let is_known = incoming.waiting.overlong(&head, max);
+                    unreadable = if is_known { 0 } else { unreadable + 1 };
+                }
             }
+        }
+        if unreadable > UNREADABLE_MAX {
+            return format!("the server wrote nothing but lines of more than {max} bytes");
+        }
+        if lines.is_endless() {
+            return format!("the server wrote a line without end, of far more than {max} bytes");
         }
     }
 }

@@ -66,6 +66,11 @@ impl Program {
     /// # Errors
     /// What a guard could not tell: it cannot be found, or cannot be limited.
     pub(super) fn command(&self) -> io::Result<Command> {
+        if let Some(directory) = self.directory.as_deref().filter(|it| !it.is_dir()) {
+            // The system would say of the program that it is not there.
+            let problem = format!("there is no directory {}", directory.display());
+            return Err(io::Error::new(io::ErrorKind::NotFound, problem));
+        }
         let variables = self.environment.variables();
         let mut command = match &self.guard {
             Some(guard) => {

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use super::connection::Hears;
 use super::error::ClientError;
 use super::http::{Following, Http, RESUME_AFTER, RESUME_AFTER_MAX, RESUMES_MAX, Speaking, beside};
+use crate::runtime::ratelimited::warn_ratelimited;
 
 /// A stream that lasted so long was worth opening, also if nothing came.
 const LASTED: Duration = Duration::from_secs(5);
@@ -58,7 +59,8 @@ pub(super) async fn hold(
         match attempt {
             Ok(Ok(answer)) => {
                 if let Err(error) = following.read(answer, &mut asked).await {
-                    tracing::warn!(%error, "the standing stream is given up");
+                    let server = following.hears.name();
+                    warn_ratelimited!("the standing stream of a server is given up", server, %error);
                     return Left::Stream;
                 }
             }

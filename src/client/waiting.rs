@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use super::error::ClientError;
 use super::http::Exchanged;
+use super::overlong::Overlong;
 use crate::protocol::jsonrpc::{RequestId, Response};
 
 /// Requests that may wait for their answers.
@@ -25,9 +26,12 @@ pub(super) enum Lost {
     /// The connection ended.
     #[error("{0}")]
     Closed(String),
-    /// It may have been in what was too large to be taken.
-    #[error("a message was larger than {0} bytes")]
+    /// It was too large to be taken.
+    #[error("the answer was larger than {0} bytes")]
     TooLarge(usize),
+    /// It may have been what was too large to be taken, or somebody else's.
+    #[error("the server said more than {0} bytes at once; whose answer that was cannot be told")]
+    Overlong(usize),
 }
 
 /// See the module docs. Cloning shares it.
@@ -74,6 +78,7 @@ impl Waiting {
                 session: None,
             }),
             Ok(Err(Lost::TooLarge(max))) => Err(ClientError::TooLarge { max }),
+            Ok(Err(Lost::Overlong(max))) => Err(ClientError::Overlong { max }),
             Ok(Err(Lost::Closed(reason))) => Err(unknown(reason)),
             Err(_) => Err(unknown("the connection was closed".to_owned())),
         }
@@ -96,9 +101,21 @@ impl Waiting {
         }
     }
 
-    /// Nobody gets an answer any more who waits now.
-    pub(super) fn lose(&self, why: &Lost) {
-        self.lock().lose(why);
+    /// Who waits for the message of this beginning, or may, waits no more: it was larger than `max` bytes.
+    /// Whether it was known what it is.
+    pub(super) fn overlong(&self, head: &[u8], max: usize) -> bool {
+        let mut pending = self.lock();
+        let overlong = Overlong::of(head);
+        match &overlong {
+            Overlong::NoAnswer => {}
+            Overlong::Answer(id) => {
+                if let Some(waiting) = pending.requests.remove(id) {
+                    let _nobody_waits = waiting.send(Err(Lost::TooLarge(max)));
+                }
+            }
+            Overlong::Unknown => pending.lose(&Lost::Overlong(max)),
+        }
+        overlong != Overlong::Unknown
     }
 
     /// Nor does anybody who comes later.

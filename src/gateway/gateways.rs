@@ -14,6 +14,7 @@ use super::kept_pins::KeptPins;
 use super::path::Hop;
 use super::upstream::actor::Life;
 use super::upstream::{Heard, Listener, State, Upstream};
+use super::warning;
 use super::{Gateway, Inner, Shown};
 use crate::client::ClientError;
 use crate::node::Node;
@@ -192,6 +193,8 @@ impl Gateways {
                     max: config.hops_max,
                 };
                 let shown = Shown::of(&hop, endpoint.clone(), of_endpoint, None);
+                let mut budget = warning::budget();
+                shown.warn(None, &mut budget);
                 let gateway = Gateway(Arc::new(Inner {
                     hop,
                     pages,
@@ -204,7 +207,7 @@ impl Gateways {
                     elsewhere: self.0.elsewhere.clone(),
                     changes: Changes::default(),
                     shown: RwLock::new(Arc::new(shown)),
-                    looking: Mutex::default(),
+                    looking: Mutex::new(budget),
                 }));
                 living.gateways.insert(endpoint.name.clone(), gateway);
             }

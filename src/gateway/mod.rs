@@ -78,6 +78,7 @@ use crate::protocol::lifecycle::Implementation;
 use crate::protocol::method::Method;
 use crate::protocol::param_headers::HeaderParams;
 use crate::protocol::subscription::{Change, SubscriptionFilter};
+use crate::runtime::log_budget::LogBudget;
 use crate::service::changes::{CatalogDigest, Changes, Watch};
 use crate::service::pages::Pages;
 use crate::service::{
@@ -98,8 +99,8 @@ struct Inner {
     elsewhere: Elsewhere,
     changes: Changes,
     shown: RwLock<Arc<Shown>>,
-    /// Held while it is made out what is shown next.
-    looking: Mutex<()>,
+    /// Held while it is made out what is shown next; how much of what is wrong with that may be logged.
+    looking: Mutex<LogBudget>,
 }
 
 /// What an endpoint shows now.
@@ -137,9 +138,10 @@ impl Gateway {
     /// Shows what is made of what was shown before.
     fn show(&self, told: &BTreeSet<Change>, of: impl FnOnce(&Shown) -> Shown) {
         // Whoever looked first would be the last to show otherwise.
-        let _alone = (self.0.looking.lock()).unwrap_or_else(PoisonError::into_inner);
+        let mut budget = (self.0.looking.lock()).unwrap_or_else(PoisonError::into_inner);
         let before = self.shown();
         let shown = of(&before);
+        shown.warn(Some(&before), &mut budget);
         let (digest, seen) = (shown.catalog.digest(), before.catalog.digest());
         *self.0.shown.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(shown);
         let differ = digest.changes_since(&seen);
@@ -317,6 +319,18 @@ impl Shown {
         passes_all(&self.upstreams)
     }
 
+    /// Says what is wrong with it that was not wrong `before`.
+    fn warn(&self, before: Option<&Self>, budget: &mut LogBudget) {
+        let endpoint = &*self.config.name;
+        for (index, (_, part)) in self.parts.iter().enumerate() {
+            let before = before.and_then(|before| before.parts.get(index));
+            let before = before.map(|(_, part)| part.warnings());
+            part.warnings().log(endpoint, before, budget);
+        }
+        let before = before.map(|before| before.catalog.warnings());
+        self.catalog.warnings().log(endpoint, before, budget);
+    }
+
     /// How long a list, by its place, is good and for whom: what holds of all its parts.
     fn hints(&self, list: usize) -> CacheHints {
         let parts = self.parts.iter().map(|(offer, _)| offer.hints(list));
@@ -349,16 +363,12 @@ impl Shown {
                 let gateway = (hop, &*config.separator);
                 let part = Part::new(index, &upstream.config, gateway, &offered, &pins);
                 upstream.learn(part.seen_first());
-                part.warnings().log(before.map(|(_, part)| part.warnings()));
                 Arc::new(part)
             });
             (offer, part)
         });
         let parts = parts.collect::<Vec<_>>();
         let catalog = Catalog::new(parts.iter().map(|(_, part)| part.clone()).collect());
-        catalog
-            .warnings()
-            .log(before.map(|before| before.catalog.warnings()));
         let description = Arc::new(describe(&config, &upstreams));
         Self {
             config,

@@ -190,16 +190,18 @@ impl Talk {
                     self.give_up();
                     return Served::Done(Err(ServiceError::Cancelled));
                 }
-                next = self.conversation.next() => next,
-                Some(()) = asking.next(), if !asking.is_empty() => continue,
+                // Before what is said: an upstream that never stops talking is late all the same.
                 () = call.deadline.passed() => {
-                    let limit = call.deadline.elapsed();
-                    self.report(Ended::Failed);
+                    let late = Failure::TimedOut(call.deadline.elapsed());
+                    self.report(late.ended());
+                    self.about.upstream.requests.ended(late.label());
                     // There is no time left to send it again, whoever may.
-                    let ending = tell_failure(&self.about, Failure::TimedOut(limit), call);
+                    let ending = tell_failure(&self.about, late, call);
                     self.give_up();
                     return Served::Done(ending);
                 }
+                next = self.conversation.next() => next,
+                Some(()) = asking.next(), if !asking.is_empty() => continue,
             };
             match next {
                 Next::Said(Said::Told(told)) => self.tell(told, call).await,
@@ -355,7 +357,12 @@ impl Talk {
             _other => None,
         };
         if let Some(notification) = notification {
-            call.outlet.notify(notification).await;
+            tokio::select! {
+                () = call.outlet.notify(notification) => {}
+                // A client that reads slowly hears no more of it, but how the call ended.
+                () = call.deadline.passed() => {}
+                () = call.cancel.cancelled() => {}
+            }
         }
     }
 

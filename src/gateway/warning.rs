@@ -3,17 +3,27 @@
 //! Warnings are values: whoever made a list decides how loud they are and how often.
 
 use std::fmt;
+use std::time::{Duration, Instant};
 
 use super::config::Pin;
 use super::definition::{Kind, NoRoom, Unfit};
 use super::part::{BYTES_MAX, ENTRIES_MAX};
 use super::pins::DefinitionHash;
 use crate::protocol::param_headers::AnnotationError;
+use crate::runtime::log_budget::LogBudget;
 
 /// Most warnings that are kept of one list; a broken upstream earns one per entry.
 pub(super) const WARNINGS_MAX: usize = 100;
+/// How often as many are logged of one endpoint: an upstream may change what is wrong with it at any time.
+const LOGGED_EACH: Duration = Duration::from_secs(60);
 /// Longest name that a warning repeats, in characters.
 const NAME_CHARS_MAX: usize = 128;
+
+/// How many warnings of an endpoint are logged.
+pub(super) fn budget() -> LogBudget {
+    let most = u32::try_from(WARNINGS_MAX).unwrap_or(u32::MAX);
+    LogBudget::new(most, LOGGED_EACH, Instant::now())
+}
 
 /// Something an operator should know of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,9 +105,9 @@ impl Pin {
 }
 
 impl Warnings {
-    /// Says to operators those that were not among what was said `before`: lists are read again and
-    /// again, and what is wrong with them stays.
-    pub(super) fn log(&self, before: Option<&Self>) {
+    /// Says to operators of `endpoint` those that were not among what was said `before`: lists are read again
+    /// and again, and what is wrong with them stays.
+    pub(super) fn log(&self, endpoint: &str, before: Option<&Self>, budget: &mut LogBudget) {
         if before == Some(self) {
             return;
         }
@@ -109,10 +119,18 @@ impl Warnings {
             problem,
         } in self.said.iter().filter(is_new)
         {
-            tracing::warn!(upstream, ?kind, entry, %problem, "an upstream lists what is not as it should be");
+            let Some(suppressed) = budget.admit(Instant::now()) else {
+                continue;
+            };
+            let suppressed = (suppressed > 0).then_some(suppressed);
+            tracing::warn!(endpoint, upstream, ?kind, entry, %problem, suppressed, "an upstream lists what is not as it should be");
         }
-        if self.unsaid > 0 {
-            tracing::warn!(count = self.unsaid, "an upstream lists more of the like");
+        if self.unsaid > 0 && budget.admit(Instant::now()).is_some() {
+            tracing::warn!(
+                endpoint,
+                count = self.unsaid,
+                "an upstream lists more of the like"
+            );
         }
     }
 

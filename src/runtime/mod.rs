@@ -7,6 +7,7 @@ pub mod calendar;
 pub mod clock;
 pub(crate) mod guard;
 pub(crate) mod limited;
+pub mod log_budget;
 pub mod queue;
 pub(crate) mod ratelimited;
 pub mod sabotage;

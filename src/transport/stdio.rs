@@ -142,7 +142,7 @@ impl Process {
         let bytes = match line {
             Line::Whole(bytes) if bytes.trim_ascii().is_empty() => return,
             Line::Whole(bytes) => bytes,
-            Line::TooLong => {
+            Line::TooLong(_) => {
                 let max = self.context.config.line_max;
                 let refused = Refused::Line(max);
                 return self.pipe.say(refused.wire().text(None)).await;

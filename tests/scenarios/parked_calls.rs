@@ -174,13 +174,11 @@ async fn the_latest_progress_is_told_when_the_client_is_back() {
         params
     };
 
-    let (_, first) = client.stream("tools/call", order(json!({}))).await;
-    let first = first.rest().await;
-    let asked = first.answers()[0]["result"].clone();
+    let first = client.call("tools/call", order(json!({}))).await;
+    let (asked, first) = (first.result(), first.told());
     let answers = json!({"requestState": asked["requestState"],
         "inputResponses": {"g1": {"action": "accept", "content": {"what": "tea"}}}});
-    let (_, second) = client.stream("tools/call", order(answers)).await;
-    let second = second.rest().await;
+    let second = client.call("tools/call", order(answers)).await.told();
 
     let steps = [first.steps(), second.steps()].concat();
     assert!(steps.windows(2).all(|pair| pair[0] < pair[1]), "{steps:?}");

@@ -309,7 +309,6 @@ fn at(upstream: &Scripted) -> String {
     )
 }
 
-/// Waits until these tools are shown.
 async fn each_fault_is_told(upstream: Scripted, of_era: usize) {
     let well = Switchboard::start().await;
     let gateway = gateway(&at(&upstream), &well).start().await;
@@ -368,7 +367,7 @@ fn program(words: &[&str]) -> String {
 }
 
 /// What a client is told of the faults of a program.
-const OF_PROGRAMS: [(&str, &str); 20] = [
+const OF_PROGRAMS: [(&str, &str); 24] = [
     ("fine", ""),
     ("hangs", "did not answer within 3."),
     ("leaves", "broke off"),
@@ -388,6 +387,10 @@ const OF_PROGRAMS: [(&str, &str); 20] = [
     ("half_a_line", "did not answer within 3."),
     ("closes_input", ""),
     ("fine", "did not answer within 3."),
+    ("fine", ""),
+    ("long_lines", "more than the 1048576 bytes"),
+    ("fine", ""),
+    ("endless_line", "more than the 1048576 bytes"),
     ("fine", ""),
 ];
 
@@ -409,7 +412,13 @@ async fn each_fault_of_a_program_is_told(era: &str) {
         // What a program that no longer listens was sent before that was noticed is lost.
         let answer = eventually("a program listens", async || {
             let answer = client.tool(&name, json!({})).await;
-            let is_lost = told.is_empty() && answer.failure().contains("did not answer within");
+            let failure = answer.failure();
+            let lost = [
+                "did not answer within",
+                "broke off",
+                "more than the 1048576 bytes",
+            ];
+            let is_lost = told.is_empty() && lost.iter().any(|lost| failure.contains(lost));
             (!is_lost).then_some(answer)
         })
         .await;
@@ -496,5 +505,59 @@ async fn a_call_whose_program_ends_while_it_is_written_is_of_unknown_outcome() {
     assert_eq!(
         client.tool("faulty.fine", json!({})).await.tool_text(),
         "fine"
+    );
+}
+
+/// Ours: an answer that is too long is one call's, and it is known whose.
+#[tokio::test]
+async fn a_call_beside_one_that_is_answered_with_too_much_notices_nothing() {
+    let well = Switchboard::start().await;
+    let faulty = format!("{}\nlimits.message = \"1MiB\"", program(&["stateless"]));
+    let gateway = gateway(&faulty, &well).start().await;
+    gateway.lists(&["faulty.waits"]).await;
+    let (one, other) = (gateway.stateless(), gateway.stateless());
+    let waits = one.tool("faulty.waits", json!({}));
+    let too_much = async {
+        eventually("the first call is there", async || {
+            let running = gateway
+                .metric("mcp_upstream_running_requests{upstream=\"faulty\"}")
+                .await;
+            (running > 0.5).then_some(())
+        })
+        .await;
+        other.tool("faulty.long_line", json!({})).await
+    };
+    let (waited, too_much) = tokio::join!(waits, too_much);
+    assert_eq!(waited.tool_text(), "fine");
+    assert!(too_much.failure().contains("more than the 1048576 bytes"));
+}
+
+/// Ours: however much is told before it, and however slowly that is read, a late call is said to be late.
+#[tokio::test]
+async fn a_client_that_reads_slowly_hears_that_its_call_was_late() {
+    const LATE: &str = "mcp_upstream_requests_total{upstream=\"faulty\",end=\"unknown\"}";
+    let well = Switchboard::start().await;
+    let upstream = Scripted::session(fails).await;
+    let gateway = gateway(&at(&upstream), &well).start().await;
+    gateway.lists(&["faulty.never_stops_telling"]).await;
+    let session = gateway.session("2025-11-25").await;
+    let arguments = json!({});
+    let (_, mut stream) = session
+        .stream_tool("faulty.never_stops_telling", arguments)
+        .await;
+    eventually("the call is counted as late", async || {
+        (gateway.metric(LATE).await > 0.5).then_some(())
+    })
+    .await;
+    let last = stream
+        .until(|event| event.is_message() && event.json()["id"].is_i64())
+        .await;
+    let error = &last.last().unwrap().json()["error"];
+    assert_eq!(error["data"]["outcome"], "unknown", "{error}");
+    assert!(
+        error["message"]
+            .as_str()
+            .unwrap()
+            .contains("upstream `faulty`")
     );
 }

@@ -15,12 +15,13 @@ import time
 ERA, *MODE = sys.argv[1:]
 TOOLS = ("fine", "count", "hangs", "leaves", "garbage", "long_line", "wrong_id", "twice", "to_nothing", "no_json",
          "duplicate_keys", "array", "array_result", "flood", "asks", "stops_reading", "half_a_line", "closes_input",
-         "leaves_reading", "learn", "tells_much")
+         "leaves_reading", "learn", "tells_much", "waits", "long_lines", "endless_line")
 LONG = 20 << 20
 FLOOD = 10 << 20
 MUCH = 300
 SLOW = 7
 calls = 0
+waiting = []
 
 
 def say(text):
@@ -59,7 +60,18 @@ def call(id, name, meta):
         for line in ("hello", "{", "[]", "null", '"x"', "{}", '{"jsonrpc":"1.0"}', "\x00\x1b[31m", ""):
             say(line)
     if name == "long_line":
-        return say('{"jsonrpc":"2.0","id":%d,"result":{"x":"%s"}}' % (id, "x" * LONG))
+        say('{"jsonrpc":"2.0","id":%d,"result":{"x":"%s"}}' % (id, "x" * LONG))
+        while waiting:
+            answer(waiting.pop(), text("fine"))
+        return None
+    if name == "waits":
+        return waiting.append(id)
+    if name == "long_lines":
+        while True:
+            say("x" * (2 << 20))
+    if name == "endless_line":
+        while True:
+            sys.stdout.write("x" * 65536)
     if name == "wrong_id":
         return answer(id + 1_000_000, text("not yours"))
     if name == "twice":

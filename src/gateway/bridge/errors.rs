@@ -287,6 +287,9 @@ impl From<&ClientError> for Failure {
                 Self::Broke(format!("it asked for input more than {most} times"))
             }
             ClientError::TooLarge { max } => Self::TooLarge(*max),
+            ClientError::Overlong { max } => Self::BrokeOff(format!(
+                "said more than the {max} bytes that are taken, to this request or to another"
+            )),
             ClientError::Declined(_) => Self::Refused("asked what was not answered".into()),
         }
     }

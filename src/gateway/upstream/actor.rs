@@ -53,6 +53,8 @@ const NUDGE_INTERVAL: Duration = Duration::from_secs(1);
 const GATHER: Duration = Duration::from_millis(50);
 /// The same of those that come from elsewhere: usually the same is told where the lists are read.
 const GATHER_ELSEWHERE: Duration = Duration::from_millis(500);
+/// Between two readings of lists: one that says all the time that they changed is read four times a second.
+const BREATH: Duration = Duration::from_millis(250);
 /// How often unused lines are looked for.
 const SWEEP: Duration = Duration::from_secs(5);
 /// How often it is looked whether enough processes wait for being needed.
@@ -340,7 +342,7 @@ async fn read_again(
     let mut offer = (*upstream.offer()).clone();
     read(upstream, line, &mut offer, lists).await?;
     upstream.set_offer(offer, told);
-    Ok(Instant::now() + began.elapsed())
+    Ok(Instant::now() + began.elapsed().max(BREATH))
 }
 
 /// Reads these lists anew.

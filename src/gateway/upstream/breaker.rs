@@ -35,6 +35,8 @@ pub(crate) struct Breaker(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
+    /// Whose it is, for the log.
+    upstream: String,
     config: BreakerConfig,
     state: Mutex<State>,
 }
@@ -92,8 +94,9 @@ enum Phase {
 
 impl Breaker {
     /// A breaker that lets everybody through for now.
-    pub(crate) fn new(config: BreakerConfig) -> Self {
+    pub(crate) fn new(upstream: &str, config: BreakerConfig) -> Self {
         Self(Arc::new(Shared {
+            upstream: upstream.to_owned(),
             config,
             state: Mutex::new(State {
                 phase: Phase::Closed(Window::default()),
@@ -162,8 +165,14 @@ impl Permit {
                 if !is_failure || !window.is_too_bad(config) {
                     return;
                 }
+                let upstream = &*self.breaker.0.upstream;
+                tracing::warn!(upstream, "an upstream failed too often and is left alone");
             }
-            Phase::HalfOpen if !is_failure => return state.enter(Phase::Closed(Window::default())),
+            Phase::HalfOpen if !is_failure => {
+                let upstream = &*self.breaker.0.upstream;
+                tracing::info!(upstream, "an upstream is asked again: it is well");
+                return state.enter(Phase::Closed(Window::default()));
+            }
             Phase::HalfOpen => {}
             Phase::Open { .. } => unreachable!("invariant: nobody is let through while it is open"),
         }
@@ -276,7 +285,7 @@ mod tests {
             ("--++-", Health::Open),
             ("++++", Health::Closed),
         ] {
-            let breaker = Breaker::new(CONFIG);
+            let breaker = Breaker::new("it", CONFIG);
             run(&breaker, now, ends);
             assert_eq!(breaker.health(), health, "{ends}");
         }
@@ -285,7 +294,7 @@ mod tests {
     #[test]
     fn a_slow_answer_counts_as_a_failure() {
         let now = Instant::now();
-        let breaker = Breaker::new(CONFIG);
+        let breaker = Breaker::new("it", CONFIG);
         for _ in 0..4 {
             let permit = breaker.admit(now).unwrap();
             permit.ended(after(now, 6), Ended::Answered);
@@ -296,7 +305,7 @@ mod tests {
     #[test]
     fn what_is_older_than_the_window_is_forgotten() {
         let now = Instant::now();
-        let breaker = Breaker::new(CONFIG);
+        let breaker = Breaker::new("it", CONFIG);
         run(&breaker, now, "---");
         run(&breaker, after(now, 11), "-++");
         assert_eq!(breaker.health(), Health::Closed);
@@ -307,7 +316,7 @@ mod tests {
     #[test]
     fn an_open_one_says_when_to_come_again_and_then_lets_one_probe_through() {
         let now = Instant::now();
-        let breaker = Breaker::new(CONFIG);
+        let breaker = Breaker::new("it", CONFIG);
         run(&breaker, now, "----");
         let refused = breaker.admit(after(now, 10)).unwrap_err();
         assert_eq!(refused.retry_after, Duration::from_secs(20));
@@ -323,7 +332,7 @@ mod tests {
     #[test]
     fn a_probe_that_fails_opens_it_again_for_as_long() {
         let now = Instant::now();
-        let breaker = Breaker::new(CONFIG);
+        let breaker = Breaker::new("it", CONFIG);
         run(&breaker, now, "----");
         run(&breaker, after(now, 30), "-");
         let refused = breaker.admit(after(now, 31)).unwrap_err();
@@ -333,7 +342,7 @@ mod tests {
     #[test]
     fn a_probe_that_says_nothing_leaves_its_place_to_the_next() {
         let now = Instant::now();
-        let breaker = Breaker::new(CONFIG);
+        let breaker = Breaker::new("it", CONFIG);
         run(&breaker, now, "----");
         drop(breaker.admit(after(now, 30)).unwrap());
         assert_eq!(breaker.health(), Health::Open);
@@ -344,7 +353,7 @@ mod tests {
     #[test]
     fn stragglers_from_before_it_opened_have_no_say() {
         let now = Instant::now();
-        let breaker = Breaker::new(CONFIG);
+        let breaker = Breaker::new("it", CONFIG);
         let stragglers = [(); 3].map(|()| breaker.admit(now).unwrap());
         run(&breaker, now, "----");
         let [one, two, three] = stragglers;
@@ -384,7 +393,7 @@ mod tests {
             calls_min in 1..8_u32,
         ) {
             let config = BreakerConfig { calls_min, slow_call: None, ..CONFIG };
-            let breaker = Breaker::new(config);
+            let breaker = Breaker::new("it", config);
             let mut now = Instant::now();
             let mut running: Vec<Permit> = Vec::new();
             // Ends since it last closed, of requests that were let through since then.

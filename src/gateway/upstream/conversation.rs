@@ -152,6 +152,10 @@ pub(super) fn nobody() -> ResponseError {
 }
 
 impl Hears for Caller {
+    fn name(&self) -> &str {
+        self.desk.name()
+    }
+
     fn told(&self, _: Option<&RequestId>, notification: Notification) {
         match &*notification.method {
             "notifications/progress"

@@ -413,6 +413,10 @@ impl Desk {
 }
 
 impl Hears for Desk {
+    fn name(&self) -> &str {
+        &self.upstream
+    }
+
     fn told(&self, _: Option<&RequestId>, notification: Notification) {
         match &*notification.method {
             "notifications/progress" => {

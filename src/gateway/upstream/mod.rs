@@ -148,7 +148,7 @@ impl Upstream {
             }
         };
         Ok(Arc::new(Self {
-            breaker: Breaker::new(config.breaker),
+            breaker: Breaker::new(&config.name, config.breaker),
             bulkhead: Bulkhead::new(config.bulkhead),
             requests: metrics.upstream_requests(&config.name),
             pool: Pool::new(tasks.clone(), lines_max, one_per_key),
