@@ -430,8 +430,13 @@ impl Upstream {
                 return Err(ClientError::Closed("it is in this process".to_owned()));
             }
         };
+        let known = era;
         let era = connection.version().era();
-        *self.era.lock().unwrap_or_else(PoisonError::into_inner) = Some(era);
+        // Without sessions nothing is said when one connects: what was only supposed is not found out by that,
+        // and may be doubted by now.
+        if known.is_none() || era == Era::Session {
+            *self.era.lock().unwrap_or_else(PoisonError::into_inner) = Some(era);
+        }
         desk.note(connection.server());
         if era == Era::Session && capabilities.can_be_asked() {
             // Some servers ask there.
