@@ -148,7 +148,7 @@ async fn an_event_beyond_the_limit_ends_the_connection() {
     let much = call("echo", &json!({"text": "x".repeat(20_000)}));
     let error = within("it fails", client.request(much)).await.unwrap_err();
     assert!(
-        matches!(error, ClientError::TooLarge { max: 10_000 }),
+        matches!(error, ClientError::Overlong { max: 10_000 }),
         "{error}"
     );
     let later = client.request(call("echo", &json!({"text": "hello"})));

@@ -374,7 +374,7 @@ async fn an_endless_line_fails_what_waits_and_nothing_else() {
         .unwrap();
     let error = within("it fails", waiting).await.unwrap().unwrap_err();
     assert!(
-        matches!(error, ClientError::TooLarge { max: 10_000 }),
+        matches!(error, ClientError::Overlong { max: 10_000 }),
         "{error}"
     );
 
