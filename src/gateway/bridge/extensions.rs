@@ -37,27 +37,27 @@ pub(in crate::gateway) fn declared(
     version: ProtocolVersion,
     passes_all: bool,
 ) -> RawJson {
-    let mut declared = match version.era() {
+    let raw = &capabilities.raw;
+    let known = match version.era() {
         Era::Session => {
             let set = CapabilitySet::of(capabilities, version);
             let known = set.declaration(ProtocolVersion::NEWEST);
-            if !passes_all || !names(&capabilities.raw, "extensions") {
+            if !passes_all || !names(raw, "extensions") {
                 return known;
             }
-            known.to_value()
+            Some(known)
         }
-        Era::Stateless => {
-            let is_changed = |name: &&str| names(&capabilities.raw, name);
-            if !["extensions", "tasks"].iter().any(is_changed) {
-                return capabilities.raw.clone();
-            }
-            capabilities.raw.to_value()
-        }
+        Era::Stateless if !names(raw, "extensions") && !names(raw, "tasks") => return raw.clone(),
+        Era::Stateless => None,
     };
-    let theirs = capabilities.raw.to_value()["extensions"].take();
+    let mut declared = raw.to_value();
+    let theirs = declared.get_mut("extensions").map(Value::take);
+    if let Some(known) = known {
+        declared = known.to_value();
+    }
     if let Value::Object(declared) = &mut declared {
         declared.remove("tasks");
-        if let Value::Object(mut extensions) = theirs {
+        if let Some(Value::Object(mut extensions)) = theirs {
             extensions.retain(|name, _| passes(name, passes_all));
             declared.insert("extensions".to_owned(), extensions.into());
         }

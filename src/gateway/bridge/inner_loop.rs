@@ -24,7 +24,6 @@ use crate::protocol::method::Method;
 use crate::protocol::notification::ServerNotification;
 use crate::protocol::raw::RawJson;
 use crate::protocol::tool::ToolResult;
-
 use crate::service::{AskError, Call, CallContext, Reply, ReplyKind, ServiceError};
 
 /// Most rounds, as the official SDK's own bridge has it.

@@ -70,9 +70,11 @@ async fn read(
                 list.is_late = true;
                 break Some("it did not come in time".to_owned());
             }
-            Err(error @ (ClientError::Protocol(_) | ClientError::TooLarge { .. })) => {
-                break Some(error.to_string());
-            }
+            Err(
+                error @ (ClientError::Protocol(_)
+                | ClientError::TooLarge { .. }
+                | ClientError::Overlong { .. }),
+            ) => break Some(error.to_string()),
             Err(error) => return Err(error),
         };
         if let Some(hints) = page.hints {

@@ -336,7 +336,7 @@ impl Node {
 
     /// Waits until it says that it is ready.
     pub async fn is_ready(&self) {
-        self.says_of_itself("\"ready\"").await;
+        self.server.is_ready().await;
     }
 
     /// Waits until its readiness is told with these words.

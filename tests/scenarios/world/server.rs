@@ -12,7 +12,7 @@ use tokio::process::{Child, Command};
 
 use super::cluster::{SABOTAGE, sabotaged};
 use super::nginx::lasting_address;
-use super::{Session, Stateless, eventually, http_client, within};
+use super::{Session, Stateless, eventually, within};
 
 /// Where it listens when it does not matter where.
 const ANY_PORT: &str = "127.0.0.1:0";
@@ -271,8 +271,8 @@ impl Switchboard {
     /// Waits until it has reached all its upstreams, or given them up.
     pub async fn is_ready(&self) {
         eventually("it is ready", async || {
-            let ready = http_client().get(self.url("/ready"));
-            (ready.send().await.ok()?.status() == 200).then_some(())
+            let ready = super::get(self.url("/ready")).await.ok()?;
+            (ready.status() == 200).then_some(())
         })
         .await;
     }
