@@ -17,6 +17,23 @@ impl Principal {
         Self("local".into())
     }
 
+    /// Whoever holds a key of `owner`: a new key of the same owner is the same principal.
+    #[must_use]
+    pub fn of_owner(tenant: &str, owner: &str) -> Self {
+        Self::of_words(&["owner", tenant, owner])
+    }
+
+    /// A subject as its issuer knows it, through one client.
+    #[must_use]
+    pub fn of_subject(tenant: &str, issuer: &str, subject: &str, client: &str) -> Self {
+        Self::of_words(&["subject", tenant, issuer, subject, client])
+    }
+
+    /// A JSON array, so that no word can be written to look like two.
+    fn of_words(words: &[&str]) -> Self {
+        Self(serde_json::json!(words).to_string().into())
+    }
+
     /// A text that names this principal and no other, for keys and MACs.
     #[must_use]
     pub fn key(&self) -> &str {
@@ -33,5 +50,26 @@ impl Principal {
 impl fmt::Display for Principal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_callers_share_a_principal_however_their_names_are_written() {
+        let all = [
+            Principal::local(),
+            Principal::of_owner("t", "ab"),
+            Principal::of_owner("ta", "b"),
+            Principal::of_owner("t\",\"a", "b"),
+            Principal::of_owner("t", "a\",\"b"),
+            Principal::of_subject("t", "a", "b", ""),
+            Principal::of_subject("t", "a", "", "b"),
+            Principal::of_subject("t", "", "a", "b"),
+        ];
+        let keys: std::collections::BTreeSet<_> = all.iter().map(Principal::key).collect();
+        assert_eq!(keys.len(), all.len());
     }
 }
