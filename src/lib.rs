@@ -171,7 +171,7 @@ pub use app::{Host, Hosted};
 /// What most servers need, to be taken together.
 pub mod prelude {
     pub use crate::app::{Host, Hosted};
-    pub use crate::identity::Principal;
+    pub use crate::identity::{Caller, Principal};
     pub use crate::protocol::capabilities::ClientCapability;
     pub use crate::protocol::content::Content;
     pub use crate::protocol::icon::Icon;

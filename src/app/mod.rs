@@ -52,7 +52,7 @@ use crate::admin::socket::{self, AdminSocket, SocketFile};
 use crate::config::settings::StoreKind;
 use crate::config::{self, Environment, Overrides, Settings};
 use crate::gateway::Gateways;
-use crate::identity::Principal;
+use crate::identity::Caller;
 use crate::node::{self, Node};
 use crate::once::{self, Calls, OnceService};
 use crate::runtime::arbiters::Arbiters;
@@ -130,7 +130,7 @@ fn stdio(sources: Sources, own: Own) -> Result<(), StartError> {
             shutdown.advance(Phase::Draining);
         });
         let (input, output) = (standard_input(), tokio::io::stdout());
-        let served = stdio::serve(context, endpoint, Principal::local(), input, output);
+        let served = stdio::serve(context, endpoint, Arc::new(Caller::local()), input, output);
         let result = served.await.map_err(StartError::Stdio);
         assembled.shutdown.advance(Phase::Stopping);
         let _cut = tokio::time::timeout(STEP, tasks.idle()).await;
@@ -138,7 +138,7 @@ fn stdio(sources: Sources, own: Own) -> Result<(), StartError> {
     })
 }
 
-/// Serves one service to `principal` on a pair of byte streams in this process, until `input` ends.
+/// Serves one service to `caller` on a pair of byte streams in this process, until `input` ends.
 /// The same parts as on standard input and output, in the default configuration; it starts no log
 /// and keeps no state.
 ///
@@ -146,7 +146,7 @@ fn stdio(sources: Sources, own: Own) -> Result<(), StartError> {
 /// [`StartError`].
 pub fn piped<I, O>(
     service: Arc<dyn Service>,
-    principal: Principal,
+    caller: Caller,
     input: I,
     output: O,
 ) -> Result<(), StartError>
@@ -173,7 +173,7 @@ where
         })?;
         let context = assembled.context(&settings);
         let endpoint = assembled.endpoints[0].clone();
-        let served = stdio::serve(context, endpoint, principal, input, output).await;
+        let served = stdio::serve(context, endpoint, Arc::new(caller), input, output).await;
         assembled.shutdown.advance(Phase::Stopping);
         let _cut = tokio::time::timeout(STEP, tasks.idle()).await;
         served.map_err(StartError::Stdio)

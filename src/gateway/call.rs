@@ -387,7 +387,7 @@ async fn lease(
         None => None,
     };
     let key = Key {
-        principal: context.principal.clone(),
+        principal: context.principal().clone(),
         capabilities: handle.map_or(capabilities, |handle| handle.capabilities),
         unit: handle.map_or_else(|| unit(route, call), |handle| Unit::Handle(handle.number)),
     };

@@ -258,7 +258,7 @@ mod tests {
     use super::super::part::tests::{hop, offered, upstream};
     use super::super::pins::Pins;
     use super::*;
-    use crate::identity::Principal;
+    use crate::identity::Caller;
     use crate::protocol::capabilities::ClientCapabilities;
     use crate::protocol::jsonrpc::Params;
     use crate::protocol::raw::RawJson;
@@ -325,7 +325,7 @@ mod tests {
             size: 3,
         };
         let context = CallContext {
-            principal: Principal::local(),
+            caller: Arc::new(Caller::local()),
             endpoint: "main".into(),
             session: None,
             version: ProtocolVersion::V2025_11_25,

@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::holders::Holders;
 use super::{Gateway, call};
-use crate::identity::Principal;
+use crate::identity::Caller;
 use crate::node::{Heard, Incarnation, Node, Topic};
 use crate::protocol::capabilities::ClientCapabilities;
 use crate::protocol::client_request::ClientRequest;
@@ -92,7 +92,7 @@ struct Sent {
     why: Why,
     method: String,
     params: RawJson,
-    principal: Principal,
+    caller: Arc<Caller>,
     endpoint: Arc<str>,
     session: Option<Arc<str>>,
     version: String,
@@ -391,7 +391,7 @@ impl Elsewhere {
             has_session: session.is_some(),
         };
         let context = CallContext {
-            principal: sent.principal,
+            caller: sent.caller,
             endpoint: sent.endpoint,
             session,
             version,
@@ -458,7 +458,7 @@ impl Sent {
             why,
             method: call.method.as_str().to_owned(),
             params: params.unwrap_or_else(RawJson::empty_object),
-            principal: context.principal.clone(),
+            caller: context.caller.clone(),
             endpoint: context.endpoint.clone(),
             session: context.session.as_ref().map(|session| session.0.clone()),
             version: context.version.as_str().to_owned(),

@@ -135,7 +135,7 @@ fn said<'a>(arguments: &'a str, argument: &str) -> Said<'a> {
 /// Whom and what a handle is for.
 fn whose(context: &CallContext, upstream: &str) -> [u8; 32] {
     seal::digest(&[
-        context.principal.key().as_bytes(),
+        context.principal().key().as_bytes(),
         context.endpoint.as_bytes(),
         upstream.as_bytes(),
     ])
@@ -228,14 +228,14 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
-    use crate::identity::Principal;
+    use crate::identity::Caller;
     use crate::protocol::version::ProtocolVersion;
     use crate::runtime::seal::ClusterKeys;
     use crate::service::{Client, Deadline, Quiet};
 
     fn context(principal: &str, endpoint: &str) -> CallContext {
         CallContext {
-            principal: Principal::from_key(principal),
+            caller: Arc::new(Caller::known_as(principal)),
             endpoint: endpoint.into(),
             session: None,
             version: ProtocolVersion::NEWEST,

@@ -14,7 +14,7 @@ use super::envelope::Envelope;
 use super::route::Route;
 use super::upstream::offer::Offer;
 use super::upstream::{State, Upstream};
-use crate::identity::Principal;
+use crate::identity::Caller;
 use crate::protocol::jsonrpc::Params;
 use crate::protocol::method::Method;
 use crate::protocol::raw::RawJson;
@@ -70,7 +70,7 @@ pub(super) async fn attend(upstream: &Arc<Upstream>) -> Result<(), String> {
     let Some(service) = upstream.here() else {
         return Err("it is no service of this process".to_owned());
     };
-    let local = Principal::local();
+    let local = Arc::new(Caller::local());
     let all = SubscriptionFilter {
         tools_list_changed: true,
         prompts_list_changed: true,
@@ -90,7 +90,7 @@ pub(super) async fn attend(upstream: &Arc<Upstream>) -> Result<(), String> {
 }
 
 async fn read(service: &dyn Service) -> Result<Offer, ServiceError> {
-    let description = service.describe(&Principal::local());
+    let description = service.describe(&Caller::local());
     let offers = &description.capabilities;
     let version = ProtocolVersion::NEWEST;
     Ok(Offer {
@@ -151,7 +151,7 @@ fn of_ours(method: Method, params: Params) -> Call {
         method,
         params,
         context: CallContext {
-            principal: Principal::local(),
+            caller: Arc::new(Caller::local()),
             endpoint: "gateway".into(),
             session: None,
             version: ProtocolVersion::NEWEST,

@@ -72,7 +72,7 @@ use self::part::{Offered, Part};
 use self::path::Hop;
 use self::upstream::Upstream;
 use self::upstream::offer::{Offer, PROMPTS, RESOURCES, TEMPLATES, TOOLS};
-use crate::identity::Principal;
+use crate::identity::{Caller, Principal};
 use crate::protocol::capabilities::ServerCapabilities;
 use crate::protocol::lifecycle::Implementation;
 use crate::protocol::method::Method;
@@ -159,7 +159,7 @@ impl Gateway {
             .position(|it| it.name() == upstream.name());
         if let Some(naming) = index.and_then(|index| shown.catalog.naming(index)) {
             let change = Change::Resource(naming.shown_uri(uri).into_owned());
-            let concerned = |principal: &Principal| whom.is_none_or(|whom| whom == principal);
+            let concerned = |caller: &Caller| whom.is_none_or(|whom| *whom == caller.principal);
             self.0.changes.announce_to(&change, concerned);
         }
     }
@@ -215,7 +215,7 @@ impl Gateway {
     /// Subscribes to what `filter` names, as far as its owners let us.
     async fn watching(
         self,
-        principal: Principal,
+        caller: Arc<Caller>,
         filter: SubscriptionFilter,
     ) -> Result<Watch, ServiceError> {
         let shown = self.shown();
@@ -229,10 +229,10 @@ impl Gateway {
         }
         let subscribing = by_owner.into_iter().map(|(owner, uris)| {
             let upstream = shown.upstreams[owner].clone();
-            let principal = principal.clone();
+            let caller = caller.clone();
             async move {
                 let own = uris.keys().cloned().collect();
-                let subscribed = upstream.subscribe(&principal, own).await?;
+                let subscribed = upstream.subscribe(&caller.principal, own).await?;
                 let honoured = uris
                     .into_iter()
                     .filter(|(own, _)| subscribed.uris().contains(own))
@@ -249,7 +249,7 @@ impl Gateway {
             resource_subscriptions: honoured.into_iter().flatten().collect(),
             ..SubscriptionFilter::default()
         };
-        let watch = self.0.changes.watch(&principal, honoured);
+        let watch = self.0.changes.watch(&caller, honoured);
         Ok(if kept.is_empty() {
             watch
         } else {
@@ -259,7 +259,7 @@ impl Gateway {
 }
 
 impl Service for Gateway {
-    fn describe(&self, _: &Principal) -> Arc<Description> {
+    fn describe(&self, _: &Caller) -> Arc<Description> {
         self.shown().description.clone()
     }
 
@@ -273,18 +273,18 @@ impl Service for Gateway {
         }
     }
 
-    fn header_params(&self, _: &Principal, tool: &str) -> Option<Arc<HeaderParams>> {
+    fn header_params(&self, _: &Caller, tool: &str) -> Option<Arc<HeaderParams>> {
         self.shown().catalog.tool(tool)?.header_params.clone()
     }
 
-    fn task_use(&self, _: &Principal, tool: &str) -> Option<TaskUse> {
+    fn task_use(&self, _: &Caller, tool: &str) -> Option<TaskUse> {
         let shown = self.shown();
         let is_known = shown.catalog.tool(tool).is_some() || shown.catalog.unlisted(tool).is_some();
         // Tasks of upstreams do not pass: calls of their tools are plain ones.
         is_known.then(TaskUse::forbidden)
     }
 
-    fn is_idempotent(&self, _: &Principal, tool: &str) -> bool {
+    fn is_idempotent(&self, _: &Caller, tool: &str) -> bool {
         let shown = self.shown();
         shown
             .catalog
@@ -292,7 +292,7 @@ impl Service for Gateway {
             .is_some_and(|tool| tool.is_idempotent)
     }
 
-    fn catalog_digest(&self, _: &Principal) -> CatalogDigest {
+    fn catalog_digest(&self, _: &Caller) -> CatalogDigest {
         self.shown().catalog.digest()
     }
 
@@ -305,10 +305,10 @@ impl Service for Gateway {
 
     fn watch(
         &self,
-        principal: &Principal,
+        caller: &Arc<Caller>,
         filter: SubscriptionFilter,
     ) -> BoxFuture<'static, Result<Watch, ServiceError>> {
-        Box::pin(self.clone().watching(principal.clone(), filter))
+        Box::pin(self.clone().watching(caller.clone(), filter))
     }
 }
 

@@ -95,6 +95,12 @@ impl Caller {
         }
     }
 
+    /// A caller of whom nothing but the key of the principal is known.
+    #[must_use]
+    pub fn known_as(key: &str) -> Self {
+        Self::of(Principal::from_key(key))
+    }
+
     /// Whether they have this role.
     #[must_use]
     pub fn has_role(&self, role: &str) -> bool {

@@ -135,7 +135,7 @@ impl Name {
         let head = ParamsHead::of(&call.params);
         let tool = string_of(head.name).unwrap_or_default();
         let parts = [
-            call.context.principal.key(),
+            call.context.principal().key(),
             &call.context.endpoint,
             &tool,
             key,

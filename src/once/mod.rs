@@ -49,7 +49,7 @@ pub use calls::{Calls, Parts};
 use calls::{Claimed, Name, Standing};
 use record::End;
 
-use crate::identity::Principal;
+use crate::identity::Caller;
 use crate::protocol::meta;
 use crate::protocol::method::Method;
 use crate::protocol::notification::ServerNotification;
@@ -168,8 +168,8 @@ async fn cut_off(cancel: &CancellationToken) {
 }
 
 impl Service for OnceService {
-    fn describe(&self, principal: &Principal) -> Arc<Description> {
-        self.inner.describe(principal)
+    fn describe(&self, caller: &Caller) -> Arc<Description> {
+        self.inner.describe(caller)
     }
 
     fn call(&self, call: Call) -> CallFuture {
@@ -189,37 +189,37 @@ impl Service for OnceService {
         }
     }
 
-    fn header_params(&self, principal: &Principal, tool: &str) -> Option<Arc<HeaderParams>> {
-        self.inner.header_params(principal, tool)
+    fn header_params(&self, caller: &Caller, tool: &str) -> Option<Arc<HeaderParams>> {
+        self.inner.header_params(caller, tool)
     }
 
-    fn task_use(&self, principal: &Principal, tool: &str) -> Option<TaskUse> {
-        self.inner.task_use(principal, tool)
+    fn task_use(&self, caller: &Caller, tool: &str) -> Option<TaskUse> {
+        self.inner.task_use(caller, tool)
     }
 
-    fn is_idempotent(&self, principal: &Principal, tool: &str) -> bool {
-        self.inner.is_idempotent(principal, tool)
+    fn is_idempotent(&self, caller: &Caller, tool: &str) -> bool {
+        self.inner.is_idempotent(caller, tool)
     }
 
-    fn catalog_digest(&self, principal: &Principal) -> CatalogDigest {
-        self.inner.catalog_digest(principal)
+    fn catalog_digest(&self, caller: &Caller) -> CatalogDigest {
+        self.inner.catalog_digest(caller)
     }
 
     fn watch(
         &self,
-        principal: &Principal,
+        caller: &Arc<Caller>,
         filter: SubscriptionFilter,
     ) -> BoxFuture<'static, Result<Watch, ServiceError>> {
-        self.inner.watch(principal, filter)
+        self.inner.watch(caller, filter)
     }
 
     fn tell(
         &self,
-        principal: &Principal,
+        caller: &Caller,
         version: ProtocolVersion,
         change: &Change,
     ) -> BoxFuture<'static, Option<ServerNotification>> {
-        self.inner.tell(principal, version, change)
+        self.inner.tell(caller, version, change)
     }
 
     fn let_go(&self, session: &SessionKey) {

@@ -8,9 +8,9 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use crate::identity::Principal;
+use crate::identity::Caller;
 
-type Predicate = Arc<dyn Fn(&Principal) -> bool + Send + Sync>;
+type Predicate = Arc<dyn Fn(&Caller) -> bool + Send + Sync>;
 
 /// Everybody, unless somebody says otherwise.
 #[derive(Clone, Default)]
@@ -18,22 +18,17 @@ pub(super) struct Audience(Option<Predicate>);
 
 impl Audience {
     /// Lets in only those whom `predicate` lets in too.
-    pub(super) fn narrow(
-        &mut self,
-        predicate: impl Fn(&Principal) -> bool + Send + Sync + 'static,
-    ) {
+    pub(super) fn narrow(&mut self, predicate: impl Fn(&Caller) -> bool + Send + Sync + 'static) {
         self.0 = Some(match self.0.take() {
             None => Arc::new(predicate),
-            Some(before) => Arc::new(move |principal| before(principal) && predicate(principal)),
+            Some(before) => Arc::new(move |caller| before(caller) && predicate(caller)),
         });
     }
 
     /// Those of either.
     pub(super) fn or(self, other: Self) -> Self {
         Self(match (self.0, other.0) {
-            (Some(one), Some(other)) => Some(Arc::new(move |principal| {
-                one(principal) || other(principal)
-            })),
+            (Some(one), Some(other)) => Some(Arc::new(move |caller| one(caller) || other(caller))),
             (None, _) | (_, None) => None,
         })
     }
@@ -42,15 +37,13 @@ impl Audience {
         self.0.is_none()
     }
 
-    /// Whether `principal` is among them. Whoever a predicate panics at is not.
-    pub(super) fn has(&self, principal: &Principal) -> bool {
+    /// Whether `caller` is among them. Whoever a predicate panics at is not.
+    pub(super) fn has(&self, caller: &Caller) -> bool {
         self.0.as_ref().is_none_or(|predicate| {
-            std::panic::catch_unwind(AssertUnwindSafe(|| predicate(principal))).unwrap_or_else(
-                |_| {
-                    tracing::error!("a visibility predicate panicked; nobody sees what it guards");
-                    false
-                },
-            )
+            std::panic::catch_unwind(AssertUnwindSafe(|| predicate(caller))).unwrap_or_else(|_| {
+                tracing::error!("a visibility predicate panicked; nobody sees what it guards");
+                false
+            })
         })
     }
 }

@@ -48,7 +48,7 @@ pub(super) async fn call_tool(server: Handle, call: Call) -> Result<Reply, Servi
     let catalog = server.offer().catalog;
     let Some(tool) = catalog
         .tools
-        .get(&decoded.name, &context.principal)
+        .get(&decoded.name, &context.caller)
         .map(Arc::clone)
     else {
         return Err(ServiceError::UnknownTool(decoded.name.into_owned()));
@@ -175,7 +175,7 @@ pub(super) async fn get_prompt(server: Handle, call: Call) -> Result<Reply, Serv
     let catalog = server.offer().catalog;
     let Some(prompt) = catalog
         .prompts
-        .get(&decoded.name, &call.context.principal)
+        .get(&decoded.name, &call.context.caller)
         .map(Arc::clone)
     else {
         return Err(ServiceError::UnknownPrompt(decoded.name));
@@ -201,14 +201,14 @@ pub(super) async fn read_resource(server: Handle, call: Call) -> Result<Reply, S
     let replay = replay_of(&server, &call)?;
     let ctx = Context::new(call.context, server.clone(), replay);
     let (handler, mime_type, cache): (Reading, _, _) =
-        if let Some(resource) = catalog.resources.get(&uri, ctx.principal()) {
+        if let Some(resource) = catalog.resources.get(&uri, ctx.caller()) {
             let (mime_type, cache) = (resource.mime_type().cloned(), resource.cache());
             let (resource, ctx) = (Arc::clone(resource), ctx.clone());
             let handler = Box::pin(async move { resource.start(ctx).await });
             (handler, mime_type, cache)
         } else if let Some((template, found)) = catalog
             .templates
-            .seen_by(ctx.principal())
+            .seen_by(ctx.caller())
             .iter()
             .find_map(|template| template.find(&uri).map(|found| (template, found)))
         {
@@ -243,17 +243,17 @@ pub(super) async fn read_resource(server: Handle, call: Call) -> Result<Reply, S
 pub(super) async fn complete(server: Handle, call: Call) -> Result<Reply, ServiceError> {
     let decoded: CompleteParams = call.params.decode().map_err(|error| invalid(&error))?;
     let catalog = server.offer().catalog;
-    let (argument, principal) = (decoded.argument, &call.context.principal);
+    let (argument, caller) = (decoded.argument, &call.context.caller);
     let completable = match &decoded.reference {
         CompletionReference::Prompt { name } => catalog
             .prompts
-            .get(name, principal)
+            .get(name, caller)
             .ok_or_else(|| ServiceError::UnknownPrompt(name.clone()))?
             .completable(&argument.name),
-        CompletionReference::Resource { uri } => match catalog.templates.get(uri, principal) {
+        CompletionReference::Resource { uri } => match catalog.templates.get(uri, caller) {
             Some(template) => template.completable(&argument.name),
             // A resource at a fixed URI has nothing to complete, but is no mistake either.
-            None if catalog.resources.get(uri, principal).is_some() => Completable::Freely,
+            None if catalog.resources.get(uri, caller).is_some() => Completable::Freely,
             None => {
                 return Err(ServiceError::InvalidParams(format!(
                     "unknown resource template {uri:?}"
@@ -313,7 +313,7 @@ fn page<T: Entry>(
     context: &CallContext,
     params: &Params,
 ) -> Result<Reply, ServiceError> {
-    let listed = &*listed.seen_by(&context.principal);
+    let listed = &*listed.seen_by(&context.caller);
     let cache = CacheHints {
         public: server.0.list_cache.public && !listed.is_restricted(),
         ..server.0.list_cache

@@ -16,7 +16,7 @@ use super::prompt::RegisteredPrompt;
 use super::resource::RegisteredResource;
 use super::template::RegisteredTemplate;
 use super::tool::RegisteredTool;
-use crate::identity::Principal;
+use crate::identity::Caller;
 use crate::protocol::raw::RawJson;
 use crate::protocol::tool::TaskSupport;
 use crate::protocol::version::ProtocolVersion;
@@ -77,12 +77,12 @@ impl Catalog {
             .any(|tool| tool.task_use().support != TaskSupport::Forbidden)
     }
 
-    /// Whether `principal` can read a resource at `uri`.
-    pub(super) fn resolves(&self, uri: &str, principal: &Principal) -> bool {
-        self.resources.get(uri, principal).is_some()
+    /// Whether `caller` can read a resource at `uri`.
+    pub(super) fn resolves(&self, uri: &str, caller: &Caller) -> bool {
+        self.resources.get(uri, caller).is_some()
             || self
                 .templates
-                .seen_by(principal)
+                .seen_by(caller)
                 .iter()
                 .any(|template| template.matches(uri))
     }
@@ -92,12 +92,12 @@ impl Catalog {
         self.resources.restricted || self.templates.restricted
     }
 
-    pub(super) fn digest(&self, principal: &Principal) -> CatalogDigest {
+    pub(super) fn digest(&self, caller: &Caller) -> CatalogDigest {
         CatalogDigest::of_lists(
-            self.tools.digest(principal),
-            self.prompts.digest(principal),
-            self.resources.digest(principal),
-            self.templates.digest(principal),
+            self.tools.digest(caller),
+            self.prompts.digest(caller),
+            self.resources.digest(caller),
+            self.templates.digest(caller),
         )
     }
 }
@@ -142,20 +142,20 @@ impl<T: Entry> Listed<T> {
         Some(removed.audience().clone())
     }
 
-    /// The entry, if `principal` may see it.
-    pub(super) fn get(&self, key: &str, principal: &Principal) -> Option<&Arc<T>> {
+    /// The entry, if `caller` may see it.
+    pub(super) fn get(&self, key: &str, caller: &Caller) -> Option<&Arc<T>> {
         let entry = self.index.get(key).and_then(|at| self.order.get(*at))?;
-        entry.audience().has(principal).then_some(entry)
+        entry.audience().has(caller).then_some(entry)
     }
 
-    /// The list as `principal` sees it.
-    pub(super) fn seen_by(&self, principal: &Principal) -> Cow<'_, Self> {
+    /// The list as `caller` sees it.
+    pub(super) fn seen_by(&self, caller: &Caller) -> Cow<'_, Self> {
         if !self.restricted {
             return Cow::Borrowed(self);
         }
         let order = self.order.iter();
         let order = order
-            .filter(|entry| entry.audience().has(principal))
+            .filter(|entry| entry.audience().has(caller))
             .cloned()
             .collect::<Vec<_>>();
         let keys = order.iter().map(|entry| entry.key().to_owned());
@@ -171,9 +171,9 @@ impl<T: Entry> Listed<T> {
         self.restricted
     }
 
-    fn digest(&self, principal: &Principal) -> u64 {
+    fn digest(&self, caller: &Caller) -> u64 {
         if self.restricted {
-            self.seen_by(principal).fresh_digest()
+            self.seen_by(caller).fresh_digest()
         } else {
             self.digest
         }
@@ -286,7 +286,7 @@ mod tests {
 
     #[test]
     fn a_list_is_shared_until_an_entry_is_for_some_only() {
-        let (alice, bob) = (Principal::from_key("alice"), Principal::from_key("bob"));
+        let (alice, bob) = (Caller::known_as("alice"), Caller::known_as("bob"));
         let mut listed = Listed::default();
         listed.put(named("a"));
         listed.put(named("b"));
@@ -294,7 +294,7 @@ mod tests {
         let open = listed.digest(&bob);
 
         let mut secret = named("a0");
-        secret.2.narrow(|principal| principal.key() == "alice");
+        secret.2.narrow(|caller| caller.principal.key() == "alice");
         let audience = listed.put(secret);
 
         assert!(audience.has(&alice) && !audience.has(&bob));

@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 
 use super::handle::Handle;
 use super::replay::Replay;
-use crate::identity::Principal;
+use crate::identity::{Caller, Principal};
 use crate::protocol::capabilities::ClientCapability;
 use crate::protocol::logging::LogLevel;
 use crate::protocol::notification::{LogMessage, Progress, Quantity, ServerNotification};
@@ -65,10 +65,16 @@ impl Context {
         }))
     }
 
-    /// Whose call it is.
+    /// Whose state the call may touch: the key of whatever a server keeps per caller.
     #[must_use]
     pub fn principal(&self) -> &Principal {
-        &self.0.call.principal
+        self.0.call.principal()
+    }
+
+    /// Who calls, with what they proved: tenant, roles, scopes, claims.
+    #[must_use]
+    pub fn caller(&self) -> &Caller {
+        &self.0.call.caller
     }
 
     /// The revision it is spoken in.

@@ -42,12 +42,12 @@ macro_rules! described {
             /// ```
             /// use switchboard::prelude::*;
             ///
-            /// let staff_only = |caller: &Principal| caller.key().starts_with("staff:");
+            /// let staff_only = |caller: &Caller| caller.has_role("staff");
             /// let wipe = Tool::new("wipe", |_, NoArguments {}| async { Ok("wiped") })
             ///     .visible_to(staff_only);
             /// ```
             ///
-            /// Over HTTP everybody is one principal ([`Principal::local`](crate::identity::Principal::local))
+            /// Over HTTP everybody is one caller ([`Principal::local`](crate::identity::Caller::local))
             /// as long as there is no authentication.
             ///
             /// The function is asked whenever somebody looks, so it answers at once and never
@@ -55,7 +55,7 @@ macro_rules! described {
             /// ([`Handle`](super::Handle)).
             pub fn visible_to(
                 mut self,
-                audience: impl Fn(&crate::identity::Principal) -> bool + Send + Sync + 'static,
+                audience: impl Fn(&crate::identity::Caller) -> bool + Send + Sync + 'static,
             ) -> Self {
                 self.audience.narrow(audience);
                 self

@@ -186,7 +186,7 @@ impl Handle {
         let catalog = self.offer().catalog;
         let open = !catalog.restricts_resources();
         let change = Change::Resource(uri.to_owned());
-        let concerns = |principal: &_| open || catalog.resolves(uri, principal);
+        let concerns = |caller: &_| open || catalog.resolves(uri, caller);
         self.0.changes.announce_to(&change, concerns);
     }
 
@@ -233,7 +233,7 @@ impl Handle {
             if audience.is_everybody() {
                 changes.announce(change);
             } else {
-                changes.announce_to(change, |principal| audience.has(principal));
+                changes.announce_to(change, |caller| audience.has(caller));
             }
         }
         audience.is_some()

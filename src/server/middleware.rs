@@ -52,7 +52,7 @@ impl std::fmt::Debug for Middleware {
 /// use switchboard::service::ServiceError;
 ///
 /// let server = Server::builder("shop", "1.0.0").middleware(|call, next| async move {
-///     if call.method.to_string() == "tools/call" && call.context.principal.key() == "guest" {
+///     if call.method.to_string() == "tools/call" && call.context.caller.has_role("guest") {
 ///         return Err(ServiceError::InvalidParams("guests only look".into()));
 ///     }
 ///     let started = std::time::Instant::now();

@@ -70,7 +70,7 @@
 //! Invariants:
 //! - No handler sees arguments its schema does not allow.
 //! - No client is asked what it did not declare.
-//! - What a principal may not see answers it like what is not there.
+//! - What a caller may not see answers it like what is not there.
 //! - A schema never causes anything to be fetched.
 //!
 //! Concurrency: what is offered is an immutable picture behind a lock that is held for the time of
@@ -131,7 +131,7 @@ use std::sync::{Arc, PoisonError};
 
 use futures_util::future::BoxFuture;
 
-use crate::identity::Principal;
+use crate::identity::Caller;
 use crate::protocol::method::Method;
 use crate::protocol::param_headers::HeaderParams;
 use crate::protocol::subscription::{Change, SubscriptionFilter};
@@ -222,7 +222,7 @@ impl std::fmt::Display for Server {
 }
 
 impl Service for Server {
-    fn describe(&self, _: &Principal) -> Arc<Description> {
+    fn describe(&self, _: &Caller) -> Arc<Description> {
         self.0.offer().description
     }
 
@@ -235,29 +235,29 @@ impl Service for Server {
         }
     }
 
-    fn header_params(&self, principal: &Principal, tool: &str) -> Option<Arc<HeaderParams>> {
+    fn header_params(&self, caller: &Caller, tool: &str) -> Option<Arc<HeaderParams>> {
         let catalog = self.0.offer().catalog;
-        catalog.tools.get(tool, principal)?.header_params().cloned()
+        catalog.tools.get(tool, caller)?.header_params().cloned()
     }
 
-    fn task_use(&self, principal: &Principal, tool: &str) -> Option<TaskUse> {
+    fn task_use(&self, caller: &Caller, tool: &str) -> Option<TaskUse> {
         let catalog = self.0.offer().catalog;
-        Some(catalog.tools.get(tool, principal)?.task_use())
+        Some(catalog.tools.get(tool, caller)?.task_use())
     }
 
-    fn is_idempotent(&self, principal: &Principal, tool: &str) -> bool {
+    fn is_idempotent(&self, caller: &Caller, tool: &str) -> bool {
         let catalog = self.0.offer().catalog;
-        let tool = catalog.tools.get(tool, principal);
+        let tool = catalog.tools.get(tool, caller);
         tool.is_some_and(|tool| tool.is_idempotent())
     }
 
-    fn catalog_digest(&self, principal: &Principal) -> CatalogDigest {
-        self.0.offer().catalog.digest(principal)
+    fn catalog_digest(&self, caller: &Caller) -> CatalogDigest {
+        self.0.offer().catalog.digest(caller)
     }
 
     fn watch(
         &self,
-        principal: &Principal,
+        caller: &Arc<Caller>,
         filter: SubscriptionFilter,
     ) -> BoxFuture<'static, Result<Watch, ServiceError>> {
         let offer = self.0.offer();
@@ -269,7 +269,7 @@ impl Service for Server {
             resource_subscriptions: filter
                 .resource_subscriptions
                 .into_iter()
-                .filter(|uri| offer.catalog.resolves(uri, principal))
+                .filter(|uri| offer.catalog.resolves(uri, caller))
                 .collect(),
             ..SubscriptionFilter::default()
         };
@@ -277,7 +277,7 @@ impl Service for Server {
             .0
             .0
             .changes
-            .watch(principal, honoured))))
+            .watch(caller, honoured))))
     }
 
     fn pass_on_to(&self, pass_on: PassOn) {

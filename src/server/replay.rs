@@ -267,7 +267,7 @@ fn binding(context: &CallContext, method: &Method, params: &Params) -> [u8; 32] 
     let subject = string_of(head.name.or(head.uri)).unwrap_or_default();
     let arguments = canonical::arguments(head.arguments);
     seal::digest(&[
-        context.principal.key().as_bytes(),
+        context.principal().key().as_bytes(),
         context.endpoint.as_bytes(),
         method.as_str().as_bytes(),
         subject.as_bytes(),

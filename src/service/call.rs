@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::deadline::Deadline;
 use super::outlet::Outlet;
-use crate::identity::Principal;
+use crate::identity::{Caller, Principal};
 use crate::protocol::capabilities::ClientCapabilities;
 use crate::protocol::jsonrpc::{Params, ProgressToken};
 use crate::protocol::lifecycle::Implementation;
@@ -38,8 +38,8 @@ impl Call {
 /// The surroundings of a call. Cloning shares them.
 #[derive(Clone, Debug)]
 pub struct CallContext {
-    /// Whose call it is.
-    pub principal: Principal,
+    /// Whose call it is, and what they proved.
+    pub caller: Arc<Caller>,
     /// The name of the endpoint it came in by.
     pub endpoint: Arc<str>,
     /// The session it belongs to; none in the stateless era.
@@ -56,6 +56,14 @@ pub struct CallContext {
     pub deadline: Deadline,
     /// The way to the client while the call runs.
     pub outlet: Arc<dyn Outlet>,
+}
+
+impl CallContext {
+    /// Whose state the call may touch.
+    #[must_use]
+    pub fn principal(&self) -> &Principal {
+        &self.caller.principal
+    }
 }
 
 /// Names a session, for state that is kept per session. A secret of its client, so never logged.

@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
-use crate::identity::Principal;
+use crate::identity::Caller;
 use crate::protocol::subscription::{Change, SubscriptionFilter};
 use crate::runtime::seal;
 
@@ -134,7 +134,7 @@ impl Readers {
         readers.push(Arc::downgrade(reader));
     }
 
-    fn tell(&mut self, name: &str, change: &Change, concerns: impl Fn(&Principal) -> bool) {
+    fn tell(&mut self, name: &str, change: &Change, concerns: impl Fn(&Caller) -> bool) {
         if let Some(readers) = self.by_name.get_mut(name) {
             readers.retain(|reader| tell(reader, change, &concerns));
             if readers.is_empty() {
@@ -176,7 +176,7 @@ impl fmt::Debug for Kept {
 
 #[derive(Debug)]
 struct Marks {
-    principal: Principal,
+    caller: Arc<Caller>,
     lists: Lists,
     pending: Mutex<BTreeSet<Change>>,
     wake: Notify,
@@ -203,9 +203,9 @@ impl Marks {
 impl Changes {
     /// Starts to watch `filter`, all of which the caller has found watchable.
     #[must_use]
-    pub fn watch(&self, principal: &Principal, filter: SubscriptionFilter) -> Watch {
+    pub fn watch(&self, caller: &Arc<Caller>, filter: SubscriptionFilter) -> Watch {
         let marks = Arc::new(Marks {
-            principal: principal.clone(),
+            caller: caller.clone(),
             lists: Lists {
                 tools: filter.tools_list_changed,
                 prompts: filter.prompts_list_changed,
@@ -315,7 +315,7 @@ impl Changes {
 
     /// Tells those who asked and whom `concerns` lets hear that `change` happened. Not passed on:
     /// who is concerned is known here only.
-    pub fn announce_to(&self, change: &Change, concerns: impl Fn(&Principal) -> bool) {
+    pub fn announce_to(&self, change: &Change, concerns: impl Fn(&Caller) -> bool) {
         let mut watchers = self.lock();
         match change {
             Change::Tools | Change::Prompts | Change::Resources => {
@@ -358,7 +358,7 @@ fn prune(readers: &mut Vec<Weak<Marks>>) {
     }
 }
 
-fn tell(reader: &Weak<Marks>, change: &Change, concerns: &impl Fn(&Principal) -> bool) -> bool {
+fn tell(reader: &Weak<Marks>, change: &Change, concerns: &impl Fn(&Caller) -> bool) -> bool {
     let Some(marks) = reader.upgrade() else {
         return false;
     };
@@ -368,7 +368,7 @@ fn tell(reader: &Weak<Marks>, change: &Change, concerns: &impl Fn(&Principal) ->
         Change::Resources => marks.lists.resources,
         Change::Resource(_) | Change::Task(_) => true,
     };
-    if wanted && concerns(&marks.principal) {
+    if wanted && concerns(&marks.caller) {
         marks.mark(change.clone());
     }
     true
@@ -424,7 +424,7 @@ mod tests {
     #[tokio::test]
     async fn many_changes_of_one_thing_are_one_notice() {
         let changes = Changes::default();
-        let watch = changes.watch(&Principal::local(), filter(true, &["a:b"]));
+        let watch = changes.watch(&Arc::new(Caller::local()), filter(true, &["a:b"]));
         for _ in 0..10 {
             changes.announce(&Change::Resource("a:b".into()));
             changes.announce(&Change::Tools);
@@ -438,7 +438,7 @@ mod tests {
     #[tokio::test]
     async fn nobody_hears_what_it_did_not_ask_for() {
         let changes = Changes::default();
-        let watch = changes.watch(&Principal::local(), filter(false, &["a:b"]));
+        let watch = changes.watch(&Arc::new(Caller::local()), filter(false, &["a:b"]));
         changes.announce(&Change::Tools);
         changes.announce(&Change::Resource("c:d".into()));
         changes.announce(&Change::Resource("a:b".into()));
@@ -448,10 +448,10 @@ mod tests {
     #[tokio::test]
     async fn only_those_concerned_hear() {
         let changes = Changes::default();
-        let [alice, bob] = ["alice", "bob"].map(Principal::from_key);
+        let [alice, bob] = ["alice", "bob"].map(|name| Arc::new(Caller::known_as(name)));
         let alices = changes.watch(&alice, filter(true, &["a:b"]));
         let bobs = changes.watch(&bob, filter(true, &["a:b"]));
-        changes.announce_to(&Change::Tools, |principal| *principal == alice);
+        changes.announce_to(&Change::Tools, |caller| *caller == *alice);
         changes.announce(&Change::Resource("a:b".into()));
         assert_eq!(alices.changed().await.len(), 2);
         assert_eq!(bobs.changed().await.len(), 1);
@@ -460,7 +460,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_announced_is_passed_on_and_what_was_heard_is_not() {
         let [here, there] = [(), ()].map(|()| Arc::new(Changes::default()));
-        let watch = there.watch(&Principal::local(), filter(true, &["a:b"]));
+        let watch = there.watch(&Arc::new(Caller::local()), filter(true, &["a:b"]));
         let (heard, passed) = (there.clone(), Arc::new(Mutex::new(0)));
         let count = passed.clone();
         here.pass_on_to(Arc::new(move |announced| {
@@ -480,7 +480,7 @@ mod tests {
     #[tokio::test]
     async fn whoever_missed_something_hears_of_all_it_watches_once() {
         let changes = Changes::default();
-        let mut watch = changes.watch(&Principal::local(), filter(true, &["a:b", "c:d"]));
+        let mut watch = changes.watch(&Arc::new(Caller::local()), filter(true, &["a:b", "c:d"]));
         changes.watch_tasks(&mut watch, BTreeSet::from(["t".to_owned()]), None);
         assert_eq!(watch.changed().await, [Change::Task("t".into())].into());
         changes.hear(&Elsewhere::Missed);
@@ -499,7 +499,7 @@ mod tests {
     #[test]
     fn a_dropped_watch_is_forgotten() {
         let changes = Changes::default();
-        drop(changes.watch(&Principal::local(), filter(true, &["a:b"])));
+        drop(changes.watch(&Arc::new(Caller::local()), filter(true, &["a:b"])));
         assert!(!changes.is_watched("a:b"));
         changes.announce(&Change::Resource("a:b".into()));
         assert!(changes.lock().resources.by_name.is_empty());
@@ -509,7 +509,10 @@ mod tests {
     fn names_that_nobody_reads_do_not_pile_up() {
         let changes = Changes::default();
         for round in 0..10 * PRUNE_AT_LEAST {
-            drop(changes.watch(&Principal::local(), filter(false, &[&format!("a:{round}")])));
+            drop(changes.watch(
+                &Arc::new(Caller::local()),
+                filter(false, &[&format!("a:{round}")]),
+            ));
         }
         assert!(changes.lock().resources.by_name.len() <= PRUNE_AT_LEAST);
     }

@@ -33,7 +33,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use crate::identity::Principal;
+use crate::identity::Caller;
 use crate::protocol::capabilities::ServerCapabilities;
 use crate::protocol::client_request::ClientRequest;
 use crate::protocol::encode;
@@ -52,39 +52,39 @@ pub type CallFuture = Pin<Box<dyn Future<Output = Result<Reply, ServiceError>> +
 
 /// Something that answers requests.
 pub trait Service: Send + Sync + 'static {
-    /// Who it is and what it offers, to this principal.
-    fn describe(&self, principal: &Principal) -> Arc<Description>;
+    /// Who it is and what it offers, to this caller.
+    fn describe(&self, caller: &Caller) -> Arc<Description>;
 
     /// Answers one of the methods that are the service's to answer: `tools/*`, `resources/list`,
     /// `resources/templates/list`, `resources/read`, `prompts/*`, `completion/complete`.
     fn call(&self, call: Call) -> CallFuture;
 
     /// Which arguments of `tool` a stateless client must repeat as headers.
-    fn header_params(&self, principal: &Principal, tool: &str) -> Option<Arc<HeaderParams>>;
+    fn header_params(&self, caller: &Caller, tool: &str) -> Option<Arc<HeaderParams>>;
 
     /// How calls of `tool` may go on as tasks; `None` when there is no such tool.
-    fn task_use(&self, principal: &Principal, tool: &str) -> Option<TaskUse>;
+    fn task_use(&self, caller: &Caller, tool: &str) -> Option<TaskUse>;
 
     /// Whether calling `tool` again with the same arguments is trusted to do no harm. What its
     /// definition says to clients is no ground for that.
-    fn is_idempotent(&self, _principal: &Principal, _tool: &str) -> bool {
+    fn is_idempotent(&self, _caller: &Caller, _tool: &str) -> bool {
         false
     }
 
-    /// A digest of each list as this principal sees it.
-    fn catalog_digest(&self, principal: &Principal) -> CatalogDigest;
+    /// A digest of each list as this caller sees it.
+    fn catalog_digest(&self, caller: &Caller) -> CatalogDigest;
 
     /// Starts to watch what `filter` asks for, as far as it can be watched.
     fn watch(
         &self,
-        principal: &Principal,
+        caller: &Arc<Caller>,
         filter: SubscriptionFilter,
     ) -> BoxFuture<'static, Result<Watch, ServiceError>>;
 
     /// How a change is told in `version`; `None` when there is nothing to tell any more.
     fn tell(
         &self,
-        _: &Principal,
+        _: &Caller,
         _: ProtocolVersion,
         change: &Change,
     ) -> BoxFuture<'static, Option<ServerNotification>> {

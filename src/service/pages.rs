@@ -70,7 +70,7 @@ impl Pages {
         let binding = seal::digest(&[
             member.as_bytes(),
             context.endpoint.as_bytes(),
-            context.principal.key().as_bytes(),
+            context.principal().key().as_bytes(),
         ]);
         let start = match params.cursor {
             None => 0,

@@ -92,7 +92,7 @@ async fn set_level(session: SessionHandle, params: Params) -> Result<Reply, Serv
     }
     if !session
         .service()
-        .describe(&session.negotiated().principal)
+        .describe(&session.caller())
         .capabilities
         .logging
     {
@@ -126,10 +126,7 @@ async fn subscribe(session: SessionHandle, params: Params) -> Result<Reply, Serv
         resource_subscriptions: BTreeSet::from([uri.clone()]),
         ..SubscriptionFilter::default()
     };
-    let watch = session
-        .service()
-        .watch(&session.negotiated().principal, filter)
-        .await?;
+    let watch = session.service().watch(&session.caller(), filter).await?;
     if watch.honoured().is_empty() {
         return Err(ServiceError::ResourceNotFound { uri });
     }
@@ -150,10 +147,9 @@ async fn unsubscribe(session: SessionHandle, params: Params) -> Result<Reply, Se
 }
 
 fn may_subscribe(session: &SessionHandle) -> Result<(), ServiceError> {
-    let principal = &session.negotiated().principal;
     if session
         .service()
-        .describe(principal)
+        .describe(&session.caller())
         .capabilities
         .resource_subscriptions
     {

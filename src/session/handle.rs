@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use actix::dev::ToEnvelope;
@@ -23,6 +23,7 @@ use super::now_and_then::NowAndThen;
 use super::record::{Change, Changing, Negotiated};
 use super::sessions::{FindError, Place, Shared};
 use super::state::QuestionNumber;
+use crate::identity::Caller;
 use crate::protocol::client_request::ClientRequestKind;
 use crate::protocol::jsonrpc::{RequestId, Response};
 use crate::protocol::logging::LogLevel;
@@ -48,6 +49,8 @@ pub(super) struct Inner {
     pub(super) id: SessionId,
     pub(super) negotiated: Negotiated,
     pub(super) service: Arc<dyn Service>,
+    /// Who came last, and with which roles: what the session sees without being asked goes by it.
+    caller: RwLock<Arc<Caller>>,
     pub(super) shared: Arc<Shared>,
     /// Where everything goes in a session that lives and dies with one connection (HTTP+SSE,
     /// stdio); `None` for a session that outlives its connections.
@@ -80,6 +83,7 @@ pub(super) struct Beginning {
     pub(super) pipe: Option<EventSender>,
     /// The expiry the store knows.
     pub(super) expires: Timestamp,
+    pub(super) caller: Arc<Caller>,
 }
 
 impl Inner {
@@ -191,9 +195,31 @@ impl SessionHandle {
             id: beginning.id,
             negotiated: beginning.negotiated,
             service: beginning.service,
+            caller: RwLock::new(beginning.caller),
             shared,
             pipe: beginning.pipe,
         }))
+    }
+
+    /// Who came last. Whoever restored it has not come yet, and may do nothing so far.
+    #[must_use]
+    pub fn caller(&self) -> Arc<Caller> {
+        let caller = self.0.caller.read();
+        caller.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Its principal came again, perhaps with other roles than last time.
+    pub(super) fn visited_by(&self, caller: &Arc<Caller>) {
+        let before = self.caller();
+        // Who presents the same credential is mostly the same value, which costs one comparison.
+        if !Arc::ptr_eq(&before, caller) && before != *caller {
+            let mut last = self
+                .0
+                .caller
+                .write()
+                .unwrap_or_else(PoisonError::into_inner);
+            last.clone_from(caller);
+        }
     }
 
     /// Its id.

@@ -21,6 +21,7 @@ use super::id::SessionId;
 use super::letters::News;
 use super::messages::{Adopt, Awaken, Close, Died, End, Found, RecordRead, Restore, Unused};
 use super::sessions::Shared;
+use crate::identity::Caller;
 use crate::runtime::ratelimited::warn_ratelimited;
 use crate::runtime::tasks::TaskKind;
 use crate::store::{StoreError, StoreResult};
@@ -98,6 +99,7 @@ impl Registry {
         } else {
             Shared::take_place(shared).ok().map(Some)
         };
+        let caller = Arc::new(Caller::of(found.negotiated.principal.clone()));
         let beginning = Beginning {
             id: id.clone(),
             negotiated: found.negotiated,
@@ -106,6 +108,7 @@ impl Registry {
             service,
             pipe: None,
             expires: found.expires,
+            caller,
         };
         let handle = SessionHandle::new(beginning, shared.clone(), place.ok_or(full)?);
         shared.remember(handle.clone());

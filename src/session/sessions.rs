@@ -22,7 +22,7 @@ use super::messages::{Adopt, Awaken, Close, Died, Found, Restore};
 use super::record::{Changing, Negotiated};
 use super::registry::Registry;
 use super::state::QuestionNumber;
-use crate::identity::Principal;
+use crate::identity::{Caller, Principal};
 use crate::node::Node;
 use crate::protocol::version::ProtocolVersion;
 use crate::runtime::arbiters::Arbiters;
@@ -114,7 +114,7 @@ pub struct NewSession {
     /// The other side.
     pub client: Client,
     /// Whose it is.
-    pub principal: Principal,
+    pub caller: Arc<Caller>,
     /// Where it came in.
     pub endpoint: Arc<str>,
 }
@@ -257,17 +257,17 @@ impl Sessions {
             .get(&new.endpoint)
             .ok_or(OpenError::Unavailable)?
             .clone();
-        let id = shared.mint.mint(&new.principal, &new.endpoint);
+        let id = shared.mint.mint(&new.caller.principal, &new.endpoint);
         let changing = Changing {
             home: shared.node.incarnation(),
-            seen: service.catalog_digest(&new.principal),
+            seen: service.catalog_digest(&new.caller),
             ..Changing::default()
         };
         let now = shared.clock.now();
         let negotiated = Negotiated {
             version: new.version,
             client: shared.clients.share(new.client),
-            principal: new.principal.clone(),
+            principal: new.caller.principal.clone(),
             endpoint: new.endpoint,
             created: now,
         };
@@ -296,6 +296,7 @@ impl Sessions {
             service,
             pipe,
             expires,
+            caller: new.caller,
         };
         let handle = SessionHandle::new(beginning, shared.clone(), Some(place));
         let registry = shared.registry().ok_or(OpenError::Unavailable)?;
@@ -324,13 +325,15 @@ impl Sessions {
     pub async fn find(
         &self,
         id: &str,
-        principal: &Principal,
+        caller: &Arc<Caller>,
         endpoint: &str,
     ) -> Result<SessionHandle, FindError> {
+        let principal = &caller.principal;
         let live = self.0.live_handle(id);
         if let Some(handle) = live {
             let negotiated = handle.negotiated();
             return if negotiated.principal == *principal && *negotiated.endpoint == *endpoint {
+                handle.visited_by(caller);
                 Ok(handle)
             } else {
                 Err(FindError::NotFound)
@@ -341,7 +344,9 @@ impl Sessions {
             .mint
             .verify(id, principal, endpoint)
             .ok_or(FindError::NotFound)?;
-        self.restore(&id).await
+        let handle = self.restore(&id).await?;
+        handle.visited_by(caller);
+        Ok(handle)
     }
 
     /// Finds a session again that was being passivated when a request met it.

@@ -92,8 +92,8 @@ impl SessionHandle {
     /// Whether the tool of a `tools/call` is trusted to do no harm when it is called again.
     pub(super) fn trusts(&self, params: &Params) -> bool {
         let tool = ParamsHead::of(params).name.and_then(raw::string);
-        let principal = &self.negotiated().principal;
-        tool.is_some_and(|tool| self.service().is_idempotent(principal, &tool))
+        let caller = self.caller();
+        tool.is_some_and(|tool| self.service().is_idempotent(&caller, &tool))
     }
 }
 

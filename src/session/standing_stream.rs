@@ -146,7 +146,7 @@ impl StandingStream {
         match self
             .handle
             .service()
-            .watch(&negotiated.principal, filter)
+            .watch(&self.handle.caller(), filter)
             .await
         {
             Ok(watch) => Some(watch),
@@ -198,8 +198,7 @@ impl StandingStream {
     }
 
     fn digest(&self) -> CatalogDigest {
-        let principal = &self.handle.negotiated().principal;
-        self.handle.service().catalog_digest(principal)
+        self.handle.service().catalog_digest(&self.handle.caller())
     }
 
     /// Lost, the client hears of the same change once more: harmless, so nobody waits for it.
@@ -215,7 +214,7 @@ impl StandingStream {
     async fn say(&mut self, change: &Change) -> Result<(), Ended> {
         let negotiated = self.handle.negotiated();
         let service = self.handle.service();
-        let telling = service.tell(&negotiated.principal, negotiated.version, change);
+        let telling = service.tell(&self.handle.caller(), negotiated.version, change);
         let Some(notification) = telling.await else {
             return Ok(());
         };

@@ -118,7 +118,7 @@ impl Shared {
     ) -> Result<Record, ServiceError> {
         let context = &call.context;
         let nothing_else = SubscriptionFilter::default();
-        let mut watch = self.changes.watch(&context.principal, nothing_else);
+        let mut watch = self.changes.watch(&context.caller, nothing_else);
         let ids = BTreeSet::from([id.to_owned()]);
         // Marked from the start, so the first look is at once.
         self.changes.watch_tasks(&mut watch, ids, None);
@@ -130,7 +130,7 @@ impl Shared {
                 () = context.cancel.cancelled() => return Err(ServiceError::Cancelled),
             }
             let era = context.version.era();
-            let record = self.find(&context.principal, era, id).await?;
+            let record = self.find(context.principal(), era, id).await?;
             if wanted(&record) {
                 return Ok(record);
             }

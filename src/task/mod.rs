@@ -50,7 +50,7 @@ use dashmap::DashMap;
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
 
-use crate::identity::{Mint, Principal};
+use crate::identity::{Caller, Mint};
 use crate::node::Node;
 use crate::protocol::capabilities::ClientCapability;
 use crate::protocol::jsonrpc::ResponseError;
@@ -206,8 +206,8 @@ impl Shared {
         overloaded("the task store is unavailable")
     }
 
-    fn offers_tasks(&self, principal: &Principal) -> bool {
-        self.inner.describe(principal).capabilities.tasks
+    fn offers_tasks(&self, caller: &Caller) -> bool {
+        self.inner.describe(caller).capabilities.tasks
     }
 
     /// A tool call of a client that can follow a task, if its tool allows one.
@@ -252,8 +252,7 @@ impl Shared {
     }
 
     fn task_use(&self, call: &Call) -> Option<TaskUse> {
-        self.inner
-            .task_use(&call.context.principal, &tool_of(call)?)
+        self.inner.task_use(&call.context.caller, &tool_of(call)?)
     }
 
     /// How long the task shall live that a session asks for; `None` when it asks for none, or asks
@@ -269,7 +268,7 @@ impl Shared {
         let Some(task) = ParamsHead::of(&call.params).task else {
             return Ok(None);
         };
-        if !self.offers_tasks(&call.context.principal) {
+        if !self.offers_tasks(&call.context.caller) {
             return Ok(None);
         }
         let wanted: Wanted = raw::decode(task).map_err(|error| invalid(&error))?;
@@ -286,8 +285,8 @@ impl Shared {
 }
 
 impl Service for TaskService {
-    fn describe(&self, principal: &Principal) -> Arc<Description> {
-        self.0.inner.describe(principal)
+    fn describe(&self, caller: &Caller) -> Arc<Description> {
+        self.0.inner.describe(caller)
     }
 
     fn call(&self, call: Call) -> CallFuture {
@@ -298,7 +297,7 @@ impl Service for TaskService {
             | Method::TasksCancel
             | Method::TasksResult
             | Method::TasksList
-                if self.0.offers_tasks(&call.context.principal) =>
+                if self.0.offers_tasks(&call.context.caller) =>
             {
                 Box::pin(requests::answer(self.0.clone(), call))
             }
@@ -306,39 +305,43 @@ impl Service for TaskService {
         }
     }
 
-    fn header_params(&self, principal: &Principal, tool: &str) -> Option<Arc<HeaderParams>> {
-        self.0.inner.header_params(principal, tool)
+    fn header_params(&self, caller: &Caller, tool: &str) -> Option<Arc<HeaderParams>> {
+        self.0.inner.header_params(caller, tool)
     }
 
-    fn task_use(&self, principal: &Principal, tool: &str) -> Option<TaskUse> {
-        self.0.inner.task_use(principal, tool)
+    fn task_use(&self, caller: &Caller, tool: &str) -> Option<TaskUse> {
+        self.0.inner.task_use(caller, tool)
     }
 
-    fn is_idempotent(&self, principal: &Principal, tool: &str) -> bool {
-        self.0.inner.is_idempotent(principal, tool)
+    fn is_idempotent(&self, caller: &Caller, tool: &str) -> bool {
+        self.0.inner.is_idempotent(caller, tool)
     }
 
-    fn catalog_digest(&self, principal: &Principal) -> CatalogDigest {
-        self.0.inner.catalog_digest(principal)
+    fn catalog_digest(&self, caller: &Caller) -> CatalogDigest {
+        self.0.inner.catalog_digest(caller)
     }
 
     fn watch(
         &self,
-        principal: &Principal,
+        caller: &Arc<Caller>,
         mut filter: SubscriptionFilter,
     ) -> BoxFuture<'static, Result<Watch, ServiceError>> {
-        if !self.0.offers_tasks(principal) {
-            return self.0.inner.watch(principal, filter);
+        if !self.0.offers_tasks(caller) {
+            return self.0.inner.watch(caller, filter);
         }
         let ids = std::mem::take(&mut filter.task_ids);
         let of = filter.tasks_of.take();
-        let inner = self.0.inner.watch(principal, filter);
-        let (shared, principal) = (self.0.clone(), principal.clone());
+        let inner = self.0.inner.watch(caller, filter);
+        let (shared, caller) = (self.0.clone(), caller.clone());
         Box::pin(async move {
             let mut watch = inner.await?;
             let mut known = std::collections::BTreeSet::new();
             for id in ids {
-                if shared.find(&principal, Era::Stateless, &id).await.is_ok() {
+                if shared
+                    .find(&caller.principal, Era::Stateless, &id)
+                    .await
+                    .is_ok()
+                {
                     known.insert(id);
                 }
             }
@@ -351,14 +354,14 @@ impl Service for TaskService {
 
     fn tell(
         &self,
-        principal: &Principal,
+        caller: &Caller,
         version: ProtocolVersion,
         change: &Change,
     ) -> BoxFuture<'static, Option<ServerNotification>> {
         let Change::Task(id) = change else {
-            return self.0.inner.tell(principal, version, change);
+            return self.0.inner.tell(caller, version, change);
         };
-        let (shared, principal, id) = (self.0.clone(), principal.clone(), id.clone());
+        let (shared, principal, id) = (self.0.clone(), caller.principal.clone(), id.clone());
         Box::pin(async move {
             // Gone meanwhile, there is nothing to tell.
             let record = shared.find(&principal, version.era(), &id).await.ok()?;

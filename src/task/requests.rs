@@ -115,7 +115,7 @@ impl Shared {
         let id = task_id(&call.params)?;
         let context = &call.context;
         let record = self
-            .find(&context.principal, context.version.era(), &id)
+            .find(context.principal(), context.version.era(), &id)
             .await?;
         Ok((id, record))
     }
@@ -278,7 +278,7 @@ impl Shared {
         let page = &ids[start..ids.len().min(start + PAGE)];
         let mut tasks = Vec::with_capacity(page.len());
         for id in page {
-            match self.find(&call.context.principal, Era::Session, id).await {
+            match self.find(call.context.principal(), Era::Session, id).await {
                 Ok(record) => tasks.push(self.wire(call).task(id, &record)),
                 Err(ServiceError::UnknownTask) => {}
                 Err(error) => return Err(error),

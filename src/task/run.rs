@@ -178,12 +178,12 @@ impl Shared {
     /// Writes the record of a new task.
     async fn open(&self, candidate: &Candidate) -> Result<(Arc<Live>, Version), ServiceError> {
         let context = &candidate.call.context;
-        let place = self.places.take(&context.principal).map_err(overloaded)?;
+        let place = self.places.take(context.principal()).map_err(overloaded)?;
         let ttl_ms = u64::try_from(candidate.ttl.as_millis()).unwrap_or(u64::MAX);
         let record = Record::begin(self.node.incarnation().0, self.clock.now(), ttl_ms);
         let id: Arc<str> = self
             .mint(context.version.era())
-            .mint(&context.principal, &self.endpoint)
+            .mint(context.principal(), &self.endpoint)
             .into();
         let expires = record.expires();
         let written = async {

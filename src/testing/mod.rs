@@ -68,7 +68,7 @@ use tokio::task::AbortHandle;
 
 use crate::app;
 use crate::client::{Client, ClientError, Notice, Refusal, Request, Speak};
-use crate::identity::Principal;
+use crate::identity::{Caller, Principal};
 use crate::protocol::logging::LogLevel;
 use crate::protocol::raw::RawJson;
 use crate::protocol::subscription::SubscriptionFilter;
@@ -91,7 +91,7 @@ pub fn client(server: impl Service) -> Builder {
     Builder {
         service: Arc::new(server),
         speak: Speak::Era(Era::Stateless),
-        principal: Principal::local(),
+        caller: Caller::local(),
         follows_tasks: false,
         answers: Answers::default(),
         timeout: PATIENCE,
@@ -103,7 +103,7 @@ pub fn client(server: impl Service) -> Builder {
 pub struct Builder {
     service: Arc<dyn Service>,
     speak: Speak,
-    principal: Principal,
+    caller: Caller,
     follows_tasks: bool,
     answers: Answers,
     timeout: Duration,
@@ -113,7 +113,7 @@ impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
             .field("speak", &self.speak)
-            .field("principal", &self.principal)
+            .field("caller", &self.caller)
             .field("answers", &self.answers)
             .finish_non_exhaustive()
     }
@@ -132,10 +132,15 @@ impl Builder {
         self
     }
 
-    /// Who calls.
-    pub fn principal(mut self, principal: Principal) -> Self {
-        self.principal = principal;
+    /// Who calls, with a role perhaps.
+    pub fn caller(mut self, caller: Caller) -> Self {
+        self.caller = caller;
         self
+    }
+
+    /// Who calls, when nothing else of them matters.
+    pub fn principal(self, principal: Principal) -> Self {
+        self.caller(Caller::of(principal))
     }
 
     /// Takes tasks for answers, and follows them to their results. In the stateless era only: in the
@@ -198,10 +203,10 @@ impl Builder {
     /// [`ClientError`] when the handshake fails.
     pub async fn connect(self) -> Result<TestClient, ClientError> {
         let (ours, theirs) = tokio::io::duplex(PIPE);
-        let (service, principal) = (self.service, self.principal);
+        let (service, caller) = (self.service, self.caller);
         std::thread::spawn(move || {
             let (input, output) = tokio::io::split(theirs);
-            if let Err(error) = app::piped(service, principal, input, output) {
+            if let Err(error) = app::piped(service, caller, input, output) {
                 tracing::error!(%error, "the server under test could not be served");
             }
         });

@@ -17,7 +17,7 @@ use super::reply::Refused;
 use super::session_call::{self, Answering};
 use super::session_line::SessionLine;
 use super::streamable_http::session_era::{initialize_result, read_initialize};
-use crate::identity::Principal;
+use crate::identity::Caller;
 use crate::protocol::encode;
 use crate::protocol::jsonrpc::{Message, NotJsonRpc, Request};
 use crate::protocol::method::Method;
@@ -32,7 +32,7 @@ use crate::telemetry::labels::CloseReason;
 pub struct Pipe {
     context: Context,
     endpoint: Endpoint,
-    principal: Principal,
+    caller: Arc<Caller>,
     out: EventSender,
     session: Arc<Mutex<Option<SessionHandle>>>,
     /// The calls that run.
@@ -45,13 +45,13 @@ impl Pipe {
     pub fn new(
         context: Context,
         endpoint: Endpoint,
-        principal: Principal,
+        caller: Arc<Caller>,
         out: EventSender,
     ) -> Self {
         Self {
             context,
             endpoint,
-            principal,
+            caller,
             out,
             session: Arc::default(),
             calls: TaskTracker::new(),
@@ -60,8 +60,8 @@ impl Pipe {
 
     /// Whose pipe it is.
     #[must_use]
-    pub const fn principal(&self) -> &Principal {
-        &self.principal
+    pub const fn caller(&self) -> &Arc<Caller> {
+        &self.caller
     }
 
     /// The session, once there is one.
@@ -167,7 +167,7 @@ impl Pipe {
             .sessions
             .close(
                 session.id().as_str(),
-                &self.principal,
+                &self.caller.principal,
                 &self.endpoint.name,
                 CloseReason::Disconnected,
             )
@@ -212,7 +212,7 @@ impl Pipe {
         let new = NewSession {
             version,
             client,
-            principal: self.principal.clone(),
+            caller: self.caller.clone(),
             endpoint: self.endpoint.name.clone(),
         };
         let session = self
@@ -232,6 +232,13 @@ impl Pipe {
     fn run(&self, session: &SessionHandle, request: Request) -> Result<Answering, Refused> {
         let entered = session.enter(&request.id).map_err(Refused::Entering)?;
         let line = SessionLine::through_pipe(session.clone(), self.out.clone());
-        session_call::start(&self.context, session, request, entered, &line)
+        session_call::start(
+            &self.context,
+            session,
+            request,
+            entered,
+            &line,
+            &self.caller,
+        )
     }
 }

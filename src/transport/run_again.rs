@@ -35,7 +35,9 @@ impl StandIn for Successor {
         let line = SessionLine::going_on(session.clone(), stream, context.tasks.clone());
         // Refused: it was well formed where it came in, so this node sees it otherwise. Its stream,
         // dropped with the line, is left to its readers, who end it.
-        let Ok(answer) = session_call::start(context, &session, request, entered, &line) else {
+        let caller = session.caller();
+        let Ok(answer) = session_call::start(context, &session, request, entered, &line, &caller)
+        else {
             return;
         };
         let last = answer.map(reply::last_message);

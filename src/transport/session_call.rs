@@ -8,6 +8,7 @@ use super::config::Context;
 use super::exchange;
 use super::reply::{Envelope, Refused, WireStatus};
 use super::session_line::SessionLine;
+use crate::identity::Caller;
 use crate::protocol::jsonrpc::Request;
 use crate::protocol::meta::MetaHead;
 use crate::protocol::raw::RawJson;
@@ -29,6 +30,7 @@ pub fn start(
     request: Request,
     entered: Entered,
     line: &Arc<SessionLine>,
+    caller: &Arc<Caller>,
 ) -> Result<Answering, Refused> {
     let config = &context.config;
     let token = MetaHead::of(&request.params)
@@ -51,7 +53,7 @@ pub fn start(
         method: request.method.clone(),
         params: request.params,
         context: CallContext {
-            principal: negotiated.principal.clone(),
+            caller: caller.clone(),
             endpoint: negotiated.endpoint.clone(),
             session: Some(session.id().key()),
             version: negotiated.version,

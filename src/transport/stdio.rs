@@ -23,7 +23,7 @@ use super::pipe::Pipe;
 use super::reply::Refused;
 use super::stateless::listen::Listening;
 use super::stateless::{self, Declared, StatelessLine, Surroundings};
-use crate::identity::Principal;
+use crate::identity::Caller;
 use crate::protocol::encode;
 use crate::protocol::era::{self, Belongs, EraError, VersionHeader};
 use crate::protocol::jsonrpc::{Body, Message, Notification, Request, RequestId};
@@ -43,7 +43,7 @@ const READ: usize = 64 * 1024;
 /// Stateless requests that may run at once; what one session may have in the other era.
 const RUNNING_MAX: usize = 256;
 
-/// Serves `principal` on `input` and `output` until `input` ends or the process drains, and what ran has answered
+/// Serves `caller` on `input` and `output` until `input` ends or the process drains, and what ran has answered
 /// or was cancelled.
 ///
 /// # Errors
@@ -51,7 +51,7 @@ const RUNNING_MAX: usize = 256;
 pub async fn serve<I, O>(
     context: Context,
     endpoint: Endpoint,
-    principal: Principal,
+    caller: Arc<Caller>,
     input: I,
     output: O,
 ) -> io::Result<()>
@@ -62,7 +62,7 @@ where
     let (out, events) = event::connection();
     let writer = context.tasks.spawn(TaskKind::Stream, write(events, output));
     let process = Process {
-        pipe: Pipe::new(context.clone(), endpoint.clone(), principal, out.clone()),
+        pipe: Pipe::new(context.clone(), endpoint.clone(), caller, out.clone()),
         context,
         endpoint,
         out,
@@ -234,12 +234,12 @@ impl Process {
             id: id.clone(),
         };
         let service = &self.endpoint.service;
-        let principal = self.pipe.principal();
-        let description = service.describe(principal);
+        let caller = self.pipe.caller();
+        let description = service.describe(caller);
         let envelope = stateless::envelope(&request.method, &description, &self.context.config);
         let (pipe, out) = (self.pipe.clone(), self.out.clone());
         if is_subscription {
-            let listening = match Listening::begin(&request, &client, service, principal).await {
+            let listening = match Listening::begin(&request, &client, service, caller).await {
                 Ok(listening) => listening,
                 Err(error) => return self.pipe.say(envelope.answer(&id, &Err(error)).1).await,
             };
@@ -261,7 +261,7 @@ impl Process {
         let line = StatelessLine::through_pipe(declared.log_level, cancel.clone(), out);
         let surroundings = Surroundings {
             endpoint: &self.endpoint,
-            principal,
+            caller,
             config: &self.context.config,
             metrics: &self.context.metrics,
         };

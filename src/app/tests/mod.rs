@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::identity::Principal;
+use crate::identity::Caller;
 use crate::node::{Node, sharing};
 use crate::once::{self, Calls, OnceService};
 use crate::protocol::capabilities::ClientCapabilities;
@@ -119,7 +119,7 @@ impl One {
         });
         let capabilities = ClientCapabilities::parse(RawJson::of(&capabilities));
         let context = CallContext {
-            principal: Principal::local(),
+            caller: Arc::new(Caller::local()),
             endpoint: "main".into(),
             session: (version == ProtocolVersion::V2025_11_25).then(|| SessionKey("s".into())),
             version,

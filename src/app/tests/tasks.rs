@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use super::{One, nodes, within};
-use crate::identity::Principal;
+use crate::identity::Caller;
 use crate::protocol::method::Method;
 use crate::protocol::subscription::{Change, SubscriptionFilter};
 use crate::protocol::version::ProtocolVersion;
@@ -130,7 +130,7 @@ async fn a_change_of_status_is_heard_at_every_node() {
         task_ids: [task.clone()].into(),
         ..SubscriptionFilter::default()
     };
-    let watching = nodes[1].service.watch(&Principal::local(), filter);
+    let watching = nodes[1].service.watch(&Arc::new(Caller::local()), filter);
     let watch = watching.await.unwrap();
     let first = within("it says how it stands", watch.changed()).await;
     assert_eq!(first, [Change::Task(task.clone())].into());

@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::identity::Principal;
 use crate::protocol::capabilities::ClientCapabilities;
 use crate::protocol::client_request::ClientRequest;
 use crate::protocol::jsonrpc::{Params, ProgressToken, RequestId};
@@ -118,7 +117,7 @@ impl Caller {
             method: Method::parse(method),
             params: Params::new(RawJson::of(&params)),
             context: CallContext {
-                principal: Principal::local(),
+                caller: Arc::new(crate::identity::Caller::local()),
                 endpoint: "main".into(),
                 session: None,
                 version: self.version,
@@ -325,7 +324,7 @@ async fn progress_begins_at_zero() {
 #[tokio::test]
 async fn changed_lists_are_announced_and_the_same_again() {
     let suite = Caller::new(V2026_07_28);
-    let local = Principal::local();
+    let local = Arc::new(crate::identity::Caller::local());
     let before = suite.server.catalog_digest(&local);
     for (tool, change) in [
         ("test_trigger_tool_change", Change::Tools),
@@ -398,7 +397,7 @@ fn the_header_parameter_is_found() {
     let server = conformance(&Clock::system())
         .build(&ClusterKeys::generate())
         .unwrap();
-    let local = Principal::local();
+    let local = Arc::new(crate::identity::Caller::local());
     assert!(server.header_params(&local, "test_x_mcp_header").is_some());
     assert!(server.header_params(&local, "test_simple_text").is_none());
 }

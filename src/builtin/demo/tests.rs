@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::identity::Principal;
+use crate::identity::Caller;
 use crate::protocol::capabilities::ClientCapabilities;
 use crate::protocol::client_request::ClientRequest;
 use crate::protocol::jsonrpc::{Params, ProgressToken, RequestId};
@@ -68,7 +68,7 @@ async fn call(
         method: Method::parse(method),
         params: Params::new(RawJson::of(&params)),
         context: CallContext {
-            principal: Principal::local(),
+            caller: Arc::new(Caller::local()),
             endpoint: "main".into(),
             session: None,
             version: ProtocolVersion::V2025_11_25,
@@ -185,7 +185,10 @@ async fn the_clock_is_read_and_announced() {
         resource_subscriptions: [CLOCK_URI.to_owned()].into(),
         ..SubscriptionFilter::default()
     };
-    let watch = server.watch(&Principal::local(), filter).await.unwrap();
+    let watch = server
+        .watch(&Arc::new(Caller::local()), filter)
+        .await
+        .unwrap();
     tokio::select! {
         () = server.background() => panic!("it runs for life"),
         changed = watch.changed() => assert_eq!(changed.len(), 1),

@@ -295,9 +295,9 @@ impl Binding {
     pub(in crate::gateway) fn of(context: &CallContext, method: &Method, params: &Params) -> Self {
         let head = ParamsHead::of(params);
         Self {
-            principal: context.principal.clone(),
+            principal: context.principal().clone(),
             digest: seal::digest(&[
-                context.principal.key().as_bytes(),
+                context.principal().key().as_bytes(),
                 context.endpoint.as_bytes(),
                 method.as_str().as_bytes(),
                 subject(params).as_bytes(),

@@ -98,7 +98,7 @@ async fn what_is_not_offered_is_no_method() {
             .unwrap_err();
         assert_eq!(error, ServiceError::MethodNotFound(method.to_owned()));
     }
-    let description = server.describe(&Principal::local());
+    let description = server.describe(&crate::identity::Caller::local());
     let offers = &description.capabilities;
     assert!(offers.tools && !offers.prompts && !offers.resources && !offers.completions);
 }
@@ -235,7 +235,7 @@ async fn only_what_can_change_is_watched() {
         resource_subscriptions: ["a:text", "shelf://1", "b:none"].map(Into::into).into(),
         ..SubscriptionFilter::default()
     };
-    let watch = server.watch(&Principal::local(), filter).await.unwrap();
+    let watch = server.watch(&local(), filter).await.unwrap();
     assert_eq!(
         *watch.honoured(),
         SubscriptionFilter {
@@ -262,7 +262,7 @@ async fn an_update_that_is_told_here_only_is_not_passed_on() {
         resource_subscriptions: ["a:text", "shelf://1"].map(Into::into).into(),
         ..SubscriptionFilter::default()
     };
-    let watch = server.watch(&Principal::local(), filter).await.unwrap();
+    let watch = server.watch(&local(), filter).await.unwrap();
 
     server.handle().resource_updated_here("a:text");
     server.handle().resource_updated("shelf://1");
@@ -275,7 +275,7 @@ async fn an_update_that_is_told_here_only_is_not_passed_on() {
 #[tokio::test]
 async fn a_change_is_announced_and_seen_by_the_next_call() {
     let server = one_tool(named("a"));
-    let local = Principal::local();
+    let local = local();
     let filter = SubscriptionFilter {
         tools_list_changed: true,
         ..SubscriptionFilter::default()
@@ -312,7 +312,7 @@ fn two_of_one_name_are_refused() {
 
 /// A server whose staff sees one more of everything.
 fn office() -> Server {
-    let staff = |principal: &Principal| principal.key() == "alice";
+    let staff = |caller: &crate::identity::Caller| caller.principal.key() == "alice";
     let text = || ResourceTemplate::new("drawer://{id}", "drawer", |_, Id {}| async { Ok("") });
     Server::builder("test", "1")
         .page_size(1)
@@ -427,13 +427,13 @@ async fn only_those_who_see_a_change_hear_of_it() {
             resource_subscriptions: ["a:open", "a:secret"].map(Into::into).into(),
             ..SubscriptionFilter::default()
         };
-        let principal = Principal::from_key(name);
-        server.watch(&principal, filter).await.unwrap()
+        let caller = Arc::new(crate::identity::Caller::known_as(name));
+        server.watch(&caller, filter).await.unwrap()
     };
     let (alices, bobs) = (watch("alice").await, watch("bob").await);
     assert_eq!(alices.honoured().resource_subscriptions.len(), 2);
     assert_eq!(bobs.honoured().resource_subscriptions.len(), 1);
-    let seen = |name: &str| server.catalog_digest(&Principal::from_key(name));
+    let seen = |name: &str| server.catalog_digest(&crate::identity::Caller::known_as(name));
     let (alice_saw, bob_saw) = (seen("alice"), seen("bob"));
     assert_ne!(alice_saw, bob_saw);
 
@@ -504,4 +504,8 @@ async fn pictures_and_metadata_reach_those_who_know_them() {
             assert_eq!(entry.get("_meta"), meta.then_some(&expected), "{version:?}");
         }
     }
+}
+
+fn local() -> Arc<crate::identity::Caller> {
+    Arc::new(crate::identity::Caller::local())
 }

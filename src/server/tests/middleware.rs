@@ -65,7 +65,7 @@ async fn the_first_registered_is_the_outermost() {
 async fn one_may_refuse_answer_or_add() {
     let notes = Notes::default();
     let builder = echo().middleware(|call, next| async move {
-        match call.context.principal.key() {
+        match call.context.principal().key() {
             "mallory" => Err(ServiceError::InvalidParams("not you".into())),
             "guest" => Ok(Reply::tool(
                 &ToolResult::error("only members may"),
@@ -128,7 +128,7 @@ async fn each_round_of_a_call_passes() {
 #[tokio::test]
 async fn a_panic_is_the_fault_of_this_call_alone() {
     let server = build(echo().middleware(|call, next| async move {
-        assert!(call.context.principal.key() != "mallory", "it panics");
+        assert!(call.context.principal().key() != "mallory", "it panics");
         next.run(call).await
     }));
     let mallory = Caller {

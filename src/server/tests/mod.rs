@@ -118,7 +118,7 @@ impl Caller {
             method: Method::parse(method),
             params: Params::new(RawJson::of(&params)),
             context: CallContext {
-                principal: Principal::from_key(self.principal),
+                caller: Arc::new(crate::identity::Caller::known_as(self.principal)),
                 session: None,
                 endpoint: self.endpoint.into(),
                 version: self.version,

@@ -11,7 +11,7 @@ use std::time::Duration;
 use actix::System;
 use futures_util::future::{BoxFuture, join_all};
 
-use crate::identity::Principal;
+use crate::identity::{Caller, Principal};
 use crate::node::Node;
 use crate::protocol::capabilities::ServerCapabilities;
 use crate::protocol::jsonrpc::RequestId;
@@ -46,7 +46,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 pub(super) struct Plain(Changes);
 
 impl Service for Plain {
-    fn describe(&self, _: &Principal) -> Arc<Description> {
+    fn describe(&self, _: &Caller) -> Arc<Description> {
         let info = Implementation {
             name: "plain".into(),
             version: "1".into(),
@@ -63,28 +63,28 @@ impl Service for Plain {
         ))))
     }
 
-    fn header_params(&self, _: &Principal, _: &str) -> Option<Arc<HeaderParams>> {
+    fn header_params(&self, _: &Caller, _: &str) -> Option<Arc<HeaderParams>> {
         None
     }
 
-    fn task_use(&self, _: &Principal, _: &str) -> Option<TaskUse> {
+    fn task_use(&self, _: &Caller, _: &str) -> Option<TaskUse> {
         None
     }
 
-    fn is_idempotent(&self, _: &Principal, tool: &str) -> bool {
+    fn is_idempotent(&self, _: &Caller, tool: &str) -> bool {
         tool == "trusted"
     }
 
-    fn catalog_digest(&self, _: &Principal) -> CatalogDigest {
+    fn catalog_digest(&self, _: &Caller) -> CatalogDigest {
         CatalogDigest::default()
     }
 
     fn watch(
         &self,
-        principal: &Principal,
+        caller: &Arc<Caller>,
         filter: SubscriptionFilter,
     ) -> BoxFuture<'static, Result<Watch, ServiceError>> {
-        Box::pin(std::future::ready(Ok(self.0.watch(principal, filter))))
+        Box::pin(std::future::ready(Ok(self.0.watch(caller, filter))))
     }
 }
 
@@ -133,14 +133,16 @@ impl World {
         let new = NewSession {
             version: ProtocolVersion::V2025_11_25,
             client: Client::unknown(),
-            principal: Principal::local(),
+            caller: Arc::new(Caller::local()),
             endpoint: "main".into(),
         };
         self.sessions.open(new).await
     }
 
     pub(super) async fn find(&self, id: &str) -> Result<SessionHandle, FindError> {
-        self.sessions.find(id, &Principal::local(), "main").await
+        self.sessions
+            .find(id, &Arc::new(Caller::local()), "main")
+            .await
     }
 
     /// Waits until so many sessions live here.

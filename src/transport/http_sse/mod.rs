@@ -23,7 +23,7 @@ use super::pipe::Pipe;
 use super::reply::Refused;
 use super::sse::{self, EventStream, Heartbeat, encoder};
 use super::streamable_http::Head;
-use crate::identity::Principal;
+use crate::identity::{Caller, Principal};
 use crate::protocol::jsonrpc::Body;
 use crate::protocol::prescan;
 use crate::runtime::queue::Receiver;
@@ -69,7 +69,7 @@ impl Pipes {
 
     /// Opens a pipe: its id, its key, and what is posted for it elsewhere.
     fn open(&self, pipe: &Pipe) -> (String, Key, Receiver<Posted>) {
-        let (id, key, posted) = self.postings.open(pipe.principal());
+        let (id, key, posted) = self.postings.open(&pipe.caller().principal);
         self.open.insert(key, pipe.clone());
         (id, key, posted)
     }
@@ -133,7 +133,7 @@ fn begin(
     let pipe = Pipe::new(
         context.get_ref().clone(),
         pipes.endpoint.clone(),
-        Principal::local(),
+        Arc::new(Caller::local()),
         tx.clone(),
     );
     let (id, key, posted) = pipes.open(&pipe);

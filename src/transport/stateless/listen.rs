@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::identity::Principal;
+use crate::identity::Caller;
 use crate::protocol::capabilities::ClientCapability;
 use crate::protocol::encode;
 use crate::protocol::jsonrpc::{Request, RequestId};
@@ -26,7 +26,7 @@ use crate::service::{Service, ServiceError};
 pub struct Listening {
     id: RequestId,
     service: Arc<dyn Service>,
-    principal: Principal,
+    caller: Arc<Caller>,
     watch: Watch,
     server_info: RawJson,
 }
@@ -49,7 +49,7 @@ impl Listening {
         request: &Request,
         client: &DeclaredClient,
         service: &Arc<dyn Service>,
-        principal: &Principal,
+        caller: &Arc<Caller>,
     ) -> Result<Self, ServiceError> {
         let filter = SubscriptionFilter::of(&request.params)
             .map_err(|error| ServiceError::InvalidParams(error.to_string()))?;
@@ -59,9 +59,9 @@ impl Listening {
         Ok(Self {
             id: request.id.clone(),
             service: service.clone(),
-            principal: principal.clone(),
-            watch: service.watch(principal, filter).await?,
-            server_info: service.describe(principal).info_json.clone(),
+            caller: caller.clone(),
+            watch: service.watch(caller, filter).await?,
+            server_info: service.describe(caller).info_json.clone(),
         })
     }
 
@@ -95,7 +95,7 @@ impl Listening {
             for change in self.watch.changed().await {
                 let telling = self
                     .service
-                    .tell(&self.principal, ProtocolVersion::NEWEST, &change);
+                    .tell(&self.caller, ProtocolVersion::NEWEST, &change);
                 if let Some(notification) = telling.await {
                     let notification = subscription::on_listen(&notification, &self.id);
                     send(to, encode::notification(&notification)).await?;

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::config::{Config, Endpoint};
 use super::reply::Envelope;
-use crate::identity::Principal;
+use crate::identity::Caller;
 use crate::protocol::jsonrpc::{ProgressToken, Request};
 use crate::protocol::logging::LogLevel;
 use crate::protocol::meta::{DeclaredClient, MetaError, MetaHead};
@@ -78,7 +78,7 @@ pub struct Surroundings<'a> {
     /// The endpoint.
     pub endpoint: &'a Endpoint,
     /// Whose request it is.
-    pub principal: &'a Principal,
+    pub caller: &'a Arc<Caller>,
     /// Bounds and times.
     pub config: &'a Config,
     /// Where to count.
@@ -97,14 +97,14 @@ impl Surroundings<'_> {
         let deadline = Deadline::after(self.config.deadline_of(&request.method));
         let method = request.method.clone();
         let answering: CallFuture = if matches!(method, Method::Discover) {
-            let description = self.endpoint.service.describe(self.principal);
+            let description = self.endpoint.service.describe(self.caller);
             Box::pin(std::future::ready(Ok(discover(&description))))
         } else {
             self.endpoint.service.call(Call {
                 method: request.method,
                 params: request.params,
                 context: CallContext {
-                    principal: self.principal.clone(),
+                    caller: self.caller.clone(),
                     endpoint: self.endpoint.name.clone(),
                     session: None,
                     version: ProtocolVersion::NEWEST,

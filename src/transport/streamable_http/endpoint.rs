@@ -6,7 +6,7 @@
 //!
 //! Spec: 2026-07-28 basic/versioning, serving both eras; basic/transports (every revision).
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use actix_web::http::Method as HttpMethod;
 use actix_web::web::{Data, Payload};
@@ -14,7 +14,7 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use super::head::Head;
 use super::{session_era, stateless_era, trace};
-use crate::identity::Principal;
+use crate::identity::Caller;
 use crate::protocol::era::{self, Belongs, EraError, VersionHeader};
 use crate::protocol::jsonrpc::{Body, Message, NotJsonRpc, RequestId};
 use crate::protocol::version::is_stateless_header;
@@ -23,7 +23,7 @@ use crate::transport::config::{Context, Endpoint};
 use crate::transport::reply::Refused;
 
 /// Whose requests these are while nobody authenticates.
-static LOCAL: LazyLock<Principal> = LazyLock::new(Principal::local);
+static LOCAL: LazyLock<Arc<Caller>> = LazyLock::new(|| Arc::new(Caller::local()));
 /// The methods of the session era; the stateless era has POST only.
 const SESSION_METHODS: &str = "GET, POST, DELETE";
 const STATELESS_METHODS: &str = "POST";
@@ -34,7 +34,7 @@ pub(super) struct Arrived<'a> {
     pub(super) request: &'a HttpRequest,
     pub(super) context: &'a Context,
     pub(super) endpoint: &'a Endpoint,
-    pub(super) principal: &'a Principal,
+    pub(super) caller: &'a Arc<Caller>,
 }
 
 impl<'a> Arrived<'a> {
@@ -80,7 +80,7 @@ pub async fn serve(
         request: &request,
         context: &context,
         endpoint: &endpoint,
-        principal: &LOCAL,
+        caller: &LOCAL,
     };
     let answered = match *request.method() {
         HttpMethod::POST => post(arrived, payload).await,

@@ -126,7 +126,7 @@ async fn initialize(arrived: Arrived<'_>, request: &Request) -> Result<HttpRespo
         .open(NewSession {
             version,
             client,
-            principal: arrived.principal.clone(),
+            caller: arrived.caller.clone(),
             endpoint: arrived.endpoint.name.clone(),
         })
         .await?;
@@ -167,7 +167,7 @@ pub(in crate::transport) fn read_initialize(
 /// The answer to `initialize`.
 pub(in crate::transport) fn initialize_result(session: &SessionHandle, id: &RequestId) -> String {
     let negotiated = session.negotiated();
-    let description = session.service().describe(&negotiated.principal);
+    let description = session.service().describe(&session.caller());
     let mut result = json!({
         "protocolVersion": negotiated.version,
         "capabilities": description.capabilities.to_value(negotiated.version),
@@ -187,7 +187,7 @@ async fn find(arrived: Arrived<'_>) -> Result<SessionHandle, Refused> {
     let session = arrived
         .context
         .sessions
-        .find(id, arrived.principal, &arrived.endpoint.name)
+        .find(id, arrived.caller, &arrived.endpoint.name)
         .await?;
     if session.is_piped() {
         // It belongs to another transport.
@@ -249,7 +249,7 @@ fn call(
     let call = matches!(request.method, Method::ToolsCall).then(|| request.params.clone());
     let tasks = context.tasks.clone();
     let (line, opened) = SessionLine::over_http(session.clone(), ids, call, tasks);
-    let answer = session_call::start(context, &session, request, entered, &line)
+    let answer = session_call::start(context, &session, request, entered, &line, arrived.caller)
         .map_err(|refused| refused.of(&id))?;
     Ok(RunningCall {
         session,
@@ -305,7 +305,14 @@ async fn answer_batch(
     let mut running = Vec::with_capacity(calls.len());
     for (call, request) in calls {
         let id = request.id.clone();
-        let started = session_call::start(context, &session, request, call.entered, &line);
+        let started = session_call::start(
+            context,
+            &session,
+            request,
+            call.entered,
+            &line,
+            arrived.caller,
+        );
         running.push(started.map_err(|refused| refused.of(&id))?);
     }
     let running: BoxFuture<'static, Vec<String>> = Box::pin(async move {
@@ -420,7 +427,7 @@ pub(super) async fn delete(arrived: Arrived<'_>) -> Result<HttpResponse, Refused
         .sessions
         .close(
             id,
-            arrived.principal,
+            &arrived.caller.principal,
             &arrived.endpoint.name,
             CloseReason::Deleted,
         )
