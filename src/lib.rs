@@ -143,14 +143,17 @@
 //! - Every queue, map, body and line has a bound, and meeting it has an answer.
 //! - What a client sent is never re-serialized: `params` go on as the bytes that came.
 
+pub mod access;
 pub mod admin;
 pub mod app;
+pub mod auth;
 pub mod builtin;
 pub mod cli;
 pub mod client;
 pub mod config;
 pub mod gateway;
 pub mod identity;
+pub mod keyring;
 pub mod node;
 pub mod once;
 pub mod policy;

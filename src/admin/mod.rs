@@ -5,6 +5,7 @@
 //! ([`socket`]).
 
 mod drain;
+mod keys;
 pub mod socket;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use actix_web::{HttpResponse, Responder};
 use serde_json::json;
 
 use crate::gateway::{Gateways, UpstreamStatus};
+use crate::keyring::Keyring;
 use crate::node::Node;
 use crate::runtime::shutdown::Shutdown;
 use crate::session::Sessions;
@@ -34,6 +36,8 @@ pub struct Admin {
     pub sessions: Sessions,
     /// What was counted.
     pub metrics: Metrics,
+    /// The API keys.
+    pub keyring: Keyring,
     /// The upstreams, if there are any.
     pub gateways: Option<Gateways>,
 }

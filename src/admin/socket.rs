@@ -2,7 +2,8 @@
 //!
 //! It lies in the data directory and is named after the port the node listens on, since several
 //! nodes may share a directory. Only the owner of the process may connect ([`SocketFile`]), so
-//! nothing here asks who is calling. Besides what [`super::routes`] adds there is [`super::drain`].
+//! nothing here asks who is calling. Besides what [`super::routes`] adds there are [`super::drain`] and
+//! [`super::keys`].
 //!
 //! It outlives the other listeners: whoever asked the node to drain is told how that ended.
 
@@ -18,7 +19,7 @@ use actix_web::http::KeepAlive;
 use actix_web::{App, HttpServer, web};
 use tokio_util::task::TaskTracker;
 
-use super::{Admin, drain};
+use super::{Admin, drain, keys};
 
 /// Where the socket of the node is that listens on `port`.
 #[must_use]
@@ -47,6 +48,7 @@ impl AdminSocket {
             App::new().configure(|app| {
                 super::routes(app, &admin);
                 app.service(web::resource("/drain").post(drain::drain));
+                app.service(web::resource("/keys").post(keys::keys));
             })
         });
         let server = server

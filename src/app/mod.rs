@@ -22,6 +22,7 @@
 mod error;
 mod host;
 mod hosted;
+pub mod keys;
 mod listeners;
 mod listening_socket;
 mod own;
@@ -47,12 +48,14 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::access::Access;
 use crate::admin::Admin;
 use crate::admin::socket::{self, AdminSocket, SocketFile};
 use crate::config::settings::StoreKind;
 use crate::config::{self, Environment, Overrides, Settings};
 use crate::gateway::Gateways;
 use crate::identity::Caller;
+use crate::keyring::Keyring;
 use crate::node::{self, Node};
 use crate::once::{self, Calls, OnceService};
 use crate::runtime::arbiters::Arbiters;
@@ -165,6 +168,7 @@ where
         let endpoint = Endpoint {
             name: "main".into(),
             path: "/mcp".into(),
+            access: Access::open(),
             service,
         };
         let metrics = Metrics::new();
@@ -193,6 +197,7 @@ struct Assembled {
     metrics: Metrics,
     opened: OpenedStore,
     keys: ClusterKeys,
+    keyring: Keyring,
     node: Node,
     sessions: Sessions,
     servers: Vec<(String, Server)>,
@@ -229,6 +234,7 @@ impl Assembled {
                 endpoints.push(Endpoint {
                     name: endpoint.name.as_str().into(),
                     path: endpoint.path.clone(),
+                    access: Access::open(),
                     service,
                 });
             }
@@ -302,10 +308,12 @@ impl Assembled {
             metrics: metrics.clone(),
             error_on_the_wire: transport::reply::error_object,
         });
+        let keyring = keys::keyring(&store, &keys, &clock);
         // Tasks stand before whatever answers.
         let mut with_tasks = Vec::new();
         let mut endpoints = answering(&task_parts)?;
         for endpoint in &mut endpoints {
+            endpoint.access = keys::access(settings, &endpoint.name, &keyring);
             let (service, name) = (endpoint.service.clone(), endpoint.name.clone());
             let service = TaskService::before(service, name, task_parts.clone());
             with_tasks.push(service.clone());
@@ -337,6 +345,7 @@ impl Assembled {
             metrics,
             opened,
             keys,
+            keyring,
             node,
             sessions,
             servers: Vec::new(),
@@ -406,6 +415,7 @@ impl Running {
             node: assembled.node.clone(),
             sessions: assembled.sessions.clone(),
             metrics: assembled.metrics.clone(),
+            keyring: assembled.keyring.clone(),
             gateways: assembled.gateways.clone(),
         };
         let listeners = Listeners::open(&Serving {

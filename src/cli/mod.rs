@@ -7,7 +7,9 @@
 mod check;
 mod drain;
 mod guard;
+mod key;
 mod limited;
+mod node;
 mod schema;
 mod serve;
 mod stdio;
@@ -56,6 +58,9 @@ enum Command {
     Schema,
     /// Ask the node that runs here to drain, and wait until it has ended
     Drain(drain::Args),
+    /// Make, list and revoke API keys
+    #[command(subcommand)]
+    Key(key::Command),
     /// List and call the tools of any server
     #[command(subcommand)]
     Tools(tools::Command),
@@ -130,6 +135,7 @@ impl Cli {
             Some(Command::Check(args)) => check::run(host, args),
             Some(Command::Schema) => schema::run(),
             Some(Command::Drain(args)) => drain::run(host, args),
+            Some(Command::Key(command)) => key::run(host, command),
             Some(Command::Tools(command)) => tools::run(command),
             Some(Command::Guard(args)) => guard::run(args),
             Some(Command::Limited(args)) => limited::run(args),

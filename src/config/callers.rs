@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::layers::Ground;
 use super::raw;
+use super::settings::EndpointSettings;
 use crate::policy::origin::{HostPolicy, LOOPBACK_NAMES, OriginPolicy, host_of_url};
 
 /// The part of the server's settings that says whom it answers.
@@ -16,9 +17,14 @@ pub(super) struct Callers {
 }
 
 impl Callers {
-    pub(super) fn resolve(raw: &raw::Server, listen: SocketAddr, ground: &mut Ground) -> Self {
+    pub(super) fn resolve(
+        raw: &raw::Server,
+        listen: SocketAddr,
+        endpoints: &[EndpointSettings],
+        ground: &mut Ground,
+    ) -> Self {
         if !listen.ip().is_loopback() {
-            reachable(raw, listen, ground);
+            reachable(raw, listen, endpoints, ground);
         }
         let public_host = raw.public_url.as_deref().and_then(|url| {
             let host = host_of_url(url);
@@ -52,18 +58,30 @@ impl Callers {
 }
 
 /// Checks a listening address that others can reach.
-fn reachable(raw: &raw::Server, listen: SocketAddr, ground: &mut Ground) {
-    if !raw.allow_unauthenticated {
+fn reachable(
+    raw: &raw::Server,
+    listen: SocketAddr,
+    endpoints: &[EndpointSettings],
+    ground: &mut Ground,
+) {
+    let open = endpoints.iter().filter(|endpoint| endpoint.ways.is_empty());
+    let open: Vec<_> = open.map(|endpoint| endpoint.path.as_str()).collect();
+    if !open.is_empty() && !raw.allow_unauthenticated {
         let problem = format!(
             "{listen} can be reached from other machines, and nobody is authenticated: listen on a \
-             loopback address, or set `server.allow_unauthenticated` = true"
+             loopback address, accept proofs under `[auth]`, or set \
+             `server.allow_unauthenticated` = true"
         );
         ground.complain(&["server.listen", "server.allow_unauthenticated"], problem);
         return;
     }
-    ground.cautions.push(format!(
-        "{listen} can be reached from other machines, and whoever reaches it may use everything"
-    ));
+    if !open.is_empty() {
+        ground.cautions.push(format!(
+            "{listen} can be reached from other machines, and whoever reaches it may use everything \
+             at {}",
+            open.join(" and ")
+        ));
+    }
     let only_loopback_names =
         listen.ip().is_unspecified() && raw.public_url.is_none() && raw.allowed_hosts.is_none();
     if only_loopback_names {

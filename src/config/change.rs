@@ -7,7 +7,7 @@ use std::fmt;
 use serde_json::Value;
 
 use super::raw::Raw;
-use super::settings::{EndpointSettings, Serves, Settings};
+use super::settings::{EndpointSettings, Serves, Settings, Way};
 use crate::gateway::config::{Config, EndpointConfig, UpstreamConfig};
 use crate::runtime::seal::ClusterKeys;
 
@@ -104,10 +104,18 @@ fn at_next_start(started: &Settings, new: &Settings) -> Vec<String> {
     if signing(started) != signing(new) {
         keys.insert("cluster.keys".to_owned());
     }
-    let places = |settings: &Settings| -> BTreeMap<String, (String, Serves)> {
+    let places = |settings: &Settings| -> BTreeMap<String, (String, Serves, Vec<Way>)> {
         let endpoints = settings.endpoints.iter();
         endpoints
-            .map(|EndpointSettings { name, path, serves }| (name.clone(), (path.clone(), *serves)))
+            .map(|endpoint| {
+                let EndpointSettings {
+                    name,
+                    path,
+                    serves,
+                    ways,
+                } = endpoint;
+                (name.clone(), (path.clone(), *serves, ways.clone()))
+            })
             .collect()
     };
     let (before, after) = (places(started), places(new));

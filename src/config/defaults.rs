@@ -119,6 +119,9 @@ pub const TASK_BYTES_KEPT: ByteSize = ByteSize::new(256 * MIB);
 
 /// Open streams: as many as sessions, 20,000 x 13 KiB = 260 MiB (within the sessions' 290).
 pub const STREAMS: usize = 20_000;
+/// A key that is used for longer than a quarter of a year is likely to be forgotten somewhere.
+pub const API_KEY_LIFE: Period = Period::from_secs(90 * 24 * 60 * 60);
+
 /// Comment lines on a silent stream, so that proxies keep it.
 pub const HEARTBEAT: Period = Period::from_secs(15);
 /// The same while a stateless call runs: only writing shows that its client is gone, and that

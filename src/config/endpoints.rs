@@ -6,8 +6,8 @@ use super::complaint::{Complaint, Place};
 use super::env::in_capitals;
 use super::layers::Ground;
 use super::raw::{self, Raw};
-use super::settings::{BuiltinSet, EndpointSettings, HttpSseSettings, Serves};
-use super::{Overrides, OwnEndpoint, defaults, keys};
+use super::settings::{AuthSettings, BuiltinSet, EndpointSettings, HttpSseSettings, Serves};
+use super::{Overrides, OwnEndpoint, auth, defaults, keys};
 use crate::gateway::config::{EndpointConfig, UpstreamConfig};
 
 /// Paths the process serves for operators. Reserved even where they have a listener of their own.
@@ -18,11 +18,12 @@ const RESERVED: [&str; 3] = ["/health", "/ready", "/metrics"];
 pub(super) fn resolve(
     raw: &Raw,
     upstreams: &[UpstreamConfig],
+    auth: &AuthSettings,
     overrides: &Overrides,
     ground: &mut Ground,
 ) -> (Vec<EndpointSettings>, Vec<EndpointConfig>) {
     if raw.endpoints.is_empty() && overrides.own.is_empty() {
-        return default(raw, upstreams, overrides, ground);
+        return default(raw, upstreams, auth, overrides, ground);
     }
     if overrides.builtin.is_some() {
         let problem = if overrides.own.is_empty() {
@@ -62,6 +63,7 @@ pub(super) fn resolve(
         name: (*name).to_owned(),
         path: endpoint.path().to_owned(),
         serves: endpoint.serves(),
+        ways: auth::ways(name, endpoint.raw, auth, ground),
     });
     (settings.collect(), shown)
 }
@@ -70,14 +72,17 @@ pub(super) fn resolve(
 fn default(
     raw: &Raw,
     upstreams: &[UpstreamConfig],
+    auth: &AuthSettings,
     overrides: &Overrides,
     ground: &mut Ground,
 ) -> (Vec<EndpointSettings>, Vec<EndpointConfig>) {
     let name = defaults::ENDPOINT_NAME;
+    let ways = auth::ways(name, None, auth, ground);
     let settings = |serves| EndpointSettings {
         name: name.to_owned(),
         path: defaults::ENDPOINT_PATH.to_owned(),
         serves,
+        ways,
     };
     if raw.upstreams.is_empty() {
         let builtin = overrides.builtin.unwrap_or(raw::Builtin::Demo);

@@ -109,6 +109,12 @@ fn read(schema: &Value) -> Node {
             .map(|(key, schema)| (key.clone(), read(schema)));
         return Node::Table(keys.collect());
     }
+    // A table that need not be there is a choice of itself and null.
+    let choices = schema["anyOf"].as_array().into_iter().flatten();
+    let mut tables = choices.filter(|choice| choice["properties"].is_object());
+    if let Some(table) = tables.next() {
+        return read(table);
+    }
     if schema["additionalProperties"]["type"] == "string" {
         return Node::Leaf(Kind::Pairs);
     }

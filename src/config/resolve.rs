@@ -20,7 +20,7 @@ use super::settings::{
 use super::values::Period;
 #[cfg(feature = "sabotage")]
 use super::{Complaint, Place, env};
-use super::{Overrides, defaults, endpoints, secrets, store, upstreams};
+use super::{Overrides, auth, defaults, endpoints, secrets, store, upstreams};
 use crate::gateway;
 #[cfg(feature = "sabotage")]
 use crate::runtime::sabotage::Bug;
@@ -46,9 +46,10 @@ pub(super) fn resolve(
         ground.complain(&["admin.listen", "server.listen"], problem);
     }
     let upstreams = upstreams::resolve(raw, environment, ground);
-    let (endpoints, gateways) = endpoints::resolve(raw, &upstreams, overrides, ground);
+    let auth = auth::resolve(raw, ground);
+    let (endpoints, gateways) = endpoints::resolve(raw, &upstreams, &auth, overrides, ground);
     let http_sse = endpoints::http_sse(raw, &endpoints, ground);
-    let callers = Callers::resolve(&raw.server, listen, ground);
+    let callers = Callers::resolve(&raw.server, listen, &endpoints, ground);
     Settings {
         server: ServerSettings {
             listen,
@@ -74,6 +75,7 @@ pub(super) fn resolve(
             lease: lease(&raw.cluster, ground),
         },
         endpoints,
+        auth,
         gateway: gateway::config::Config {
             upstreams,
             endpoints: gateways,

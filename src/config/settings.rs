@@ -35,6 +35,8 @@ pub struct Settings {
     pub cluster: ClusterSettings,
     /// The served paths, in the order of their names; at least one.
     pub endpoints: Vec<EndpointSettings>,
+    /// The proofs that are accepted.
+    pub auth: AuthSettings,
     /// The upstreams, and the endpoints that have some.
     pub gateway: gateway::config::Config,
     /// A listener of its own for `/health`, `/ready` and `/metrics`.
@@ -233,6 +235,29 @@ pub struct EndpointSettings {
     pub path: String,
     /// What it serves.
     pub serves: Serves,
+    /// What lets a caller in; nothing is asked if there is none.
+    pub ways: Vec<Way>,
+}
+
+/// See [`Settings::auth`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuthSettings {
+    /// API keys, if they are accepted.
+    pub api_keys: Option<ApiKeySettings>,
+}
+
+/// API keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiKeySettings {
+    /// How long a key is good that names no other time.
+    pub life: Duration,
+}
+
+/// A kind of proof that lets a caller in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// An API key.
+    ApiKeys,
 }
 
 /// What an endpoint serves.
@@ -278,6 +303,14 @@ pub struct LogSettings {
 }
 
 impl Settings {
+    /// What lets a caller in at an endpoint.
+    #[must_use]
+    pub fn ways(&self, endpoint: &str) -> &[Way] {
+        let mut endpoints = self.endpoints.iter();
+        let endpoint = endpoints.find(|it| it.name == endpoint);
+        endpoint.map_or(&[], |endpoint| &endpoint.ways)
+    }
+
     /// The endpoint for a transport that has no paths: `main`, or else the only one, or else the
     /// first.
     #[must_use]

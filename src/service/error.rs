@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use crate::auth::challenge::Challenge;
 use crate::protocol::capabilities::ClientCapability;
 use crate::protocol::jsonrpc::ResponseError;
 use crate::protocol::raw::RawJson;
@@ -58,6 +59,17 @@ pub enum ServiceError {
         /// When to try again.
         retry_after: Duration,
     },
+    /// More often than it may be called.
+    #[error("the limit {rule} is reached; try again in {} s", seconds(*.retry_after))]
+    Limited {
+        /// Which limit, in the words of the configuration.
+        rule: String,
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The caller's credential lacks a scope; with another one the call may be made.
+    #[error("this needs the scope {}", scopes(.0))]
+    NeedsScopes(Challenge),
     /// It may or may not have taken effect, and nobody will ever know.
     #[error("the outcome of this call is unknown: {0}")]
     OutcomeUnknown(Cow<'static, str>),
@@ -115,6 +127,8 @@ impl ServiceError {
             Self::DeadlineExceeded => "deadline_exceeded",
             Self::Cancelled => "cancelled",
             Self::Overloaded { .. } => "overloaded",
+            Self::Limited { .. } => "limited",
+            Self::NeedsScopes(_) => "needs_scopes",
             Self::OutcomeUnknown(_) => "outcome_unknown",
             Self::Unavailable { .. } => "upstream_unavailable",
             Self::Upstream(_) => "upstream",
@@ -127,8 +141,19 @@ impl ServiceError {
     /// Whether the very same call may succeed later without having had an effect now.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
-        matches!(self, Self::Overloaded { .. } | Self::Unavailable { .. })
+        matches!(
+            self,
+            Self::Overloaded { .. }
+                | Self::Unavailable { .. }
+                | Self::Limited { .. }
+                | Self::NeedsScopes(_)
+        )
     }
+}
+
+fn scopes(challenge: &Challenge) -> String {
+    let scopes = challenge.scopes.iter().map(|scope| format!("`{scope}`"));
+    scopes.collect::<Vec<_>>().join(", ")
 }
 
 /// Whole seconds, at least one, in a text for people and models.

@@ -209,7 +209,7 @@ impl SessionHandle {
     }
 
     /// Its principal came again, perhaps with other roles than last time.
-    pub(super) fn visited_by(&self, caller: &Arc<Caller>) {
+    pub fn visited_by(&self, caller: &Arc<Caller>) {
         let before = self.caller();
         // Who presents the same credential is mostly the same value, which costs one comparison.
         if !Arc::ptr_eq(&before, caller) && before != *caller {

@@ -195,6 +195,8 @@ label! {
         Calls = "calls",
         /// Too many open streams.
         Streams = "streams",
+        /// No credential, or one that is not accepted.
+        Credential = "credential",
         /// No such session, or not this caller's.
         UnknownSession = "unknown_session",
         /// A protocol version we do not serve, or not here.

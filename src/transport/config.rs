@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::access::Access;
 use crate::node::Node;
 use crate::policy::origin::{HostPolicy, OriginPolicy};
 use crate::protocol::method::Method;
@@ -20,6 +21,8 @@ pub struct Endpoint {
     pub name: Arc<str>,
     /// Its path.
     pub path: String,
+    /// Who may come in.
+    pub access: Access,
     /// Who answers.
     pub service: Arc<dyn Service>,
 }

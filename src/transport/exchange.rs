@@ -160,7 +160,12 @@ fn label(outcome: &Result<Reply, ServiceError>) -> Outcome {
         },
         Err(ServiceError::Cancelled) => Outcome::Cancelled,
         Err(ServiceError::DeadlineExceeded) => Outcome::Deadline,
-        Err(ServiceError::Overloaded { .. } | ServiceError::Unavailable { .. }) => Outcome::Refused,
+        Err(
+            ServiceError::Overloaded { .. }
+            | ServiceError::Unavailable { .. }
+            | ServiceError::Limited { .. }
+            | ServiceError::NeedsScopes(_),
+        ) => Outcome::Refused,
         Err(
             ServiceError::MethodNotFound(_)
             | ServiceError::UnknownTool(_)

@@ -9,6 +9,7 @@
 //! Concurrency: an exchange runs on the HTTP worker that took it. A call that outlives it moves to
 //! the main runtime ([`exchange`]).
 
+mod admission;
 pub mod body;
 mod config;
 pub mod exchange;

@@ -6,7 +6,7 @@
 //!
 //! Spec: basic/transports, stdio (every revision); 2024-11-05 basic/transports, HTTP with SSE.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytestring::ByteString;
 use futures_util::future::join_all;
@@ -32,7 +32,8 @@ use crate::telemetry::labels::CloseReason;
 pub struct Pipe {
     context: Context,
     endpoint: Endpoint,
-    caller: Arc<Caller>,
+    /// Who came last: its principal never changes, its roles may.
+    caller: Arc<RwLock<Arc<Caller>>>,
     out: EventSender,
     session: Arc<Mutex<Option<SessionHandle>>>,
     /// The calls that run.
@@ -51,17 +52,28 @@ impl Pipe {
         Self {
             context,
             endpoint,
-            caller,
+            caller: Arc::new(RwLock::new(caller)),
             out,
             session: Arc::default(),
             calls: TaskTracker::new(),
         }
     }
 
-    /// Whose pipe it is.
+    /// Whose pipe it is, as they came last.
     #[must_use]
-    pub const fn caller(&self) -> &Arc<Caller> {
-        &self.caller
+    pub fn caller(&self) -> Arc<Caller> {
+        let caller = self.caller.read();
+        caller.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Its principal came again, perhaps with other roles than last time.
+    pub fn visited_by(&self, caller: &Arc<Caller>) {
+        let mut last = self.caller.write().unwrap_or_else(PoisonError::into_inner);
+        last.clone_from(caller);
+        drop(last);
+        if let Some(session) = self.session() {
+            session.visited_by(caller);
+        }
     }
 
     /// The session, once there is one.
@@ -167,7 +179,7 @@ impl Pipe {
             .sessions
             .close(
                 session.id().as_str(),
-                &self.caller.principal,
+                &self.caller().principal,
                 &self.endpoint.name,
                 CloseReason::Disconnected,
             )
@@ -212,7 +224,7 @@ impl Pipe {
         let new = NewSession {
             version,
             client,
-            caller: self.caller.clone(),
+            caller: self.caller(),
             endpoint: self.endpoint.name.clone(),
         };
         let session = self
@@ -238,7 +250,7 @@ impl Pipe {
             request,
             entered,
             &line,
-            &self.caller,
+            &self.caller(),
         )
     }
 }

@@ -15,6 +15,8 @@ use actix_web::http::{StatusCode, header};
 use bytestring::ByteString;
 use serde_json::json;
 
+use crate::access::Denied;
+use crate::auth::challenge::Challenge;
 use crate::policy::body_limit::TooLarge;
 use crate::policy::origin::Denial;
 use crate::protocol::encode::{self, ResultText};
@@ -48,6 +50,8 @@ pub struct WireError {
     pub retry_after: Option<Duration>,
     /// The value of `Allow`.
     pub allow: Option<&'static str>,
+    /// What credential would do.
+    pub challenge: Option<Challenge>,
 }
 
 impl WireError {
@@ -59,6 +63,7 @@ impl WireError {
             data: None,
             retry_after: None,
             allow: None,
+            challenge: None,
         }
     }
 
@@ -69,6 +74,11 @@ impl WireError {
 
     fn retry_after(mut self, after: Duration) -> Self {
         self.retry_after = Some(after);
+        self
+    }
+
+    fn challenge(mut self, challenge: &Challenge) -> Self {
+        self.challenge = Some(challenge.clone());
         self
     }
 
@@ -97,6 +107,9 @@ pub enum Refused {
     /// A header that may come once came twice, or holds what it may not.
     #[error("header `{0}` must come once and hold printable ASCII")]
     Header(&'static str),
+    /// The caller may not come in.
+    #[error(transparent)]
+    Access(#[from] Denied),
     /// Nothing is served at this path.
     #[error("nothing is served at this path")]
     Path,
@@ -203,6 +216,13 @@ impl Refused {
                 };
                 WireError::new(status, Code::INVALID_REQUEST, text)
             }
+            Self::Access(Denied::Malformed(_)) => WireError::new(400, Code::INVALID_REQUEST, text),
+            Self::Access(Denied::Challenged(challenge)) => {
+                WireError::new(401, Code::INVALID_REQUEST, text).challenge(challenge)
+            }
+            Self::Access(Denied::Unavailable) => {
+                WireError::new(503, Code::INTERNAL_ERROR, text).retry_after(SOON)
+            }
             Self::HeaderBlock => WireError::new(431, Code::INVALID_REQUEST, text),
             Self::Uri => WireError::new(414, Code::INVALID_REQUEST, text),
             Self::Path => WireError::new(404, Code::INVALID_REQUEST, text),
@@ -261,6 +281,7 @@ impl Refused {
         match self {
             Self::Host(_) => Refusal::Host,
             Self::Origin(_) => Refusal::Origin,
+            Self::Access(_) => Refusal::Credential,
             Self::HeaderBlock | Self::Uri => Refusal::HeaderSize,
             Self::BodySize(_) | Self::Line(_) => Refusal::BodySize,
             Self::BodySlow => Refusal::Slow,
@@ -360,6 +381,18 @@ pub fn service_error(error: &ServiceError, version: ProtocolVersion) -> WireErro
             WireError::new(503, Code::INTERNAL_ERROR, text)
                 .with_data(&data)
                 .retry_after(*retry_after)
+        }
+        ServiceError::Limited { retry_after, .. } => {
+            let data = json!({"retryAfterMs": retry_after.as_millis()});
+            WireError::new(429, Code::INTERNAL_ERROR, text)
+                .with_data(&data)
+                .retry_after(*retry_after)
+        }
+        ServiceError::NeedsScopes(challenge) => {
+            let data = json!({"requiredScopes": challenge.scopes});
+            WireError::new(403, Code::INVALID_REQUEST, text)
+                .with_data(&data)
+                .challenge(challenge)
         }
         ServiceError::OutcomeUnknown(_) => WireError::new(200, Code::INTERNAL_ERROR, text)
             .with_data(&json!({"outcome": "unknown"})),
@@ -464,6 +497,7 @@ impl Envelope {
             WireStatus {
                 status: wire.status,
                 retry_after: wire.retry_after,
+                challenge: wire.challenge.map(Box::new),
             },
             text,
         )
@@ -525,6 +559,9 @@ impl Refused {
         if let Some(allow) = wire.allow {
             response.insert_header((header::ALLOW, allow));
         }
+        if let Some(challenge) = &wire.challenge {
+            response.insert_header((header::WWW_AUTHENTICATE, challenge.value()));
+        }
         response.body(wire.text(id.or(self.id())))
     }
 }
@@ -538,12 +575,14 @@ fn seconds(after: Duration) -> u64 {
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// The HTTP side of an answer that is one message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WireStatus {
     /// The status.
     pub status: StatusCode,
     /// When to try again.
     pub retry_after: Option<Duration>,
+    /// What credential would do.
+    pub challenge: Option<Box<Challenge>>,
 }
 
 impl WireStatus {
@@ -551,6 +590,7 @@ impl WireStatus {
     pub const OK: Self = Self {
         status: StatusCode::OK,
         retry_after: None,
+        challenge: None,
     };
 
     /// The HTTP answer that is this one message.
@@ -560,6 +600,9 @@ impl WireStatus {
         response.insert_header((header::CONTENT_TYPE, JSON));
         if let Some(after) = self.retry_after {
             response.insert_header((header::RETRY_AFTER, seconds(after)));
+        }
+        if let Some(challenge) = &self.challenge {
+            response.insert_header((header::WWW_AUTHENTICATE, challenge.value()));
         }
         response.body(text)
     }

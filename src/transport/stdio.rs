@@ -234,7 +234,7 @@ impl Process {
             id: id.clone(),
         };
         let service = &self.endpoint.service;
-        let caller = self.pipe.caller();
+        let caller = &self.pipe.caller();
         let description = service.describe(caller);
         let envelope = stateless::envelope(&request.method, &description, &self.context.config);
         let (pipe, out) = (self.pipe.clone(), self.out.clone());

@@ -27,6 +27,7 @@
 
 mod world;
 
+mod api_keys;
 mod batches;
 mod bridge_matrix;
 mod calls;

@@ -5,8 +5,10 @@
 //! them; doc comments become the schema's descriptions. Each value is checked by itself here;
 //! what concerns two keys is checked in `resolve.rs`.
 
+mod auth;
 mod gateway;
 
+pub use auth::{ApiKeys, Auth};
 pub use gateway::{
     Breaker, Gateway, Isolation, Pin, Root, Set, Tool, Upstream, UpstreamLimits, UpstreamTimeouts,
 };
@@ -43,6 +45,8 @@ pub struct Raw {
     /// The served paths, each under a name of your choice. Without any, `/mcp` serves all upstreams,
     /// or the demonstration tools if there are none.
     pub endpoints: BTreeMap<String, Endpoint>,
+    /// The proofs of who is calling that are accepted. Without any, nobody is asked.
+    pub auth: Auth,
     /// MCP servers behind the gateway, each under a name of your choice.
     pub upstreams: BTreeMap<String, Upstream>,
     /// The gateway as a whole.
@@ -386,6 +390,9 @@ pub struct Endpoint {
     pub builtin: Option<Builtin>,
     /// Or the upstreams behind it, in the order in which their lists are merged.
     pub upstreams: Option<Vec<String>>,
+    /// The proofs accepted here, by their names under `[auth]`: `api_keys`. `["none"]` asks nobody.
+    /// Default: all there are.
+    pub auth: Option<Vec<String>>,
     /// With `upstreams`: what stands between a prefix and a name. `__` is for clients that allow
     /// only letters, digits, `_` and `-` in the name of a tool.
     pub separator: Separator,
@@ -403,6 +410,7 @@ impl Default for Endpoint {
             path: defaults::ENDPOINT_PATH.to_owned(),
             builtin: None,
             upstreams: None,
+            auth: None,
             separator: Separator::Dot,
             title: None,
             version: None,

@@ -17,6 +17,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use dashmap::DashMap;
 use futures_util::StreamExt as _;
 
+use super::admission::admit;
 use super::body;
 use super::config::{Context, Endpoint};
 use super::pipe::Pipe;
@@ -82,12 +83,16 @@ impl Pipes {
     }
 
     /// The pipe that a message URL names: its address, and itself where it is open here.
-    async fn find(&self, query: &str) -> Result<(Address, Option<Pipe>), FindError> {
+    async fn find(
+        &self,
+        query: &str,
+        principal: &Principal,
+    ) -> Result<(Address, Option<Pipe>), FindError> {
         let id = query
             .split('&')
             .find_map(|pair| pair.strip_prefix("sessionId="));
         let address = id
-            .and_then(|id| self.postings.address(id, &Principal::local()))
+            .and_then(|id| self.postings.address(id, principal))
             .ok_or(FindError::NotFound)?;
         if self.postings.is_here(&address) {
             let pipe = self.open.get(&address.key).ok_or(FindError::NotFound)?;
@@ -104,10 +109,11 @@ pub async fn open(
     context: Data<Context>,
     pipes: Data<Pipes>,
 ) -> HttpResponse {
-    begin(&request, &context, &pipes).unwrap_or_else(|refused| refuse(&context, &refused))
+    let opened = begin(&request, &context, &pipes).await;
+    opened.unwrap_or_else(|refused| refuse(&context, &refused))
 }
 
-fn begin(
+async fn begin(
     request: &HttpRequest,
     context: &Data<Context>,
     pipes: &Data<Pipes>,
@@ -115,6 +121,7 @@ fn begin(
     if *request.method() != HttpMethod::GET {
         return Err(Refused::HttpMethod("GET"));
     }
+    let caller = admit(request, &pipes.endpoint.access).await?;
     if !Head::of(request.headers()).accepts().events {
         return Err(Refused::Accept("text/event-stream"));
     }
@@ -133,7 +140,7 @@ fn begin(
     let pipe = Pipe::new(
         context.get_ref().clone(),
         pipes.endpoint.clone(),
-        Arc::new(Caller::local()),
+        caller,
         tx.clone(),
     );
     let (id, key, posted) = pipes.open(&pipe);
@@ -190,6 +197,7 @@ async fn take(
     if *request.method() != HttpMethod::POST {
         return Err(Refused::HttpMethod("POST"));
     }
+    let caller = admit(request, &pipes.endpoint.access).await?;
     let config = &context.config;
     let head = Head::of(request.headers());
     let begun = body::begin(request, config)?;
@@ -199,17 +207,38 @@ async fn take(
     if !head.has_json_body() {
         return Err(Refused::ContentType);
     }
-    let (address, here) = pipes.find(request.query_string()).await?;
+    let (address, here) = pipes
+        .find(request.query_string(), &caller.principal)
+        .await?;
     let bytes = body::read(begun, request, payload, config).await?;
     let body = Body::parse(&bytes, &config.json)?;
     match here {
         Some(pipe) if !accepts(&pipe, &body) => Err(Refused::Batch),
         Some(pipe) if pipes.postings.come_in_here_only() => {
+            pipe.visited_by(&caller);
             take_body(&pipe, body).await;
             Ok(())
         }
-        Some(_) | None => Ok(pipes.postings.carry(address, &bytes).await?),
+        Some(_) | None => {
+            let posting = posting(&caller, &bytes);
+            Ok(pipes.postings.carry(address, &posting).await?)
+        }
     }
+}
+
+/// What is carried to the stream: who posted it on a line of its own, then what was posted.
+fn posting(caller: &Caller, body: &[u8]) -> Bytes {
+    let mut posting = serde_json::to_vec(caller).expect("invariant: a caller serializes");
+    posting.push(b'\n');
+    posting.extend_from_slice(body);
+    posting.into()
+}
+
+/// The two parts of [`posting`]; `None` for what another release wrote.
+fn read_posting(posting: &Bytes) -> Option<(Caller, Bytes)> {
+    let end = posting.iter().position(|byte| *byte == b'\n')?;
+    let caller = serde_json::from_slice(&posting[..end]).ok()?;
+    Some((caller, posting.slice(end + 1..)))
 }
 
 fn accepts(pipe: &Pipe, body: &Body) -> bool {
@@ -226,7 +255,12 @@ async fn take_body(pipe: &Pipe, body: Body) {
 /// Takes what comes by way of the inbox, until there is more of it than may wait. It was accepted
 /// where it was posted, so what is wrong with it is said on the stream.
 async fn take_posted(pipe: &Pipe, mut posted: Receiver<Posted>, limits: &prescan::Limits) {
-    while let Some(Posted(bytes)) = posted.next().await {
+    while let Some(Posted(posting)) = posted.next().await {
+        let Some((caller, bytes)) = read_posting(&posting) else {
+            tracing::warn!("a message for a stream cannot be read");
+            continue;
+        };
+        pipe.visited_by(&Arc::new(caller));
         let refused = match Body::parse(&bytes, limits) {
             Ok(body) if accepts(pipe, &body) => {
                 take_body(pipe, body).await;

@@ -1,12 +1,12 @@
 //! One served path: the checks every request passes, and which era serves it.
 //!
-//! Order of checks for a POST, first failure wins: body coding and size (415, 413), content type
+//! Order of checks for a POST, first failure wins: credential (400, 401, 503), body coding and size (415, 413), content type
 //! (415), accept (406), JSON (400), JSON-RPC (400), era. `Host`, `Origin` and the size of the head
 //! were checked before ([`super::super::middleware`]).
 //!
 //! Spec: 2026-07-28 basic/versioning, serving both eras; basic/transports (every revision).
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use actix_web::http::Method as HttpMethod;
 use actix_web::web::{Data, Payload};
@@ -18,12 +18,11 @@ use crate::identity::Caller;
 use crate::protocol::era::{self, Belongs, EraError, VersionHeader};
 use crate::protocol::jsonrpc::{Body, Message, NotJsonRpc, RequestId};
 use crate::protocol::version::is_stateless_header;
+use crate::transport::admission::admit;
 use crate::transport::body;
 use crate::transport::config::{Context, Endpoint};
 use crate::transport::reply::Refused;
 
-/// Whose requests these are while nobody authenticates.
-static LOCAL: LazyLock<Arc<Caller>> = LazyLock::new(|| Arc::new(Caller::local()));
 /// The methods of the session era; the stateless era has POST only.
 const SESSION_METHODS: &str = "GET, POST, DELETE";
 const STATELESS_METHODS: &str = "POST";
@@ -76,11 +75,15 @@ pub async fn serve(
     context: Data<Context>,
     endpoint: Data<Endpoint>,
 ) -> HttpResponse {
+    let caller = match admit(&request, &endpoint.access).await {
+        Ok(caller) => caller,
+        Err(refused) => return refused.respond(&context.metrics, None),
+    };
     let arrived = Arrived {
         request: &request,
         context: &context,
         endpoint: &endpoint,
-        caller: &LOCAL,
+        caller: &caller,
     };
     let answered = match *request.method() {
         HttpMethod::POST => post(arrived, payload).await,

@@ -40,7 +40,11 @@ async fn send(request: RequestBuilder) -> Response {
 impl Session {
     /// Shakes hands.
     pub async fn open(url: &str, version: &str, capabilities: Value) -> Self {
-        let http = crate::world::http_client();
+        Self::through(crate::world::http_client(), url, version, capabilities).await
+    }
+
+    /// Shakes hands through a client that presents something, perhaps.
+    pub async fn through(http: Client, url: &str, version: &str, capabilities: Value) -> Self {
         let answer = Self::initialize(&http, url, version, capabilities).await;
         let result = answer.result();
         let session = Self {
@@ -77,8 +81,13 @@ impl Session {
 
     /// The same session as another connection pool sees it, at another URL if the server moved.
     pub fn elsewhere(&self, url: &str) -> Self {
+        self.presented_by(crate::world::http_client(), url)
+    }
+
+    /// The same session as somebody else presents it.
+    pub fn presented_by(&self, http: Client, url: &str) -> Self {
         Self {
-            http: crate::world::http_client(),
+            http,
             url: url.to_owned(),
             id: self.id.clone(),
             version: self.version.clone(),
@@ -193,8 +202,13 @@ pub struct Stateless {
 impl Stateless {
     /// A client that declares nothing.
     pub fn new(url: &str) -> Self {
+        Self::through(crate::world::http_client(), url)
+    }
+
+    /// The same, through a client that presents something, perhaps.
+    pub fn through(http: Client, url: &str) -> Self {
         Self {
-            http: crate::world::http_client(),
+            http,
             url: url.to_owned(),
             capabilities: json!({}),
             next: AtomicI64::new(1),

@@ -21,8 +21,14 @@ pub struct Ended {
 
 /// Runs `switchboard` with these arguments in a directory and waits for its end.
 pub async fn run(directory: &Path, arguments: &[&str]) -> Ended {
+    run_with(directory, arguments, &[]).await
+}
+
+/// The same with these variables in its environment.
+pub async fn run_with(directory: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Ended {
     let output = Command::new(binary())
         .args(arguments)
+        .envs(variables.iter().copied())
         .current_dir(directory)
         .stdin(Stdio::null())
         .kill_on_drop(true)

@@ -25,7 +25,11 @@ impl HttpSse {
 
     /// The same, at a server that is found at this origin.
     pub async fn connect_at(origin: &str) -> Self {
-        let http = crate::world::http_client();
+        Self::connect_through(crate::world::http_client(), origin).await
+    }
+
+    /// The same, through a client that presents something, perhaps.
+    pub async fn connect_through(http: Client, origin: &str) -> Self {
         let get = http
             .get(format!("{origin}/sse"))
             .header("accept", "text/event-stream");

@@ -72,6 +72,21 @@ pub fn http_client() -> reqwest::Client {
         .expect("a client needs nothing")
 }
 
+/// The same, presenting this with every request.
+pub fn http_client_bearing(credential: &str) -> reqwest::Client {
+    let value = format!("Bearer {credential}");
+    let value = value.parse().expect("a credential is a header value");
+    reqwest::Client::builder()
+        .tls_certs_only([])
+        .default_headers(
+            [(reqwest::header::AUTHORIZATION, value)]
+                .into_iter()
+                .collect(),
+        )
+        .build()
+        .expect("a client needs nothing")
+}
+
 /// Fetches a page.
 pub async fn get(url: impl reqwest::IntoUrl) -> reqwest::Result<reqwest::Response> {
     http_client().get(url).send().await

@@ -1,0 +1,50 @@
+//! The API keys of this process, and of a command that runs beside no process.
+
+use std::sync::Arc;
+
+use super::error::StartError;
+use super::store::OpenedStore;
+use crate::access::Access;
+use crate::config::Settings;
+use crate::config::settings::Way;
+use crate::keyring::Keyring;
+use crate::keyring::order::{Answer, Order};
+use crate::runtime::clock::Clock;
+use crate::runtime::seal::ClusterKeys;
+use crate::runtime::tasks::Tasks;
+use crate::store::Store;
+
+/// The keys in a store.
+pub(super) fn keyring(store: &Arc<dyn Store>, keys: &ClusterKeys, clock: &Clock) -> Keyring {
+    Keyring::new(store.clone(), keys, clock.clone())
+}
+
+/// Who may come in at an endpoint.
+pub(super) fn access(settings: &Settings, endpoint: &str, keyring: &Keyring) -> Access {
+    let ways = settings.ways(endpoint);
+    if ways.contains(&Way::ApiKeys) {
+        return Access::by_keys(keyring.clone());
+    }
+    Access::open()
+}
+
+/// Carries out an order on the store itself: no node of this configuration runs here.
+///
+/// # Errors
+/// [`StartError`], as a node that starts would meet it: the store is another's, or away.
+pub async fn obey(settings: &Settings, order: Order) -> Result<Answer, StartError> {
+    let clock = Clock::system();
+    let tasks = Tasks::on(tokio::runtime::Handle::current());
+    let opened = OpenedStore::open(settings, &clock, &tasks)?;
+    let keys = match &settings.cluster.keys {
+        Some(keys) => keys.clone(),
+        None => opened.kept_keys()?,
+    };
+    let store = opened.as_store();
+    let answer = keyring(&store, &keys, &clock).obey(order).await;
+    // What is told to be done is done.
+    if let Err(error) = store.flush().await {
+        return Ok(Answer::Refused(error.to_string()));
+    }
+    Ok(answer)
+}

@@ -1,0 +1,10 @@
+//! Proofs of who is calling: how each is written, and whether it holds.
+//!
+//! [`api_key`] is our own credential; [`presented`] finds what a request presents; [`challenge`] is
+//! how a refused one is told what would do.
+//!
+//! It does not know what a caller may do, nor where keys are kept.
+
+pub mod api_key;
+pub mod challenge;
+pub mod presented;

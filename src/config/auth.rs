@@ -1,0 +1,81 @@
+//! The proofs that are accepted, and at which endpoint.
+
+use super::layers::Ground;
+use super::raw::{self, Raw};
+use super::settings::{ApiKeySettings, AuthSettings, Way};
+use crate::keyring;
+
+/// What everybody is let in by, where an endpoint says so.
+const NONE: &str = "none";
+const API_KEYS: &str = "api_keys";
+
+/// The accepted proofs.
+pub(super) fn resolve(raw: &Raw, ground: &mut Ground) -> AuthSettings {
+    AuthSettings {
+        api_keys: (raw.auth.api_keys.as_ref()).map(|keys| api_keys(keys, ground)),
+    }
+}
+
+fn api_keys(raw: &raw::ApiKeys, ground: &mut Ground) -> ApiKeySettings {
+    let life = raw.life.get();
+    if life > keyring::LIFE_MAX {
+        ground.complain(&["auth.api_keys.life"], "must be at most 366d");
+    }
+    ApiKeySettings { life }
+}
+
+/// The proofs accepted at one endpoint: those it names, or all there are.
+pub(super) fn ways(
+    endpoint: &str,
+    raw: Option<&raw::Endpoint>,
+    auth: &AuthSettings,
+    ground: &mut Ground,
+) -> Vec<Way> {
+    let all = auth.ways();
+    let Some(names) = raw.and_then(|raw| raw.auth.as_ref()) else {
+        return all.into_iter().map(|(_, way)| way).collect();
+    };
+    let key = format!("endpoints.{endpoint}.auth");
+    if names.is_empty() {
+        ground.complain(
+            &[&key],
+            "names nothing; `[\"none\"]` lets everybody in without a proof",
+        );
+    }
+    let mut ways = Vec::new();
+    for name in names {
+        if name == NONE {
+            if names.len() > 1 {
+                ground.complain(
+                    &[&key],
+                    "`none` stands alone: whatever is presented is not looked at",
+                );
+            }
+            continue;
+        }
+        match all.iter().find(|(known, _)| known == name) {
+            Some((_, way)) if !ways.contains(way) => ways.push(way.clone()),
+            Some(_) => ground.complain(&[&key], format!("names {name:?} twice")),
+            None => {
+                let known = all.iter().map(|(known, _)| format!("{known:?}"));
+                let known: Vec<_> = known.chain([format!("{NONE:?}")]).collect();
+                let problem = format!(
+                    "there is no {name:?} under [auth]; known here: {}",
+                    known.join(", ")
+                );
+                ground.complain(&[&key], problem);
+            }
+        }
+    }
+    ways
+}
+
+impl AuthSettings {
+    /// All proofs there are, by the names that endpoints use.
+    fn ways(&self) -> Vec<(String, Way)> {
+        let keys = self.api_keys.as_ref();
+        keys.map(|_| (API_KEYS.to_owned(), Way::ApiKeys))
+            .into_iter()
+            .collect()
+    }
+}
