@@ -3,11 +3,22 @@
 //! A transport hands over what a request presents and where it came from; [`Access::admit`] gives
 //! the [`Caller`] or says why not. An endpoint may take several kinds of proof at once; whatever a
 //! request presents is judged alone: a bad token is refused also where nothing would have done.
+//!
+//! What a caller who came in may do is for the [`Guard`], which stands before all services.
 
+mod asked;
+mod guard;
+mod lists;
+mod rules;
+
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use dashmap::DashMap;
+
+pub use guard::{Guard, Parts};
+pub use rules::{Present, Rules};
 
 use crate::auth::api_key::ApiKey;
 use crate::auth::challenge::{Challenge, Problem};
@@ -115,11 +126,16 @@ impl Access {
     }
 
     fn challenged(&self, problem: Problem) -> Denied {
-        Denied::Challenged(Challenge {
+        Denied::Challenged(self.challenge(problem, BTreeSet::new()))
+    }
+
+    /// What would let a request pass that needs these scopes.
+    pub(crate) fn challenge(&self, problem: Problem, scopes: BTreeSet<Arc<str>>) -> Challenge {
+        Challenge {
             problem,
             metadata: None,
-            scopes: std::collections::BTreeSet::new(),
-        })
+            scopes,
+        }
     }
 }
 
@@ -146,9 +162,8 @@ impl Keys {
 }
 
 fn caller_of(record: &KeyRecord) -> Caller {
-    let shared = |names: &std::collections::BTreeSet<String>| {
-        names.iter().map(|name| Arc::from(name.as_str())).collect()
-    };
+    let shared =
+        |names: &BTreeSet<String>| names.iter().map(|name| Arc::from(name.as_str())).collect();
     Caller {
         principal: Principal::of_owner(&record.tenant, &record.owner),
         tenant: record.tenant.as_str().into(),

@@ -17,6 +17,7 @@ use super::part::{Part, PromptRoute, Shown, ToolRoute};
 use super::path::Hop;
 use super::warning::{Problem, Warnings};
 use crate::protocol::version::ProtocolVersion;
+use crate::service::EntryKind;
 use crate::service::changes::{CatalogDigest, list_digest};
 use crate::service::pages::List;
 
@@ -155,6 +156,40 @@ impl Catalog {
         self.digest
     }
 
+    /// The same of those entries alone, by their canonical names.
+    #[must_use]
+    pub(super) fn digest_of_seen(&self, sees: &dyn Fn(EntryKind, &str) -> bool) -> CatalogDigest {
+        CatalogDigest::of_lists(
+            self.tools
+                .digest_of(|name| sees(EntryKind::Tool, name), &self.parts),
+            self.prompts
+                .digest_of(|name| sees(EntryKind::Prompt, name), &self.parts),
+            self.resources
+                .digest_of_keys(|uri| sees(EntryKind::Resource, uri)),
+            self.templates
+                .digest_of_keys(|uri| sees(EntryKind::Template, uri)),
+        )
+    }
+
+    /// Which upstream a shown tool or prompt is of, and what rules call it. Also for one that is in no
+    /// list: sessions may have it.
+    #[must_use]
+    pub(super) fn canonical(&self, kind: EntryKind, shown: &str) -> Option<(usize, String)> {
+        let listed = match kind {
+            EntryKind::Tool => self.tools.canonical(shown, &self.parts),
+            EntryKind::Prompt => self.prompts.canonical(shown, &self.parts),
+            // Their URIs are what rules are written for, as clients see them.
+            EntryKind::Resource | EntryKind::Template => {
+                let (upstream, _) = self.owner_of(shown)?;
+                return Some((upstream, shown.to_owned()));
+            }
+        };
+        listed.or_else(|| {
+            let (upstream, own) = self.unlisted(shown)?;
+            Some((upstream, self.naming(upstream)?.canonical_name(own)))
+        })
+    }
+
     /// What was left out because of another upstream. What its own did wrong is with each part.
     #[must_use]
     pub(super) const fn warnings(&self) -> &Warnings {
@@ -199,6 +234,28 @@ impl<R> Merged<R> {
     fn get(&self, key: &str) -> Option<&R> {
         let place = self.index.get(key)?;
         self.order.get(place.at).map(|entry| &entry.route)
+    }
+
+    /// Which upstream an entry of the list is of, and its canonical name.
+    fn canonical(&self, shown: &str, parts: &[Arc<Part>]) -> Option<(usize, String)> {
+        let place = self.index.get(shown)?;
+        let part = parts.get(place.part)?;
+        let own = &self.order.get(place.at)?.own_key;
+        Some((part.upstream, part.naming.canonical_name(own)))
+    }
+
+    /// The digest of the entries that have such canonical names.
+    fn digest_of(&self, sees: impl Fn(&str) -> bool, parts: &[Arc<Part>]) -> u64 {
+        self.digest_of_keys(|shown| {
+            let canonical = self.canonical(shown, parts);
+            canonical.is_some_and(|(_, name)| sees(&name))
+        })
+    }
+
+    /// The digest of the entries that are shown by such keys.
+    fn digest_of_keys(&self, sees: impl Fn(&str) -> bool) -> u64 {
+        let seen = self.order.iter().filter(|entry| sees(&entry.key));
+        list_digest(seen.map(|entry| entry.definition.as_str()))
     }
 
     fn digest(&self) -> u64 {
@@ -326,6 +383,7 @@ mod tests {
         };
         let context = CallContext {
             caller: Arc::new(Caller::local()),
+            origin: Arc::default(),
             endpoint: "main".into(),
             session: None,
             version: ProtocolVersion::V2025_11_25,

@@ -392,6 +392,8 @@ impl Elsewhere {
         };
         let context = CallContext {
             caller: sent.caller,
+            // The node where it came in has it on record.
+            origin: Arc::default(),
             endpoint: sent.endpoint,
             session,
             version,

@@ -236,6 +236,7 @@ mod tests {
     fn context(principal: &str, endpoint: &str) -> CallContext {
         CallContext {
             caller: Arc::new(Caller::known_as(principal)),
+            origin: Arc::default(),
             endpoint: endpoint.into(),
             session: None,
             version: ProtocolVersion::NEWEST,

@@ -152,6 +152,7 @@ fn of_ours(method: Method, params: Params) -> Call {
         params,
         context: CallContext {
             caller: Arc::new(Caller::local()),
+            origin: Arc::default(),
             endpoint: "gateway".into(),
             session: None,
             version: ProtocolVersion::NEWEST,

@@ -82,7 +82,8 @@ use crate::runtime::log_budget::LogBudget;
 use crate::service::changes::{CatalogDigest, Changes, Watch};
 use crate::service::pages::Pages;
 use crate::service::{
-    CacheHints, Call, CallFuture, Description, Reply, Service, ServiceError, SessionKey, TaskUse,
+    CacheHints, Call, CallFuture, Canonical, Description, EntryKind, Reply, Sees, Service,
+    ServiceError, SessionKey, TaskUse,
 };
 
 /// The service of one endpoint. Cloning shares it.
@@ -292,8 +293,18 @@ impl Service for Gateway {
             .is_some_and(|tool| tool.is_idempotent)
     }
 
-    fn catalog_digest(&self, _: &Caller) -> CatalogDigest {
-        self.shown().catalog.digest()
+    fn catalog_digest(&self, _: &Caller, sees: Sees<'_>) -> CatalogDigest {
+        let shown = self.shown();
+        sees.map_or(shown.catalog.digest(), |sees| {
+            shown.catalog.digest_of_seen(sees)
+        })
+    }
+
+    fn canonical(&self, kind: EntryKind, name: &str) -> Option<Canonical> {
+        let shown = self.shown();
+        let (upstream, name) = shown.catalog.canonical(kind, name)?;
+        let server = shown.upstreams.get(upstream)?.name().into();
+        Some(Canonical { name, server })
     }
 
     fn let_go(&self, session: &SessionKey) {

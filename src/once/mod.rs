@@ -59,7 +59,8 @@ use crate::protocol::version::ProtocolVersion;
 use crate::runtime::tasks::TaskKind;
 use crate::service::changes::{CatalogDigest, Elsewhere, PassOn, Watch};
 use crate::service::{
-    Call, CallFuture, Description, Reply, Service, ServiceError, SessionKey, TaskUse,
+    Call, CallFuture, Canonical, Description, EntryKind, Reply, Sees, Service, ServiceError,
+    SessionKey, TaskUse,
 };
 
 /// How long a cancelled run may take to end by itself before it is dropped where it stands.
@@ -201,8 +202,12 @@ impl Service for OnceService {
         self.inner.is_idempotent(caller, tool)
     }
 
-    fn catalog_digest(&self, caller: &Caller) -> CatalogDigest {
-        self.inner.catalog_digest(caller)
+    fn catalog_digest(&self, caller: &Caller, sees: Sees<'_>) -> CatalogDigest {
+        self.inner.catalog_digest(caller, sees)
+    }
+
+    fn canonical(&self, kind: EntryKind, shown: &str) -> Option<Canonical> {
+        self.inner.canonical(kind, shown)
     }
 
     fn watch(

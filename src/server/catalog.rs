@@ -22,6 +22,7 @@ use crate::protocol::tool::TaskSupport;
 use crate::protocol::version::ProtocolVersion;
 use crate::service::changes::{CatalogDigest, list_digest};
 use crate::service::pages::List;
+use crate::service::{EntryKind, Sees};
 
 /// Something that stands in a list.
 pub(super) trait Entry {
@@ -92,12 +93,12 @@ impl Catalog {
         self.resources.restricted || self.templates.restricted
     }
 
-    pub(super) fn digest(&self, caller: &Caller) -> CatalogDigest {
+    pub(super) fn digest(&self, caller: &Caller, sees: Sees<'_>) -> CatalogDigest {
         CatalogDigest::of_lists(
-            self.tools.digest(caller),
-            self.prompts.digest(caller),
-            self.resources.digest(caller),
-            self.templates.digest(caller),
+            self.tools.digest(EntryKind::Tool, caller, sees),
+            self.prompts.digest(EntryKind::Prompt, caller, sees),
+            self.resources.digest(EntryKind::Resource, caller, sees),
+            self.templates.digest(EntryKind::Template, caller, sees),
         )
     }
 }
@@ -171,7 +172,12 @@ impl<T: Entry> Listed<T> {
         self.restricted
     }
 
-    fn digest(&self, caller: &Caller) -> u64 {
+    fn digest(&self, kind: EntryKind, caller: &Caller, sees: Sees<'_>) -> u64 {
+        if let Some(sees) = sees {
+            let seen = self.seen_by(caller);
+            let entries = seen.order.iter().filter(|entry| sees(kind, entry.key()));
+            return digest_of(entries);
+        }
         if self.restricted {
             self.seen_by(caller).fresh_digest()
         } else {
@@ -196,8 +202,7 @@ impl<T: Entry> Listed<T> {
 
     /// The same on every node that offers the same.
     fn fresh_digest(&self) -> u64 {
-        let entries = self.order.iter();
-        list_digest(entries.map(|entry| entry.entry(ProtocolVersion::NEWEST).as_str()))
+        digest_of(self.order.iter())
     }
 }
 
@@ -241,6 +246,10 @@ impl<T> Clone for Listed<T> {
             digest: self.digest,
         }
     }
+}
+
+fn digest_of<'a, T: Entry + 'a>(entries: impl Iterator<Item = &'a Arc<T>>) -> u64 {
+    list_digest(entries.map(|entry| entry.entry(ProtocolVersion::NEWEST).as_str()))
 }
 
 #[cfg(test)]

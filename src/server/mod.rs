@@ -136,7 +136,7 @@ use crate::protocol::method::Method;
 use crate::protocol::param_headers::HeaderParams;
 use crate::protocol::subscription::{Change, SubscriptionFilter};
 use crate::service::changes::{Announced, CatalogDigest, Elsewhere, PassOn, Watch};
-use crate::service::{Call, CallFuture, Description, Service, ServiceError};
+use crate::service::{Call, CallFuture, Description, Sees, Service, ServiceError};
 use calls::List;
 
 /// A server of this process. Cloning shares it.
@@ -251,8 +251,8 @@ impl Service for Server {
         tool.is_some_and(|tool| tool.is_idempotent())
     }
 
-    fn catalog_digest(&self, caller: &Caller) -> CatalogDigest {
-        self.0.offer().catalog.digest(caller)
+    fn catalog_digest(&self, caller: &Caller, sees: Sees<'_>) -> CatalogDigest {
+        self.0.offer().catalog.digest(caller, sees)
     }
 
     fn watch(

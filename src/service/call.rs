@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::deadline::Deadline;
+use super::origin::Origin;
 use super::outlet::Outlet;
 use crate::identity::{Caller, Principal};
 use crate::protocol::capabilities::ClientCapabilities;
@@ -40,6 +41,8 @@ impl Call {
 pub struct CallContext {
     /// Whose call it is, and what they proved.
     pub caller: Arc<Caller>,
+    /// Where it comes from.
+    pub origin: Arc<Origin>,
     /// The name of the endpoint it came in by.
     pub endpoint: Arc<str>,
     /// The session it belongs to; none in the stateless era.

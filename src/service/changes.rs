@@ -163,6 +163,19 @@ pub struct Watch {
     marks: Arc<Marks>,
     /// What it rests on, if anything.
     kept: Option<Kept>,
+    /// Which changes concern its reader.
+    concerns: Option<Concerns>,
+}
+
+/// Says of each change whether its reader is to hear of it.
+pub type Concerned = Box<dyn FnMut(&Change) -> bool + Send>;
+
+struct Concerns(Mutex<Concerned>);
+
+impl fmt::Debug for Concerns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Concerns")
+    }
 }
 
 /// Something that lasts as long as a watch.
@@ -227,6 +240,7 @@ impl Changes {
             honoured: filter,
             marks,
             kept: None,
+            concerns: None,
         }
     }
 
@@ -388,19 +402,30 @@ impl Watch {
         self
     }
 
+    /// The watch, of changes alone of which `concerns` says so.
+    #[must_use]
+    pub fn concerning(mut self, concerns: Concerned) -> Self {
+        self.concerns = Some(Concerns(Mutex::new(concerns)));
+        self
+    }
+
     /// Waits for changes and takes all that are marked; never empty.
     ///
     /// # Cancel safety
     /// May be dropped at any await; nothing is lost.
     pub async fn changed(&self) -> BTreeSet<Change> {
         loop {
-            let taken = std::mem::take(
+            let mut taken = std::mem::take(
                 &mut *self
                     .marks
                     .pending
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner),
             );
+            if let Some(Concerns(concerns)) = &self.concerns {
+                let mut concerns = concerns.lock().unwrap_or_else(PoisonError::into_inner);
+                taken.retain(|change| concerns(change));
+            }
             if !taken.is_empty() {
                 return taken;
             }

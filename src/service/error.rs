@@ -60,13 +60,17 @@ pub enum ServiceError {
         retry_after: Duration,
     },
     /// More often than it may be called.
-    #[error("the limit {rule} is reached; try again in {} s", seconds(*.retry_after))]
+    #[error("{what}")]
     Limited {
-        /// Which limit, in the words of the configuration.
-        rule: String,
+        /// Which limit is in the way.
+        what: String,
         /// When to try again.
         retry_after: Duration,
     },
+    /// The caller may know of it, and not do it; what is missing. To a call of a tool this is said by a
+    /// result that failed.
+    #[error("{0}")]
+    Denied(String),
     /// The caller's credential lacks a scope; with another one the call may be made.
     #[error("this needs the scope {}", scopes(.0))]
     NeedsScopes(Challenge),
@@ -128,6 +132,7 @@ impl ServiceError {
             Self::Cancelled => "cancelled",
             Self::Overloaded { .. } => "overloaded",
             Self::Limited { .. } => "limited",
+            Self::Denied(_) => "denied",
             Self::NeedsScopes(_) => "needs_scopes",
             Self::OutcomeUnknown(_) => "outcome_unknown",
             Self::Unavailable { .. } => "upstream_unavailable",

@@ -13,17 +13,21 @@
 //! [`CallContext::cancel`] fires.
 
 mod call;
+mod catalog;
 pub mod changes;
 mod deadline;
 mod error;
 pub mod event;
+mod origin;
 mod outlet;
 pub mod pages;
 mod task_use;
 
 pub use call::{Call, CallContext, Client, SessionKey};
+pub use catalog::{Canonical, EntryKind, Sees};
 pub use deadline::Deadline;
 pub use error::ServiceError;
+pub use origin::{Origin, Visit};
 pub use outlet::{AskError, Outlet, Quiet};
 pub use task_use::{TaskStart, TaskUse};
 
@@ -71,8 +75,14 @@ pub trait Service: Send + Sync + 'static {
         false
     }
 
-    /// A digest of each list as this caller sees it.
-    fn catalog_digest(&self, caller: &Caller) -> CatalogDigest;
+    /// A digest of each list as this caller sees it, of what `sees` lets them see.
+    fn catalog_digest(&self, caller: &Caller, sees: Sees<'_>) -> CatalogDigest;
+
+    /// What rules call the tool or prompt that clients know by that name, and whose it is; `None` for
+    /// what is not of another server, or not there.
+    fn canonical(&self, _: EntryKind, _shown: &str) -> Option<Canonical> {
+        None
+    }
 
     /// Starts to watch what `filter` asks for, as far as it can be watched.
     fn watch(

@@ -260,7 +260,7 @@ impl Sessions {
         let id = shared.mint.mint(&new.caller.principal, &new.endpoint);
         let changing = Changing {
             home: shared.node.incarnation(),
-            seen: service.catalog_digest(&new.caller),
+            seen: service.catalog_digest(&new.caller, None),
             ..Changing::default()
         };
         let now = shared.clock.now();

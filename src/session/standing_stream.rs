@@ -198,7 +198,9 @@ impl StandingStream {
     }
 
     fn digest(&self) -> CatalogDigest {
-        self.handle.service().catalog_digest(&self.handle.caller())
+        self.handle
+            .service()
+            .catalog_digest(&self.handle.caller(), None)
     }
 
     /// Lost, the client hears of the same change once more: harmless, so nobody waits for it.

@@ -67,7 +67,10 @@ use crate::runtime::seal::ClusterKeys;
 use crate::runtime::shutdown::Shutdown;
 use crate::runtime::tasks::Tasks;
 use crate::service::changes::{Announced, CatalogDigest, Changes, Elsewhere, PassOn, Watch};
-use crate::service::{Call, CallFuture, Description, Service, ServiceError, SessionKey, TaskUse};
+use crate::service::{
+    Call, CallFuture, Canonical, Description, EntryKind, Sees, Service, ServiceError, SessionKey,
+    TaskUse,
+};
 use crate::store::{Store, StoreError};
 use crate::telemetry::events::{Event as _, StoreFailed};
 use crate::telemetry::labels::StoreOperation;
@@ -317,8 +320,12 @@ impl Service for TaskService {
         self.0.inner.is_idempotent(caller, tool)
     }
 
-    fn catalog_digest(&self, caller: &Caller) -> CatalogDigest {
-        self.0.inner.catalog_digest(caller)
+    fn catalog_digest(&self, caller: &Caller, sees: Sees<'_>) -> CatalogDigest {
+        self.0.inner.catalog_digest(caller, sees)
+    }
+
+    fn canonical(&self, kind: EntryKind, shown: &str) -> Option<Canonical> {
+        self.0.inner.canonical(kind, shown)
     }
 
     fn watch(

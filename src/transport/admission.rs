@@ -4,12 +4,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use actix_web::HttpRequest;
-use actix_web::http::header::{AUTHORIZATION, HeaderName};
+use actix_web::http::header::{AUTHORIZATION, HeaderName, USER_AGENT};
 
 use super::reply::Refused;
 use crate::access::{Access, Denied};
 use crate::auth::presented::{self, API_KEY_HEADER};
 use crate::identity::Caller;
+use crate::service::{Origin, Visit};
 
 static API_KEY: HeaderName = HeaderName::from_static(API_KEY_HEADER);
 
@@ -17,16 +18,31 @@ static API_KEY: HeaderName = HeaderName::from_static(API_KEY_HEADER);
 ///
 /// # Errors
 /// [`Refused::Access`].
-pub(super) async fn admit(request: &HttpRequest, access: &Access) -> Result<Arc<Caller>, Refused> {
+pub(super) async fn admit(request: &HttpRequest, access: &Access) -> Result<Visit, Refused> {
     // Where nothing is asked for, nothing is looked at.
     if let Some(anybody) = access.anybody() {
-        return Ok(anybody.clone());
+        return Ok(visit(request, anybody.clone()));
     }
     let headers = request.headers();
     let values = |name: &HeaderName| headers.get_all(name).map(|value| value.as_bytes());
     let presented =
         presented::presented(values(&AUTHORIZATION), values(&API_KEY)).map_err(Denied::from)?;
-    Ok(Box::pin(access.admit(presented, address_of(request))).await?)
+    let caller = Box::pin(access.admit(presented, address_of(request))).await?;
+    Ok(visit(request, caller))
+}
+
+fn visit(request: &HttpRequest, caller: Arc<Caller>) -> Visit {
+    let user_agent = request.headers().get(USER_AGENT);
+    let origin = Origin {
+        address: address_of(request),
+        user_agent: user_agent
+            .and_then(|it| it.to_str().ok())
+            .map(str::to_owned),
+    };
+    Visit {
+        caller,
+        origin: Arc::new(origin),
+    }
 }
 
 /// The other end of the connection.

@@ -164,6 +164,7 @@ fn label(outcome: &Result<Reply, ServiceError>) -> Outcome {
             ServiceError::Overloaded { .. }
             | ServiceError::Unavailable { .. }
             | ServiceError::Limited { .. }
+            | ServiceError::Denied(_)
             | ServiceError::NeedsScopes(_),
         ) => Outcome::Refused,
         Err(

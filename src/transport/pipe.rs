@@ -23,6 +23,7 @@ use crate::protocol::jsonrpc::{Message, NotJsonRpc, Request};
 use crate::protocol::method::Method;
 use crate::protocol::version::ProtocolVersion;
 use crate::runtime::tasks::TaskKind;
+use crate::service::Visit;
 use crate::service::event::{Event, EventSender};
 use crate::session::{NewSession, SessionHandle, dispatch};
 use crate::telemetry::labels::CloseReason;
@@ -33,7 +34,7 @@ pub struct Pipe {
     context: Context,
     endpoint: Endpoint,
     /// Who came last: its principal never changes, its roles may.
-    caller: Arc<RwLock<Arc<Caller>>>,
+    visit: Arc<RwLock<Visit>>,
     out: EventSender,
     session: Arc<Mutex<Option<SessionHandle>>>,
     /// The calls that run.
@@ -43,16 +44,11 @@ pub struct Pipe {
 impl Pipe {
     /// A pipe whose messages go to `out`.
     #[must_use]
-    pub fn new(
-        context: Context,
-        endpoint: Endpoint,
-        caller: Arc<Caller>,
-        out: EventSender,
-    ) -> Self {
+    pub fn new(context: Context, endpoint: Endpoint, visit: Visit, out: EventSender) -> Self {
         Self {
             context,
             endpoint,
-            caller: Arc::new(RwLock::new(caller)),
+            visit: Arc::new(RwLock::new(visit)),
             out,
             session: Arc::default(),
             calls: TaskTracker::new(),
@@ -62,18 +58,20 @@ impl Pipe {
     /// Whose pipe it is, as they came last.
     #[must_use]
     pub fn caller(&self) -> Arc<Caller> {
-        let caller = self.caller.read();
-        caller.unwrap_or_else(PoisonError::into_inner).clone()
+        self.visit().caller
+    }
+
+    fn visit(&self) -> Visit {
+        let visit = self.visit.read();
+        visit.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Its principal came again, perhaps with other roles than last time.
-    pub fn visited_by(&self, caller: &Arc<Caller>) {
-        let mut last = self.caller.write().unwrap_or_else(PoisonError::into_inner);
-        last.clone_from(caller);
-        drop(last);
+    pub fn visited(&self, visit: Visit) {
         if let Some(session) = self.session() {
-            session.visited_by(caller);
+            session.visited_by(&visit.caller);
         }
+        *self.visit.write().unwrap_or_else(PoisonError::into_inner) = visit;
     }
 
     /// The session, once there is one.
@@ -250,7 +248,7 @@ impl Pipe {
             request,
             entered,
             &line,
-            &self.caller(),
+            &self.visit(),
         )
     }
 }

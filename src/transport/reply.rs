@@ -388,6 +388,7 @@ pub fn service_error(error: &ServiceError, version: ProtocolVersion) -> WireErro
                 .with_data(&data)
                 .retry_after(*retry_after)
         }
+        ServiceError::Denied(_) => WireError::new(status(403), Code::INVALID_REQUEST, text),
         ServiceError::NeedsScopes(challenge) => {
             let data = json!({"requiredScopes": challenge.scopes});
             WireError::new(403, Code::INVALID_REQUEST, text)

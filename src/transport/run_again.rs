@@ -10,6 +10,7 @@ use super::session_call;
 use super::session_line::SessionLine;
 use crate::protocol::jsonrpc::RequestId;
 use crate::runtime::tasks::TaskKind;
+use crate::service::Visit;
 use crate::session::stand_in::{Again, StandIn};
 
 /// What starts calls here.
@@ -35,8 +36,8 @@ impl StandIn for Successor {
         let line = SessionLine::going_on(session.clone(), stream, context.tasks.clone());
         // Refused: it was well formed where it came in, so this node sees it otherwise. Its stream,
         // dropped with the line, is left to its readers, who end it.
-        let caller = session.caller();
-        let Ok(answer) = session_call::start(context, &session, request, entered, &line, &caller)
+        let visit = Visit::of(session.caller());
+        let Ok(answer) = session_call::start(context, &session, request, entered, &line, &visit)
         else {
             return;
         };

@@ -8,12 +8,11 @@ use super::config::Context;
 use super::exchange;
 use super::reply::{Envelope, Refused, WireStatus};
 use super::session_line::SessionLine;
-use crate::identity::Caller;
 use crate::protocol::jsonrpc::Request;
 use crate::protocol::meta::MetaHead;
 use crate::protocol::raw::RawJson;
 use crate::protocol::version::Era;
-use crate::service::{Call, CallContext, Deadline, ServiceError};
+use crate::service::{Call, CallContext, Deadline, ServiceError, Visit};
 use crate::session::handle::Entered;
 use crate::session::{SessionHandle, dispatch};
 
@@ -30,7 +29,7 @@ pub fn start(
     request: Request,
     entered: Entered,
     line: &Arc<SessionLine>,
-    caller: &Arc<Caller>,
+    visit: &Visit,
 ) -> Result<Answering, Refused> {
     let config = &context.config;
     let token = MetaHead::of(&request.params)
@@ -53,7 +52,8 @@ pub fn start(
         method: request.method.clone(),
         params: request.params,
         context: CallContext {
-            caller: caller.clone(),
+            caller: visit.caller.clone(),
+            origin: visit.origin.clone(),
             endpoint: negotiated.endpoint.clone(),
             session: Some(session.id().key()),
             version: negotiated.version,

@@ -33,8 +33,8 @@ use crate::protocol::method::Method;
 use crate::protocol::version::{Era, ProtocolVersion};
 use crate::runtime::shutdown::Phase;
 use crate::runtime::tasks::TaskKind;
-use crate::service::ServiceError;
 use crate::service::event::{self, Event, EventReceiver, EventSender};
+use crate::service::{ServiceError, Visit};
 use crate::session::dispatch;
 use crate::session::in_flight::NotEntered;
 
@@ -62,7 +62,12 @@ where
     let (out, events) = event::connection();
     let writer = context.tasks.spawn(TaskKind::Stream, write(events, output));
     let process = Process {
-        pipe: Pipe::new(context.clone(), endpoint.clone(), caller, out.clone()),
+        pipe: Pipe::new(
+            context.clone(),
+            endpoint.clone(),
+            Visit::of(caller),
+            out.clone(),
+        ),
         context,
         endpoint,
         out,
@@ -261,7 +266,7 @@ impl Process {
         let line = StatelessLine::through_pipe(declared.log_level, cancel.clone(), out);
         let surroundings = Surroundings {
             endpoint: &self.endpoint,
-            caller,
+            visit: &Visit::of(caller.clone()),
             config: &self.context.config,
             metrics: &self.context.metrics,
         };

@@ -120,6 +120,7 @@ impl One {
         let capabilities = ClientCapabilities::parse(RawJson::of(&capabilities));
         let context = CallContext {
             caller: Arc::new(Caller::local()),
+            origin: Arc::default(),
             endpoint: "main".into(),
             session: (version == ProtocolVersion::V2025_11_25).then(|| SessionKey("s".into())),
             version,

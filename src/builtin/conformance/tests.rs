@@ -118,6 +118,7 @@ impl Caller {
             params: Params::new(RawJson::of(&params)),
             context: CallContext {
                 caller: Arc::new(crate::identity::Caller::local()),
+                origin: Arc::default(),
                 endpoint: "main".into(),
                 session: None,
                 version: self.version,
@@ -325,7 +326,7 @@ async fn progress_begins_at_zero() {
 async fn changed_lists_are_announced_and_the_same_again() {
     let suite = Caller::new(V2026_07_28);
     let local = Arc::new(crate::identity::Caller::local());
-    let before = suite.server.catalog_digest(&local);
+    let before = suite.server.catalog_digest(&local, None);
     for (tool, change) in [
         ("test_trigger_tool_change", Change::Tools),
         ("test_trigger_prompt_change", Change::Prompts),
@@ -342,7 +343,7 @@ async fn changed_lists_are_announced_and_the_same_again() {
             .unwrap();
         assert_eq!(watch.changed().await, [change].into());
     }
-    assert_eq!(suite.server.catalog_digest(&local), before);
+    assert_eq!(suite.server.catalog_digest(&local, None), before);
 }
 
 #[tokio::test]

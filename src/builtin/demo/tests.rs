@@ -69,6 +69,7 @@ async fn call(
         params: Params::new(RawJson::of(&params)),
         context: CallContext {
             caller: Arc::new(Caller::local()),
+            origin: Arc::default(),
             endpoint: "main".into(),
             session: None,
             version: ProtocolVersion::V2025_11_25,

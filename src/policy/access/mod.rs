@@ -133,6 +133,12 @@ impl Policy {
         }))
     }
 
+    /// Whether everybody may do everything.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.0.open
+    }
+
     /// Names this policy and no other: the same on every node that has the same configuration.
     #[must_use]
     pub fn version(&self) -> &Arc<str> {

@@ -281,19 +281,19 @@ async fn a_change_is_announced_and_seen_by_the_next_call() {
         ..SubscriptionFilter::default()
     };
     let watch = server.watch(&local, filter).await.unwrap();
-    let before = server.catalog_digest(&local);
+    let before = server.catalog_digest(&local, None);
     let alice = Caller::stateless(&server);
     server.handle().add_tool(named("b")).unwrap();
     assert_eq!(page(&alice, None).await.0, ["a", "b"]);
     assert_eq!(watch.changed().await, BTreeSet::from([Change::Tools]));
-    let after = server.catalog_digest(&local);
+    let after = server.catalog_digest(&local, None);
     assert_eq!(
         after.changes_since(&before).collect::<Vec<_>>(),
         [Change::Tools]
     );
     assert!(server.handle().remove_tool("b"));
     assert!(!server.handle().remove_tool("b"));
-    assert_eq!(server.catalog_digest(&local), before);
+    assert_eq!(server.catalog_digest(&local, None), before);
     // The last tool goes, the method stays: it was declared.
     assert!(server.handle().remove_tool("a"));
     assert_eq!(page(&alice, None).await.0, Vec::<String>::new());
@@ -433,7 +433,7 @@ async fn only_those_who_see_a_change_hear_of_it() {
     let (alices, bobs) = (watch("alice").await, watch("bob").await);
     assert_eq!(alices.honoured().resource_subscriptions.len(), 2);
     assert_eq!(bobs.honoured().resource_subscriptions.len(), 1);
-    let seen = |name: &str| server.catalog_digest(&crate::identity::Caller::known_as(name));
+    let seen = |name: &str| server.catalog_digest(&crate::identity::Caller::known_as(name), None);
     let (alice_saw, bob_saw) = (seen("alice"), seen("bob"));
     assert_ne!(alice_saw, bob_saw);
 

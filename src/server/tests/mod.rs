@@ -119,6 +119,7 @@ impl Caller {
             params: Params::new(RawJson::of(&params)),
             context: CallContext {
                 caller: Arc::new(crate::identity::Caller::known_as(self.principal)),
+                origin: Arc::default(),
                 session: None,
                 endpoint: self.endpoint.into(),
                 version: self.version,

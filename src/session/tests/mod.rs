@@ -75,7 +75,7 @@ impl Service for Plain {
         tool == "trusted"
     }
 
-    fn catalog_digest(&self, _: &Caller) -> CatalogDigest {
+    fn catalog_digest(&self, _: &Caller, _: Sees<'_>) -> CatalogDigest {
         CatalogDigest::default()
     }
 

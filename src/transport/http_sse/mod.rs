@@ -24,14 +24,14 @@ use super::pipe::Pipe;
 use super::reply::Refused;
 use super::sse::{self, EventStream, Heartbeat, encoder};
 use super::streamable_http::Head;
-use crate::identity::{Caller, Principal};
+use crate::identity::Principal;
 use crate::protocol::jsonrpc::Body;
 use crate::protocol::prescan;
 use crate::runtime::queue::Receiver;
 use crate::runtime::seal::ClusterKeys;
 use crate::runtime::shutdown::Phase;
 use crate::runtime::tasks::TaskKind;
-use crate::service::event;
+use crate::service::{Visit, event};
 use crate::session::FindError;
 use crate::telemetry::labels::StreamKind;
 use postings::{Address, Key, Posted, Postings};
@@ -121,7 +121,7 @@ async fn begin(
     if *request.method() != HttpMethod::GET {
         return Err(Refused::HttpMethod("GET"));
     }
-    let caller = admit(request, &pipes.endpoint.access).await?;
+    let visit = admit(request, &pipes.endpoint.access).await?;
     if !Head::of(request.headers()).accepts().events {
         return Err(Refused::Accept("text/event-stream"));
     }
@@ -140,7 +140,7 @@ async fn begin(
     let pipe = Pipe::new(
         context.get_ref().clone(),
         pipes.endpoint.clone(),
-        caller,
+        visit,
         tx.clone(),
     );
     let (id, key, posted) = pipes.open(&pipe);
@@ -197,7 +197,7 @@ async fn take(
     if *request.method() != HttpMethod::POST {
         return Err(Refused::HttpMethod("POST"));
     }
-    let caller = admit(request, &pipes.endpoint.access).await?;
+    let visit = admit(request, &pipes.endpoint.access).await?;
     let config = &context.config;
     let head = Head::of(request.headers());
     let begun = body::begin(request, config)?;
@@ -208,37 +208,38 @@ async fn take(
         return Err(Refused::ContentType);
     }
     let (address, here) = pipes
-        .find(request.query_string(), &caller.principal)
+        .find(request.query_string(), &visit.caller.principal)
         .await?;
     let bytes = body::read(begun, request, payload, config).await?;
     let body = Body::parse(&bytes, &config.json)?;
     match here {
         Some(pipe) if !accepts(&pipe, &body) => Err(Refused::Batch),
         Some(pipe) if pipes.postings.come_in_here_only() => {
-            pipe.visited_by(&caller);
+            pipe.visited(visit);
             take_body(&pipe, body).await;
             Ok(())
         }
         Some(_) | None => {
-            let posting = posting(&caller, &bytes);
+            let posting = posting(&visit, &bytes);
             Ok(pipes.postings.carry(address, &posting).await?)
         }
     }
 }
 
 /// What is carried to the stream: who posted it on a line of its own, then what was posted.
-fn posting(caller: &Caller, body: &[u8]) -> Bytes {
-    let mut posting = serde_json::to_vec(caller).expect("invariant: a caller serializes");
+fn posting(visit: &Visit, body: &[u8]) -> Bytes {
+    let who = (&visit.caller, &visit.origin);
+    let mut posting = serde_json::to_vec(&who).expect("invariant: a caller serializes");
     posting.push(b'\n');
     posting.extend_from_slice(body);
     posting.into()
 }
 
 /// The two parts of [`posting`]; `None` for what another release wrote.
-fn read_posting(posting: &Bytes) -> Option<(Caller, Bytes)> {
+fn read_posting(posting: &Bytes) -> Option<(Visit, Bytes)> {
     let end = posting.iter().position(|byte| *byte == b'\n')?;
-    let caller = serde_json::from_slice(&posting[..end]).ok()?;
-    Some((caller, posting.slice(end + 1..)))
+    let (caller, origin) = serde_json::from_slice(&posting[..end]).ok()?;
+    Some((Visit { caller, origin }, posting.slice(end + 1..)))
 }
 
 fn accepts(pipe: &Pipe, body: &Body) -> bool {
@@ -256,11 +257,11 @@ async fn take_body(pipe: &Pipe, body: Body) {
 /// where it was posted, so what is wrong with it is said on the stream.
 async fn take_posted(pipe: &Pipe, mut posted: Receiver<Posted>, limits: &prescan::Limits) {
     while let Some(Posted(posting)) = posted.next().await {
-        let Some((caller, bytes)) = read_posting(&posting) else {
+        let Some((visit, bytes)) = read_posting(&posting) else {
             tracing::warn!("a message for a stream cannot be read");
             continue;
         };
-        pipe.visited_by(&Arc::new(caller));
+        pipe.visited(visit);
         let refused = match Body::parse(&bytes, limits) {
             Ok(body) if accepts(pipe, &body) => {
                 take_body(pipe, body).await;

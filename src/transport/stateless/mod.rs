@@ -17,7 +17,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::config::{Config, Endpoint};
 use super::reply::Envelope;
-use crate::identity::Caller;
 use crate::protocol::jsonrpc::{ProgressToken, Request};
 use crate::protocol::logging::LogLevel;
 use crate::protocol::meta::{DeclaredClient, MetaError, MetaHead};
@@ -26,6 +25,7 @@ use crate::protocol::raw::RawJson;
 use crate::protocol::version::{Era, ProtocolVersion};
 use crate::service::{
     Call, CallContext, CallFuture, Client, Deadline, Description, Outlet, Reply, ServiceError,
+    Visit,
 };
 use crate::telemetry::metrics::Metrics;
 use crate::transport::exchange;
@@ -78,7 +78,7 @@ pub struct Surroundings<'a> {
     /// The endpoint.
     pub endpoint: &'a Endpoint,
     /// Whose request it is.
-    pub caller: &'a Arc<Caller>,
+    pub visit: &'a Visit,
     /// Bounds and times.
     pub config: &'a Config,
     /// Where to count.
@@ -97,14 +97,15 @@ impl Surroundings<'_> {
         let deadline = Deadline::after(self.config.deadline_of(&request.method));
         let method = request.method.clone();
         let answering: CallFuture = if matches!(method, Method::Discover) {
-            let description = self.endpoint.service.describe(self.caller);
+            let description = self.endpoint.service.describe(&self.visit.caller);
             Box::pin(std::future::ready(Ok(discover(&description))))
         } else {
             self.endpoint.service.call(Call {
                 method: request.method,
                 params: request.params,
                 context: CallContext {
-                    caller: self.caller.clone(),
+                    caller: self.visit.caller.clone(),
+                    origin: self.visit.origin.clone(),
                     endpoint: self.endpoint.name.clone(),
                     session: None,
                     version: ProtocolVersion::NEWEST,

@@ -18,6 +18,7 @@ use crate::identity::Caller;
 use crate::protocol::era::{self, Belongs, EraError, VersionHeader};
 use crate::protocol::jsonrpc::{Body, Message, NotJsonRpc, RequestId};
 use crate::protocol::version::is_stateless_header;
+use crate::service::Visit;
 use crate::transport::admission::admit;
 use crate::transport::body;
 use crate::transport::config::{Context, Endpoint};
@@ -33,10 +34,14 @@ pub(super) struct Arrived<'a> {
     pub(super) request: &'a HttpRequest,
     pub(super) context: &'a Context,
     pub(super) endpoint: &'a Endpoint,
-    pub(super) caller: &'a Arc<Caller>,
+    pub(super) visit: &'a Visit,
 }
 
 impl<'a> Arrived<'a> {
+    pub(super) fn caller(&self) -> &'a Arc<Caller> {
+        &self.visit.caller
+    }
+
     pub(super) fn head(&self) -> Head<'a> {
         Head::of(self.request.headers())
     }
@@ -75,15 +80,15 @@ pub async fn serve(
     context: Data<Context>,
     endpoint: Data<Endpoint>,
 ) -> HttpResponse {
-    let caller = match admit(&request, &endpoint.access).await {
-        Ok(caller) => caller,
+    let visit = match admit(&request, &endpoint.access).await {
+        Ok(visit) => visit,
         Err(refused) => return refused.respond(&context.metrics, None),
     };
     let arrived = Arrived {
         request: &request,
         context: &context,
         endpoint: &endpoint,
-        caller: &caller,
+        visit: &visit,
     };
     let answered = match *request.method() {
         HttpMethod::POST => post(arrived, payload).await,

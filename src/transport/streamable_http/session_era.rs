@@ -126,7 +126,7 @@ async fn initialize(arrived: Arrived<'_>, request: &Request) -> Result<HttpRespo
         .open(NewSession {
             version,
             client,
-            caller: arrived.caller.clone(),
+            caller: arrived.caller().clone(),
             endpoint: arrived.endpoint.name.clone(),
         })
         .await?;
@@ -187,7 +187,7 @@ async fn find(arrived: Arrived<'_>) -> Result<SessionHandle, Refused> {
     let session = arrived
         .context
         .sessions
-        .find(id, arrived.caller, &arrived.endpoint.name)
+        .find(id, arrived.caller(), &arrived.endpoint.name)
         .await?;
     if session.is_piped() {
         // It belongs to another transport.
@@ -249,7 +249,7 @@ fn call(
     let call = matches!(request.method, Method::ToolsCall).then(|| request.params.clone());
     let tasks = context.tasks.clone();
     let (line, opened) = SessionLine::over_http(session.clone(), ids, call, tasks);
-    let answer = session_call::start(context, &session, request, entered, &line, arrived.caller)
+    let answer = session_call::start(context, &session, request, entered, &line, arrived.visit)
         .map_err(|refused| refused.of(&id))?;
     Ok(RunningCall {
         session,
@@ -311,7 +311,7 @@ async fn answer_batch(
             request,
             call.entered,
             &line,
-            arrived.caller,
+            arrived.visit,
         );
         running.push(started.map_err(|refused| refused.of(&id))?);
     }
@@ -427,7 +427,7 @@ pub(super) async fn delete(arrived: Arrived<'_>) -> Result<HttpResponse, Refused
         .sessions
         .close(
             id,
-            &arrived.caller.principal,
+            &arrived.caller().principal,
             &arrived.endpoint.name,
             CloseReason::Deleted,
         )

@@ -142,7 +142,7 @@ fn check_headers(arrived: Arrived<'_>, request: &Request) -> Result<(), Refused>
     }
     if let (Method::ToolsCall, Some(tool)) = (&request.method, &named) {
         let service = &arrived.endpoint.service;
-        if let Some(annotated) = service.header_params(arrived.caller, tool) {
+        if let Some(annotated) = service.header_params(arrived.caller(), tool) {
             let arguments = params
                 .arguments
                 .map(|raw| RawJson::from_valid(raw.to_owned()));
@@ -179,7 +179,7 @@ fn differs(header: &str, what: &str) -> Refused {
 /// Starts a call, unless its `_meta` cannot be read.
 fn call(arrived: Arrived<'_>, request: Request, client: DeclaredClient) -> Begun {
     let context = arrived.context;
-    let description = arrived.endpoint.service.describe(arrived.caller);
+    let description = arrived.endpoint.service.describe(arrived.caller());
     let envelope = stateless::envelope(&request.method, &description, &context.config);
     let id = request.id.clone();
     let declared = match Declared::of(&request, client) {
@@ -190,7 +190,7 @@ fn call(arrived: Arrived<'_>, request: Request, client: DeclaredClient) -> Begun
     let (line, opened) = StatelessLine::over_http(declared.log_level, cancel.clone());
     let surroundings = Surroundings {
         endpoint: arrived.endpoint,
-        caller: arrived.caller,
+        visit: arrived.visit,
         config: &context.config,
         metrics: &context.metrics,
     };
@@ -256,7 +256,7 @@ async fn listen(
     let context = arrived.context;
     let started = std::time::Instant::now();
     let service = &arrived.endpoint.service;
-    let description = service.describe(arrived.caller);
+    let description = service.describe(arrived.caller());
     let envelope = stateless::envelope(&request.method, &description, &context.config);
     // Refused before the acknowledgement, which promises that changes will be told.
     let place = context
@@ -264,7 +264,7 @@ async fn listen(
         .clone()
         .try_acquire_owned()
         .map_err(|_| Refused::Streams.of(&request.id))?;
-    let begun = Listening::begin(&request, client, service, arrived.caller).await;
+    let begun = Listening::begin(&request, client, service, arrived.caller()).await;
     let outcome = if begun.is_ok() {
         Outcome::Ok
     } else {

@@ -1,0 +1,153 @@
+//! What a call asks for, in the words of rules.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use crate::policy::access::{Kind, Target};
+use crate::protocol::completion::CompletionReference;
+use crate::protocol::method::Method;
+use crate::protocol::params::{ParamsHead, string_of};
+use crate::protocol::raw::{self, RawJson};
+use crate::service::{Call, Canonical, EntryKind, Service, ServiceError};
+
+/// What a call asks for.
+#[derive(Debug)]
+pub(super) enum Asked {
+    /// Something with a name, which rules are about.
+    Named(Named),
+    /// A list: what may not be seen is left out of it.
+    List(EntryKind),
+    /// Something of the caller's own, which was allowed when it began.
+    Own,
+    /// Something that we do not know, and that rules cannot be about.
+    Unknown,
+}
+
+/// A thing with a name.
+#[derive(Debug)]
+pub(super) struct Named {
+    pub(super) kind: Kind,
+    /// The name clients know.
+    pub(super) shown: String,
+    pub(super) canonical: Canonical,
+    pub(super) arguments: Option<RawJson>,
+}
+
+impl Named {
+    pub(super) fn target(&self) -> Target<'_> {
+        Target::called(self.kind, &self.canonical.name, self.arguments.as_ref())
+    }
+
+    /// The answer to somebody for whom it does not exist.
+    pub(super) fn unknown(&self) -> ServiceError {
+        let name = self.shown.clone();
+        match self.kind {
+            Kind::Tool => ServiceError::UnknownTool(name),
+            Kind::Prompt => ServiceError::UnknownPrompt(name),
+            Kind::Resource | Kind::Template => ServiceError::ResourceNotFound { uri: name },
+        }
+    }
+}
+
+impl Asked {
+    /// What `call` asks `service` for. Params that say nothing are the service's to refuse, so they
+    /// ask for the empty name, which no rule allows.
+    pub(super) fn of(call: &Call, service: &dyn Service, endpoint: &Arc<str>) -> Self {
+        let head = ParamsHead::of(&call.params);
+        let named = |kind, shown: Option<Cow<'_, str>>| {
+            let arguments = match kind {
+                Kind::Tool | Kind::Prompt => {
+                    head.arguments.map(|it| RawJson::from_valid(it.to_owned()))
+                }
+                Kind::Resource | Kind::Template => None,
+            };
+            Self::Named(Named {
+                kind,
+                canonical: canonical(
+                    service,
+                    endpoint,
+                    kind,
+                    shown.as_deref().unwrap_or_default(),
+                ),
+                shown: shown.unwrap_or_default().into_owned(),
+                arguments,
+            })
+        };
+        match &call.method {
+            Method::ToolsCall => named(Kind::Tool, string_of(head.name)),
+            Method::PromptsGet => named(Kind::Prompt, string_of(head.name)),
+            Method::ResourcesRead | Method::ResourcesSubscribe | Method::ResourcesUnsubscribe => {
+                named(Kind::Resource, string_of(head.uri))
+            }
+            Method::Complete => match completed(call) {
+                Some(CompletionReference::Prompt { name }) => {
+                    named(Kind::Prompt, Some(name.into()))
+                }
+                Some(CompletionReference::Resource { uri }) => {
+                    named(Kind::Template, Some(uri.into()))
+                }
+                None => named(Kind::Prompt, None),
+            },
+            Method::ToolsList => Self::List(EntryKind::Tool),
+            Method::PromptsList => Self::List(EntryKind::Prompt),
+            Method::ResourcesList => Self::List(EntryKind::Resource),
+            Method::ResourceTemplatesList => Self::List(EntryKind::Template),
+            Method::Initialize
+            | Method::Ping
+            | Method::Discover
+            | Method::Listen
+            | Method::SetLevel
+            | Method::TasksGet
+            | Method::TasksUpdate
+            | Method::TasksCancel
+            | Method::TasksResult
+            | Method::TasksList => Self::Own,
+            Method::Other(_) => Self::Unknown,
+        }
+    }
+}
+
+/// What rules call something, and whose it is: ours, if it is not an upstream's.
+pub(super) fn canonical(
+    service: &dyn Service,
+    endpoint: &Arc<str>,
+    kind: Kind,
+    shown: &str,
+) -> Canonical {
+    let entry = match kind {
+        Kind::Tool => EntryKind::Tool,
+        Kind::Prompt => EntryKind::Prompt,
+        Kind::Resource => EntryKind::Resource,
+        Kind::Template => EntryKind::Template,
+    };
+    service
+        .canonical(entry, shown)
+        .unwrap_or_else(|| Canonical {
+            name: shown.to_owned(),
+            server: endpoint.clone(),
+        })
+}
+
+/// The kind of thing, as rules have it.
+pub(super) const fn kind_of(entry: EntryKind) -> Kind {
+    match entry {
+        EntryKind::Tool => Kind::Tool,
+        EntryKind::Prompt => Kind::Prompt,
+        EntryKind::Resource => Kind::Resource,
+        EntryKind::Template => Kind::Template,
+    }
+}
+
+/// What a completion is for.
+fn completed(call: &Call) -> Option<CompletionReference> {
+    #[derive(Deserialize)]
+    struct Completion {
+        #[serde(rename = "ref")]
+        reference: CompletionReference,
+    }
+    let params = call.params.raw()?;
+    let Completion { reference } = raw::decode(params.as_str()).ok()?;
+    Some(reference)
+}

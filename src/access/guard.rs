@@ -1,0 +1,297 @@
+//! What stands before everything that answers: each call is held against the rules first.
+//!
+//! A [`Guard`] asks in this order: may this caller do that ([`crate::policy::access`]), and is it
+//! within its limits ([`crate::policy::limits`]). What a caller may not see is in no list of theirs, and
+//! answers like what is not there; what they may see and not call is answered by a tool error that
+//! says what is missing, or by a challenge if another credential would do.
+//!
+//! It reads a call's method, name and arguments, as the service behind it will; headers have been
+//! compared with the body before. It changes nothing of a call, and of an answer only lists.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+
+use super::Access;
+use super::asked::{Asked, Named, canonical, kind_of};
+use super::lists;
+use super::rules::{Present, Rules};
+use crate::auth::challenge::Problem;
+use crate::identity::Caller;
+use crate::policy::access::{ADMIN, Decision, Kind, Standing};
+use crate::policy::limits::{Entered, Permit, Permits, Refused, Take, Tokens};
+use crate::protocol::notification::ServerNotification;
+use crate::protocol::param_headers::HeaderParams;
+use crate::protocol::subscription::{Change, SubscriptionFilter};
+use crate::protocol::tool::ToolResult;
+use crate::protocol::version::ProtocolVersion;
+use crate::runtime::clock::Clock;
+use crate::service::changes::{CatalogDigest, Elsewhere, PassOn, Watch};
+use crate::service::{
+    Call, CallFuture, Canonical, Description, EntryKind, Reply, Sees, Service, ServiceError,
+    SessionKey, TaskUse,
+};
+
+/// What a guard needs.
+pub struct Parts {
+    /// Who answers what may pass.
+    pub service: Arc<dyn Service>,
+    /// The name of the endpoint, which is the server of what is not an upstream's.
+    pub endpoint: Arc<str>,
+    /// Who may come in there: it knows what to ask for.
+    pub access: Access,
+    /// The rules.
+    pub rules: Present,
+    /// Where calls are counted.
+    pub tokens: Arc<dyn Tokens>,
+    /// Where running calls are counted.
+    pub permits: Permits,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// See the module docs. Cloning shares it.
+#[derive(Clone)]
+pub struct Guard(Arc<Parts>);
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guard")
+            .field("endpoint", &self.0.endpoint)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Guard {
+    /// Stands before `parts.service`.
+    #[must_use]
+    pub fn before(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    async fn serve(self, call: Call) -> Result<Reply, ServiceError> {
+        let parts = &*self.0;
+        let rules = parts.rules.get();
+        let service = &*parts.service;
+        match Asked::of(&call, service, &parts.endpoint) {
+            Asked::Named(named) => {
+                if let Err(answer) = self.decide(&rules, &call, &named) {
+                    return *answer;
+                }
+                let _running = self.within_limits(&rules, &call, &named).await?;
+                service.call(call).await
+            }
+            Asked::List(kind) => {
+                let caller = call.context.caller.clone();
+                let reply = service.call(call).await?;
+                let standing = rules.policy.standing(&caller);
+                let sees = |shown: &str| self.sees(&standing, kind, shown);
+                lists::seen(reply, kind, sees).ok_or(ServiceError::Internal)
+            }
+            Asked::Own => service.call(call).await,
+            Asked::Unknown => {
+                let roles = rules.policy.all_roles_of(&call.context.caller);
+                if roles.contains(ADMIN) {
+                    return service.call(call).await;
+                }
+                Err(ServiceError::MethodNotFound(call.method.to_string()))
+            }
+        }
+    }
+
+    /// Whether a caller's lists have what clients know by that name.
+    fn sees(&self, standing: &Standing<'_>, kind: EntryKind, shown: &str) -> bool {
+        let kind = kind_of(kind);
+        let canonical = canonical(&*self.0.service, &self.0.endpoint, kind, shown);
+        standing.is_listed(kind, &canonical.name)
+    }
+
+    /// Lets the call pass, or gives the answer to it.
+    fn decide(&self, rules: &Rules, call: &Call, named: &Named) -> Result<(), Box<Answer>> {
+        let caller = &*call.context.caller;
+        let decision = rules.policy.decide(caller, &named.target());
+        if let Decision::Allowed { .. } = decision {
+            return Ok(());
+        }
+        tracing::info!(
+            method = %call.method,
+            decision = decision.as_str(),
+            rule = decision.rule().map_or("none", |rule| rule.as_str()),
+            policy = &**rules.policy.version(),
+            "a call was not allowed"
+        );
+        Err(Box::new(match decision {
+            Decision::Allowed { .. } => return Ok(()),
+            Decision::Hidden { .. } => Err(named.unknown()),
+            Decision::Refused { refusal, .. } => match named.kind {
+                Kind::Tool => {
+                    let result = ToolResult::error(refusal.to_string());
+                    Ok(Reply::tool(&result, call.context.version))
+                }
+                Kind::Resource | Kind::Prompt | Kind::Template => {
+                    Err(ServiceError::Denied(refusal.to_string()))
+                }
+            },
+            Decision::NeedsScopes { scopes, .. } => Err(ServiceError::NeedsScopes(
+                self.0.access.challenge(Problem::InsufficientScope, scopes),
+            )),
+        }))
+    }
+
+    /// Counts the call; what is given stands for its place among those that run.
+    async fn within_limits(
+        &self,
+        rules: &Rules,
+        call: &Call,
+        named: &Named,
+    ) -> Result<Option<Permit>, ServiceError> {
+        if rules.limits.is_empty() {
+            return Ok(None);
+        }
+        let caller = &*call.context.caller;
+        let roles = rules.policy.all_roles_of(caller);
+        let Canonical { name, server } = &named.canonical;
+        let demands = rules.limits.demands(caller, &roles, server, name);
+        let permit = match self.0.permits.enter(&demands.running) {
+            Entered::Permit(permit) => permit,
+            Entered::Refused(refused) => return Err(limited(&refused)),
+        };
+        if !demands.rates.is_empty() {
+            let now = self.0.clock.wall_micros();
+            if let Take::Refused(refused) = self.0.tokens.take(&demands.rates, now).await {
+                return Err(limited(&refused));
+            }
+        }
+        Ok(Some(permit))
+    }
+}
+
+type Answer = Result<Reply, ServiceError>;
+
+/// How soon to come again where nothing better is known: another call may end at any time.
+const SOON: Duration = Duration::from_secs(1);
+
+fn limited(refused: &Refused) -> ServiceError {
+    let retry_after = refused.retry_after().map_or(SOON, Duration::from_micros);
+    ServiceError::Limited {
+        what: refused.to_string(),
+        retry_after,
+    }
+}
+
+impl Service for Guard {
+    fn describe(&self, caller: &Caller) -> Arc<Description> {
+        self.0.service.describe(caller)
+    }
+
+    fn call(&self, call: Call) -> CallFuture {
+        if self.0.rules.get().are_open() {
+            return self.0.service.call(call);
+        }
+        Box::pin(self.clone().serve(call))
+    }
+
+    fn header_params(&self, caller: &Caller, tool: &str) -> Option<Arc<HeaderParams>> {
+        let rules = self.0.rules.get();
+        let is_seen = self.sees(&rules.policy.standing(caller), EntryKind::Tool, tool);
+        self.0
+            .service
+            .header_params(caller, tool)
+            .filter(|_| is_seen)
+    }
+
+    fn task_use(&self, caller: &Caller, tool: &str) -> Option<TaskUse> {
+        self.0.service.task_use(caller, tool)
+    }
+
+    fn is_idempotent(&self, caller: &Caller, tool: &str) -> bool {
+        self.0.service.is_idempotent(caller, tool)
+    }
+
+    fn catalog_digest(&self, caller: &Caller, sees: Sees<'_>) -> CatalogDigest {
+        let rules = self.0.rules.get();
+        if rules.are_open() {
+            return self.0.service.catalog_digest(caller, sees);
+        }
+        let standing = rules.policy.standing(caller);
+        let both = |kind, name: &str| {
+            standing.is_listed(kind_of(kind), name) && sees.is_none_or(|sees| sees(kind, name))
+        };
+        self.0.service.catalog_digest(caller, Some(&both))
+    }
+
+    fn canonical(&self, kind: EntryKind, shown: &str) -> Option<Canonical> {
+        self.0.service.canonical(kind, shown)
+    }
+
+    fn watch(
+        &self,
+        caller: &Arc<Caller>,
+        mut filter: SubscriptionFilter,
+    ) -> BoxFuture<'static, Result<Watch, ServiceError>> {
+        let rules = self.0.rules.get();
+        let standing = rules.policy.standing(caller);
+        filter
+            .resource_subscriptions
+            .retain(|uri| self.sees(&standing, EntryKind::Resource, uri));
+        let watching = self.0.service.watch(caller, filter);
+        let (guard, caller) = (self.clone(), caller.clone());
+        Box::pin(async move {
+            let watch = watching.await?;
+            // Taken before anything is heard: what changes from now on differs from it.
+            let mut seen = guard.catalog_digest(&caller, None);
+            Ok(watch.concerning(Box::new(move |change| {
+                guard.concerns(&caller, &mut seen, change)
+            })))
+        })
+    }
+
+    fn tell(
+        &self,
+        caller: &Caller,
+        version: ProtocolVersion,
+        change: &Change,
+    ) -> BoxFuture<'static, Option<ServerNotification>> {
+        self.0.service.tell(caller, version, change)
+    }
+
+    fn let_go(&self, session: &SessionKey) {
+        self.0.service.let_go(session);
+    }
+
+    fn pass_on_to(&self, pass_on: PassOn) {
+        self.0.service.pass_on_to(pass_on);
+    }
+
+    fn hear(&self, elsewhere: &Elsewhere) {
+        self.0.service.hear(elsewhere);
+    }
+}
+
+impl Guard {
+    /// Whether a change is one of what the caller may see: nobody hears of hidden things. `seen` is
+    /// what their lists were when they heard last.
+    fn concerns(&self, caller: &Arc<Caller>, seen: &mut CatalogDigest, change: &Change) -> bool {
+        match change {
+            Change::Tools | Change::Prompts | Change::Resources => {
+                let now = self.catalog_digest(caller, None);
+                let differs = now.changes_since(seen).any(|it| it == *change);
+                match change {
+                    Change::Tools => seen.tools = now.tools,
+                    Change::Prompts => seen.prompts = now.prompts,
+                    Change::Resources | Change::Resource(_) | Change::Task(_) => {
+                        seen.resources = now.resources;
+                    }
+                }
+                differs
+            }
+            Change::Resource(uri) => {
+                let rules = self.0.rules.get();
+                self.sees(&rules.policy.standing(caller), EntryKind::Resource, uri)
+            }
+            Change::Task(_) => true,
+        }
+    }
+}
