@@ -23,6 +23,7 @@ pub mod env;
 pub mod keys;
 mod layers;
 mod mcp_json;
+mod proxy;
 pub mod raw;
 mod resolve;
 mod secrets;
@@ -30,6 +31,7 @@ pub mod settings;
 mod store;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod upstreams;
 pub mod values;
 

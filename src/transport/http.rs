@@ -5,9 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::dev::Extensions;
 use actix_web::rt::net::TcpStream;
 use actix_web::web::{self, Data, ServiceConfig};
+use rustls::pki_types::CertificateDer;
 use socket2::SockRef;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -16,6 +18,7 @@ use super::config::{Config, Context, Endpoint};
 use super::http_sse::{self, Pipes};
 use super::reply::Refused;
 use super::streamable_http::endpoint;
+use crate::auth::certificate::Subject;
 use crate::telemetry::metrics::{Gauged, Metrics};
 
 /// Adds the endpoints, and HTTP+SSE beside them if it is on.
@@ -116,9 +119,20 @@ impl Doorkeeper {
         self.open.wait().await;
     }
 
-    /// Called by actix for each accepted connection.
+    /// Called by actix for each accepted connection, after the handshake where there is TLS. Whom a
+    /// client certificate is about is an extension of it then: `request.conn_data::<Subject>()`.
     pub fn connected(&self, connection: &dyn Any, extensions: &mut Extensions) {
-        let Some(stream) = connection.downcast_ref::<TcpStream>() else {
+        let stream = match connection.downcast_ref::<TlsStream<TcpStream>>() {
+            None => connection.downcast_ref::<TcpStream>(),
+            Some(secured) => {
+                let (stream, tls) = secured.get_ref();
+                if let Some(subject) = tls.peer_certificates().and_then(subject) {
+                    extensions.insert(subject);
+                }
+                Some(stream)
+            }
+        };
+        let Some(stream) = stream else {
             return;
         };
         let socket = SockRef::from(stream);
@@ -156,4 +170,11 @@ impl Doorkeeper {
             _open: self.open.token(),
         });
     }
+}
+
+/// Whom a chain of certificates is about, the client's own coming first.
+fn subject(chain: &[CertificateDer<'_>]) -> Option<Subject> {
+    let subject = Subject::of(chain.first()?);
+    let nobody = |error| tracing::info!(%error, "a client certificate names nobody");
+    subject.map_err(nobody).ok()
 }

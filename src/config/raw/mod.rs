@@ -28,6 +28,8 @@ use crate::config::values::{ByteSize, Period};
 pub struct Raw {
     /// Where to listen, whom to answer, and what a request may cost.
     pub server: Server,
+    /// Who calls.
+    pub auth: Auth,
     /// The life and the number of sessions.
     pub sessions: Sessions,
     /// How long calls may take.
@@ -82,6 +84,8 @@ pub struct Server {
     pub messages_path: String,
     /// Threads that serve requests. Default: one per core.
     pub workers: Option<NonZeroUsize>,
+    /// TLS, which is spoken if there is a certificate.
+    pub tls: Tls,
     /// What a request, an answer or an address may cost.
     pub limits: Limits,
     /// How long a client may keep us waiting.
@@ -101,10 +105,40 @@ impl Default for Server {
             sse_path: defaults::SSE_PATH.to_owned(),
             messages_path: defaults::MESSAGES_PATH.to_owned(),
             workers: None,
+            tls: Tls::default(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
         }
     }
+}
+
+/// TLS, which is spoken if there is a certificate.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    /// The file with the certificate that is shown, and those that lead to its authority, in PEM. When
+    /// it changes, the new one is shown to whoever connects from then on.
+    pub certificate: Option<String>,
+    /// The file with its private key, in PEM, which not everybody on the machine may read.
+    pub key: Option<String>,
+    /// The file with the authorities that sign client certificates, in PEM.
+    pub client_ca: Option<String>,
+    /// Whether clients show a certificate: `off`, nobody is asked; `optional`, who has one shows it;
+    /// `required`, who has none does not get through.
+    pub client_certificates: ClientCertificates,
+}
+
+/// Whether clients show a certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientCertificates {
+    /// Nobody is asked.
+    #[default]
+    Off,
+    /// Who has one shows it.
+    Optional,
+    /// Who has none does not get through.
+    Required,
 }
 
 /// What a request, an answer or an address may cost.
@@ -177,6 +211,52 @@ impl Default for Timeouts {
             write_stall: defaults::WRITE_STALL,
             keep_alive: defaults::KEEP_ALIVE,
             drain: defaults::DRAIN,
+        }
+    }
+}
+
+/// Who calls.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Auth {
+    /// Proxies in front of this server that authenticate callers, and say in a signed header who they
+    /// are.
+    pub proxy: Proxy,
+}
+
+/// Proxies that say who calls.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Proxy {
+    /// The networks they connect from: `10.0.0.0/8`, or single addresses. The header means nothing on
+    /// any other connection.
+    pub peers: Vec<String>,
+    /// The header with what they say: a JWS with the claims `sub`, `aud` and `exp`, which lies five
+    /// minutes ahead at most.
+    pub header: String,
+    /// What verifies it, as `env:NAME` or `file:PATH`: the public key of the proxy in PEM (RSA, P-256
+    /// or Ed25519), or a secret of 32 bytes or more that both know (HS256).
+    pub key: Option<SecretText>,
+    /// What its `aud` must be. Default: `server.public_url`.
+    pub audience: Option<String>,
+    /// The claim that names the tenant.
+    pub tenant_claim: String,
+    /// The claim that names the program which acts for the caller.
+    pub client_claim: String,
+    /// The claim that lists scopes.
+    pub scope_claim: String,
+}
+
+impl Default for Proxy {
+    fn default() -> Self {
+        Self {
+            peers: Vec::new(),
+            header: defaults::PROXY_HEADER.to_owned(),
+            key: None,
+            audience: None,
+            tenant_claim: defaults::TENANT_CLAIM.to_owned(),
+            client_claim: defaults::CLIENT_CLAIM.to_owned(),
+            scope_claim: defaults::SCOPE_CLAIM.to_owned(),
         }
     }
 }
@@ -452,6 +532,9 @@ pub struct Admin {
     /// An address and port of its own for `/health`, `/ready` and `/metrics`. Default: they are
     /// served beside the endpoints.
     pub listen: Option<String>,
+    /// With `listen`: speak TLS there too, with the certificate of `server.tls`. Nobody is asked for a
+    /// client certificate.
+    pub tls: bool,
 }
 
 /// Log lines, on standard error.
