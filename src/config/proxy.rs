@@ -25,7 +25,8 @@ pub(super) fn resolve(
 ) -> Option<Config> {
     if raw.peers.is_empty() {
         if raw.key.is_some() {
-            ground.complain(&[PEERS, KEY], "is needed with a key");
+            let problem = format!("needs `{PEERS}`, the networks that proxies connect from");
+            ground.complain(&[KEY], problem);
         }
         return None;
     }
@@ -35,9 +36,10 @@ pub(super) fn resolve(
     let key = key(raw.key.as_ref(), environment, ground);
     let audience = raw.audience.as_deref().or(public_url);
     if audience.is_none() {
-        let problem = "is needed, unless there is a `server.public_url`: what a proxy says must be \
-                       meant for this server";
-        ground.complain(&[AUDIENCE, PEERS], problem);
+        let problem = format!(
+            "need `{AUDIENCE}` or `server.public_url`: what a proxy says must be meant for this server"
+        );
+        ground.complain(&[PEERS], problem);
     }
     Some(Config {
         peers,
@@ -88,8 +90,8 @@ fn key(
 ) -> Option<Key> {
     let Some(SecretText(reference)) = reference else {
         let problem =
-            "is needed: whoever can connect from these networks could claim to be anybody";
-        ground.complain(&[KEY, PEERS], problem);
+            format!("need `{KEY}`: whoever can connect from there could claim to be anybody");
+        ground.complain(&[PEERS], problem);
         return None;
     };
     let key = secrets::by_reference(reference, environment)

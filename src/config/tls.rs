@@ -27,19 +27,16 @@ pub(super) fn resolve(raw: &raw::Tls, ground: &mut Ground) -> Option<TlsSettings
     let (certificate, key) = match (&raw.certificate, &raw.key) {
         (Some(certificate), Some(key)) => (certificate, key),
         (Some(_), None) => {
-            ground.complain(&[KEY, CERTIFICATE], "is needed with a certificate");
+            ground.complain(&[CERTIFICATE], format!("needs `{KEY}`"));
             return None;
         }
         (None, Some(_)) => {
-            ground.complain(&[CERTIFICATE, KEY], "is needed with a key");
+            ground.complain(&[KEY], format!("needs `{CERTIFICATE}`"));
             return None;
         }
         (None, None) => {
             if clients != Clients::Unasked {
-                ground.complain(
-                    &[CLIENTS, CERTIFICATE],
-                    "is for TLS: set `server.tls.certificate`",
-                );
+                ground.complain(&[CLIENTS], format!("is for TLS: set `{CERTIFICATE}`"));
             }
             return None;
         }
@@ -68,8 +65,8 @@ pub(super) fn resolve(raw: &raw::Tls, ground: &mut Ground) -> Option<TlsSettings
 fn clients(raw: &raw::Tls, ground: &mut Ground) -> Clients {
     let Some(path) = &raw.client_ca else {
         if raw.client_certificates != ClientCertificates::Off {
-            let problem = "is needed to verify client certificates";
-            ground.complain(&[CLIENT_CA, CLIENTS], problem);
+            let problem = format!("needs `{CLIENT_CA}`, the authorities that sign them");
+            ground.complain(&[CLIENTS], problem);
         }
         return Clients::Unasked;
     };
@@ -88,7 +85,7 @@ fn clients(raw: &raw::Tls, ground: &mut Ground) -> Clients {
         ClientCertificates::Required => Clients::Required(authorities),
         ClientCertificates::Off => {
             let problem = format!("is for client certificates: set `{CLIENTS}`");
-            ground.complain(&[CLIENT_CA, CLIENTS], problem);
+            ground.complain(&[CLIENT_CA], problem);
             Clients::Unasked
         }
     }

@@ -9,7 +9,6 @@ use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::dev::Extensions;
 use actix_web::rt::net::TcpStream;
 use actix_web::web::{self, Data, ServiceConfig};
-use rustls::pki_types::CertificateDer;
 use socket2::SockRef;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -18,7 +17,7 @@ use super::config::{Config, Context, Endpoint};
 use super::http_sse::{self, Pipes};
 use super::reply::Refused;
 use super::streamable_http::endpoint;
-use crate::auth::certificate::Subject;
+use super::tls;
 use crate::telemetry::metrics::{Gauged, Metrics};
 
 /// Adds the endpoints, and HTTP+SSE beside them if it is on.
@@ -125,11 +124,10 @@ impl Doorkeeper {
         let stream = match connection.downcast_ref::<TlsStream<TcpStream>>() {
             None => connection.downcast_ref::<TcpStream>(),
             Some(secured) => {
-                let (stream, tls) = secured.get_ref();
-                if let Some(subject) = tls.peer_certificates().and_then(subject) {
+                if let Some(subject) = tls::subject(secured) {
                     extensions.insert(subject);
                 }
-                Some(stream)
+                Some(secured.get_ref().0)
             }
         };
         let Some(stream) = stream else {
@@ -170,11 +168,4 @@ impl Doorkeeper {
             _open: self.open.token(),
         });
     }
-}
-
-/// Whom a chain of certificates is about, the client's own coming first.
-fn subject(chain: &[CertificateDer<'_>]) -> Option<Subject> {
-    let subject = Subject::of(chain.first()?);
-    let nobody = |error| tracing::info!(%error, "a client certificate names nobody");
-    subject.map_err(nobody).ok()
 }

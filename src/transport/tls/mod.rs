@@ -6,14 +6,18 @@
 //! offer it.
 //!
 //! A client certificate is verified in the handshake; whom it is about is beside the connection then,
-//! as an [`auth::certificate::Subject`](crate::auth::certificate::Subject). Nothing is resumed where
+//! as a [`Subject`]. Nothing is resumed where
 //! client certificates are taken: each connection shows one that is valid then.
 //!
 //! Handshakes take as long as a request's head may, and are no connections yet: actix bounds how
 //! many each worker runs at a time.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
+use actix_tls::accept::rustls_0_23::TlsStream;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -23,6 +27,8 @@ use rustls::server::{
 use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
 use tokio::sync::watch;
+
+use crate::auth::certificate::Subject;
 
 /// How a listener speaks TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -186,6 +192,15 @@ impl std::fmt::Debug for Identity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Identity({} certificates)", self.0.cert.len())
     }
+}
+
+/// Whom the client's certificate is about, if it has shown one.
+#[must_use]
+pub fn subject<T>(stream: &TlsStream<T>) -> Option<Subject> {
+    let (_, connection) = stream.get_ref();
+    let subject = Subject::of(connection.peer_certificates()?.first()?);
+    let nobody = |error| tracing::info!(%error, "a client certificate names nobody");
+    subject.map_err(nobody).ok()
 }
 
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
