@@ -94,6 +94,8 @@
 //! | [`protocol`] | the protocol as plain values: no I/O, no async |
 //! | [`identity`] | who is calling, as a value in every key |
 //! | [`telemetry`] | the metrics catalogue, events for operators, logs |
+//! | [`egress`] | the guard on the way out: what others name is asked only where it is public |
+//! | [`auth`] | the proofs of an identity that a request or its connection carries |
 //! | [`store`] | state that outlives the process: records, event logs, inboxes |
 //! | [`client`] | a client of MCP servers, for the command line and for tests |
 //! | [`node`] | this process among the others that share its store |
@@ -120,8 +122,8 @@
 //! | row | modules |
 //! |---|---|
 //! | 0 | `runtime`, `protocol` (not each other) |
-//! | 1 | `telemetry`, `identity` |
-//! | 2 | `store`, `client` (not each other) |
+//! | 1 | `telemetry`, `identity`, `egress` |
+//! | 2 | `store`, `auth`, `client` (not each other) |
 //! | 3 | `node`, `policy`, `service` (not each other) |
 //! | 4 | `session`, `server`, `gateway`, `task`, `once`, `spread` (never each other: they meet in `service`) |
 //! | 5 | `builtin`, `transport`, `admin` (transport never imports `store`) |
@@ -141,6 +143,8 @@
 //! - A session belongs to its principal and its endpoint; to anybody else it does not exist, and
 //!   nothing tells the difference.
 //! - Every queue, map, body and line has a bound, and meeting it has an answer.
+//! - A URL that somebody else named is asked through [`egress`] only, which connects to no address it
+//!   has not checked: this process reaches what others must not.
 //! - What a client sent is never re-serialized: `params` go on as the bytes that came.
 
 pub mod access;
@@ -151,6 +155,7 @@ pub mod builtin;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod egress;
 pub mod gateway;
 pub mod identity;
 pub mod keyring;

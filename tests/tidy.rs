@@ -17,7 +17,7 @@ use switchboard::telemetry::metrics::CATALOGUE;
 /// The crate docs show the same table.
 const IMPORT_TABLE: &[&[&str]] = &[
     &["runtime", "protocol"],
-    &["telemetry", "identity"],
+    &["telemetry", "identity", "egress"],
     &["store", "auth", "client"],
     &["node", "policy", "audit", "service"],
     &["session", "task", "once", "spread", "gateway", "server"],

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
+use rustls::ServerConfig;
 use tokio::sync::mpsc;
 
 use super::STEP;
@@ -16,6 +17,7 @@ use crate::config::Settings;
 use crate::runtime::tasks::{TaskKind, Tasks};
 use crate::transport::http::Doorkeeper;
 use crate::transport::http_sse::Pipes;
+use crate::transport::tls::{Clients, Shown};
 use crate::transport::{Context, Endpoint, http, middleware};
 
 /// The listeners of a server that takes traffic.
@@ -41,6 +43,8 @@ pub(super) struct Serving<'a> {
     pub(super) endpoints: &'a [Endpoint],
     pub(super) pipes: Option<&'a Pipes>,
     pub(super) admin: &'a Admin,
+    /// The certificate that is shown, where TLS is spoken.
+    pub(super) shown: Option<&'a Shown>,
     pub(super) tasks: &'a Tasks,
 }
 
@@ -48,15 +52,20 @@ impl Listeners {
     /// Binds every address and serves on it.
     pub(super) fn open(serving: &Serving<'_>) -> Result<Self, StartError> {
         let (failures, failed) = mpsc::channel(2);
-        let listen = |address, with_endpoints, with_admin| {
+        let listen = |address, serves, tls| {
             serving
-                .listen(address, with_endpoints, with_admin, failures.clone())
+                .listen(address, serves, tls, failures.clone())
                 .map_err(|source| StartError::Listen { address, source })
         };
-        let admin = serving.settings.admin_listen;
-        let main = listen(serving.settings.server.listen, true, admin.is_none())?;
-        let admin = admin
-            .map(|address| listen(address, false, true))
+        let settings = serving.settings;
+        let serves = match settings.admin_listen {
+            Some(_) => Serves::Endpoints,
+            None => Serves::Both,
+        };
+        let main = listen(settings.server.listen, serves, serving.main_tls())?;
+        let admin = settings
+            .admin_listen
+            .map(|address| listen(address, Serves::Admin, serving.admin_tls()))
             .transpose()?;
         Ok(Self {
             main,
@@ -122,12 +131,30 @@ impl Listeners {
     }
 }
 
+/// What one listener serves.
+#[derive(Clone, Copy)]
+enum Serves {
+    Endpoints,
+    Admin,
+    Both,
+}
+
 impl Serving<'_> {
+    fn main_tls(&self) -> Option<ServerConfig> {
+        let tls = self.settings.server.tls.as_ref()?;
+        Some(tls.config.clients.listen(self.shown?.clone()))
+    }
+
+    fn admin_tls(&self) -> Option<ServerConfig> {
+        let shown = self.shown.filter(|_| self.settings.admin_tls)?;
+        Some(Clients::Unasked.listen(shown.clone()))
+    }
+
     fn listen(
         &self,
         address: SocketAddr,
-        with_endpoints: bool,
-        with_admin: bool,
+        serves: Serves,
+        tls: Option<ServerConfig>,
         failures: mpsc::Sender<io::Error>,
     ) -> io::Result<Listener> {
         let (socket, listener) = ListeningSocket::bind(address)?;
@@ -141,11 +168,15 @@ impl Serving<'_> {
                 .wrap(from_fn(middleware::guard))
                 .app_data(web::Data::new(context.clone()))
                 .configure(|app| {
-                    if with_endpoints {
-                        http::routes(app, &context, &endpoints, pipes.as_ref());
+                    match serves {
+                        Serves::Endpoints | Serves::Both => {
+                            http::routes(app, &context, &endpoints, pipes.as_ref());
+                        }
+                        Serves::Admin => {}
                     }
-                    if with_admin {
-                        admin::routes(app, &admin);
+                    match serves {
+                        Serves::Admin | Serves::Both => admin::routes(app, &admin),
+                        Serves::Endpoints => {}
                     }
                 })
                 .default_service(web::to(http::nothing_here))
@@ -154,14 +185,18 @@ impl Serving<'_> {
         let server = server
             .workers(self.settings.server.workers)
             .client_request_timeout(config.header_read)
+            .tls_handshake_timeout(config.header_read)
             .keep_alive(config.keep_alive)
             .on_connect(move |connection, extensions| {
                 at_the_door.connected(connection, extensions);
             })
             .disable_signals()
-            .shutdown_timeout(STEP.as_secs())
-            .listen(listener)?
-            .run();
+            .shutdown_timeout(STEP.as_secs());
+        let server = match tls {
+            None => server.listen(listener)?,
+            Some(tls) => server.listen_rustls_0_23(listener, tls)?,
+        };
+        let server = server.run();
         Ok(Listener {
             socket,
             server: run(server, self.tasks, failures),

@@ -424,6 +424,7 @@ impl Running {
             endpoints: &assembled.endpoints,
             pipes: pipes.as_ref(),
             admin: &admin,
+            shown: reload.shown(),
             tasks: &assembled.tasks,
         })?;
         assembled.opened.name_holder(listeners.address());

@@ -1,8 +1,9 @@
 //! A new configuration while the process runs: on SIGHUP, and when one of its files changes.
 //!
 //! All of it is read and checked. If anything is wrong, that is said once and nothing changes.
-//! Otherwise the gateway is told of its upstreams ([`Reload::told`]), and what else is new is named:
-//! it takes effect at the next start.
+//! Otherwise the gateway is told of its upstreams ([`Reload::told`]), listeners show the certificate
+//! that its files hold now ([`Reload::shown`]), and what else is new is named: it takes effect at the
+//! next start.
 //!
 //! Not the files are watched but their directories: an editor puts another file in the place of one,
 //! and Kubernetes swaps the link to a directory beside it. What is seen there only says when to look;
@@ -23,6 +24,7 @@ use crate::gateway;
 use crate::runtime::shutdown::Shutdown;
 use crate::telemetry::events::{Cautioned, ConfigRefused, ConfigReloaded, Event as _};
 use crate::telemetry::metrics::Metrics;
+use crate::transport::tls::Shown;
 
 /// From the first change that is seen until the files are read: whoever writes one is done by then,
 /// and a directory in which much happens costs four looks a second.
@@ -33,6 +35,8 @@ pub(super) struct Reload {
     sources: Sources,
     started: Settings,
     told: watch::Sender<Arc<gateway::config::Config>>,
+    /// The certificate that listeners show, where they speak TLS.
+    shown: Option<Shown>,
     /// The cautions of the last configuration that was right.
     cautions: Vec<String>,
     hangup: Option<Signal>,
@@ -44,8 +48,13 @@ impl Reload {
     pub(super) fn new(sources: Sources, started: &Settings, signals: bool) -> Self {
         let hangup = signals.then(|| signal(SignalKind::hangup()).ok()).flatten();
         Self {
-            watched: Watched::new(sources.files()),
+            watched: Watched::new(files(&sources, started)),
             sources,
+            shown: started
+                .server
+                .tls
+                .as_ref()
+                .map(|tls| Shown::new(tls.config.identity.clone())),
             told: watch::Sender::new(Arc::new(started.gateway.clone())),
             cautions: started.cautions.clone(),
             started: started.clone(),
@@ -56,6 +65,11 @@ impl Reload {
     /// What the gateway is told, now and later.
     pub(super) fn told(&self) -> watch::Receiver<Arc<gateway::config::Config>> {
         self.told.subscribe()
+    }
+
+    /// The certificate that listeners show, now and later.
+    pub(super) const fn shown(&self) -> Option<&Shown> {
+        self.shown.as_ref()
     }
 
     /// Takes over what comes, until the process drains.
@@ -91,12 +105,22 @@ impl Reload {
                 Cautioned { caution }.emit(metrics);
             }
         }
+        self.watched.watch(files(&self.sources, &new));
         self.cautions = new.cautions;
         if let Some(gateway) = &change.gateway {
             self.told.send_replace(Arc::new(gateway.clone()));
         }
+        let tls = new.server.tls.as_ref();
+        let certificate = match (&self.shown, tls.map(|tls| &tls.config.identity)) {
+            (Some(shown), Some(identity)) if !shown.shows(identity) => {
+                shown.show(identity.clone());
+                true
+            }
+            (Some(_) | None, Some(_) | None) => false,
+        };
         ConfigReloaded {
-            changed: change.gateway.is_some(),
+            changed: change.gateway.is_some() || certificate,
+            certificate,
             upstreams_added: &change.added,
             upstreams_changed: &change.changed,
             upstreams_removed: &change.removed,
@@ -104,6 +128,13 @@ impl Reload {
         }
         .emit(metrics);
     }
+}
+
+/// All that is read for the settings, and may change while the process runs.
+fn files(sources: &Sources, settings: &Settings) -> Vec<PathBuf> {
+    let mut files = sources.files();
+    files.extend(settings.server.tls.iter().flat_map(|tls| tls.files.clone()));
+    files
 }
 
 async fn hung_up(hangup: &mut Option<Signal>) -> Option<()> {
@@ -136,6 +167,13 @@ impl Watched {
             files,
             stirred,
             _watcher: watcher,
+        }
+    }
+
+    /// Watches these from now on.
+    fn watch(&mut self, files: Vec<PathBuf>) {
+        if files != self.files {
+            *self = Self::new(files);
         }
     }
 

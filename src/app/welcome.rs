@@ -18,7 +18,9 @@ pub(super) struct Welcome<'a> {
 
 impl Welcome<'_> {
     pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        let base = format!("http://{}", self.address);
+        let scheme = |is_secure| if is_secure { "https" } else { "http" };
+        let has_tls = self.settings.server.tls.is_some();
+        let base = format!("{}://{}", scheme(has_tls), self.address);
         let url = self.settings.server.public_url.as_ref().unwrap_or(&base);
         writeln!(out, "switchboard {}", env!("CARGO_PKG_VERSION"))?;
         for endpoint in &self.settings.endpoints {
@@ -42,8 +44,11 @@ impl Welcome<'_> {
                 http_sse.path
             )?;
         }
-        let admin = self.admin_address.unwrap_or(self.address);
-        writeln!(out, "  admin    http://{admin}/health  /ready  /metrics")?;
+        let admin = match self.admin_address {
+            None => base.clone(),
+            Some(address) => format!("{}://{address}", scheme(self.settings.admin_tls)),
+        };
+        writeln!(out, "  admin    {admin}/health  /ready  /metrics")?;
         writeln!(out, "  store    {}", self.store)?;
         if self.address.ip().is_loopback() {
             writeln!(out, "  auth     none: only this machine can connect")?;

@@ -1,6 +1,8 @@
 //! The proofs that are accepted, and at which endpoint.
 
+use super::env::Environment;
 use super::layers::Ground;
+use super::proxy;
 use super::raw::{self, Raw};
 use super::settings::{ApiKeySettings, AuthSettings, Way};
 use crate::keyring;
@@ -10,9 +12,11 @@ const NONE: &str = "none";
 const API_KEYS: &str = "api_keys";
 
 /// The accepted proofs.
-pub(super) fn resolve(raw: &Raw, ground: &mut Ground) -> AuthSettings {
+pub(super) fn resolve(raw: &Raw, environment: &Environment, ground: &mut Ground) -> AuthSettings {
+    let public_url = raw.server.public_url.as_deref();
     AuthSettings {
         api_keys: (raw.auth.api_keys.as_ref()).map(|keys| api_keys(keys, ground)),
+        proxy: proxy::resolve(&raw.auth.proxy, public_url, environment, ground),
     }
 }
 

@@ -30,6 +30,14 @@ pub const ENDPOINT_NAME: &str = "main";
 pub const SSE_PATH: &str = "/sse";
 /// HTTP+SSE: where its messages are posted.
 pub const MESSAGES_PATH: &str = "/messages";
+/// The header in which a proxy says who calls.
+pub const PROXY_HEADER: &str = "X-Switchboard-Identity";
+/// The claim that names a tenant.
+pub const TENANT_CLAIM: &str = "tenant";
+/// The claim that names the program which acts for a caller: RFC 8693, section 4.3.
+pub const CLIENT_CLAIM: &str = "client_id";
+/// The claim that lists scopes: RFC 8693, section 4.2.
+pub const SCOPE_CLAIM: &str = "scope";
 /// Log lines an operator can act on.
 pub const LOG_FILTER: &str = "info,actix_server=warn,actix_http=off";
 

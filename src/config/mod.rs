@@ -24,6 +24,7 @@ pub mod env;
 pub mod keys;
 mod layers;
 mod mcp_json;
+mod proxy;
 pub mod raw;
 mod resolve;
 mod secrets;
@@ -31,6 +32,7 @@ pub mod settings;
 mod store;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod upstreams;
 pub mod values;
 

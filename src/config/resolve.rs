@@ -20,7 +20,7 @@ use super::settings::{
 use super::values::Period;
 #[cfg(feature = "sabotage")]
 use super::{Complaint, Place, env};
-use super::{Overrides, auth, defaults, endpoints, secrets, store, upstreams};
+use super::{Overrides, auth, defaults, endpoints, secrets, store, tls, upstreams};
 use crate::gateway;
 #[cfg(feature = "sabotage")]
 use crate::runtime::sabotage::Bug;
@@ -46,10 +46,12 @@ pub(super) fn resolve(
         ground.complain(&["admin.listen", "server.listen"], problem);
     }
     let upstreams = upstreams::resolve(raw, environment, ground);
-    let auth = auth::resolve(raw, ground);
+    let auth = auth::resolve(raw, environment, ground);
     let (endpoints, gateways) = endpoints::resolve(raw, &upstreams, &auth, overrides, ground);
     let http_sse = endpoints::http_sse(raw, &endpoints, ground);
     let callers = Callers::resolve(&raw.server, listen, &endpoints, ground);
+    let tls = tls::resolve(&raw.server.tls, ground);
+    let admin_tls = admin_tls(raw, admin_listen, tls.is_some(), ground);
     Settings {
         server: ServerSettings {
             listen,
@@ -58,6 +60,7 @@ pub(super) fn resolve(
             origins: callers.origins,
             cors: callers.cors,
             http_sse,
+            tls,
             workers: raw.server.workers.map_or_else(cores, NonZeroUsize::get),
             limits: limits(&raw.server.limits, ground),
             timeouts: timeouts(&raw.server.timeouts, ground),
@@ -82,6 +85,7 @@ pub(super) fn resolve(
             hops_max: hops(&raw.gateway, ground),
         },
         admin_listen,
+        admin_tls,
         log: log(&raw.log, ground),
         cautions: std::mem::take(&mut ground.cautions),
         written: Written::of(raw),
@@ -119,6 +123,26 @@ fn address(key: &str, text: &str, ground: &mut Ground) -> SocketAddr {
         ground.refuse(key, problem);
         SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
     })
+}
+
+/// Whether the listener of operators speaks TLS.
+fn admin_tls(raw: &Raw, listen: Option<SocketAddr>, has_tls: bool, ground: &mut Ground) -> bool {
+    if raw.admin.tls && listen.is_none() {
+        let problem = "is for a listener of its own: set `admin.listen`";
+        ground.complain(&["admin.tls", "admin.listen"], problem);
+    }
+    if raw.admin.tls && !has_tls {
+        let problem = "needs a certificate: set `server.tls.certificate`";
+        ground.complain(&["admin.tls", "server.tls.certificate"], problem);
+    }
+    let listen = listen.filter(|listen| !listen.ip().is_loopback());
+    if let Some(listen) = listen.filter(|_| has_tls && !raw.admin.tls) {
+        ground.cautions.push(format!(
+            "{listen} can be reached from other machines, and what operators see there is not \
+             encrypted: set `admin.tls`"
+        ));
+    }
+    raw.admin.tls
 }
 
 fn cores() -> usize {

@@ -66,9 +66,17 @@ pub(super) fn reveal(entry: &str, environment: &Environment) -> Result<String, S
         };
     }
     match entry.strip_prefix("file:") {
-        Some(path) => read(path).map_err(|problem| format!("the file {path} {problem}")),
+        Some(path) => file(path),
         None => Ok(entry.strip_prefix("text:").unwrap_or(entry).to_owned()),
     }
+}
+
+/// The secret that a file holds, which is not everybody's to read.
+///
+/// # Errors
+/// A sentence that says what is wrong, without what may be a secret.
+pub(super) fn file(path: &str) -> Result<String, String> {
+    read(path).map_err(|problem| format!("the file {path} {problem}"))
 }
 
 /// Whether a value stands where it is written, with no word about that being meant.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::change::Written;
+use crate::auth::proxy;
 use crate::gateway;
 use crate::policy::origin::{HostPolicy, OriginPolicy};
 #[cfg(feature = "sabotage")]
@@ -15,6 +16,7 @@ use crate::runtime::seal::ClusterKeys;
 use crate::store::{Bounds, redis};
 use crate::task;
 use crate::telemetry::tracing::{Filter, LogFormat};
+use crate::transport::tls;
 
 /// A whole configuration, resolved.
 #[derive(Clone, Debug)]
@@ -41,6 +43,8 @@ pub struct Settings {
     pub gateway: gateway::config::Config,
     /// A listener of its own for `/health`, `/ready` and `/metrics`.
     pub admin_listen: Option<SocketAddr>,
+    /// Whether that one speaks TLS too.
+    pub admin_tls: bool,
     /// Log lines.
     pub log: LogSettings,
     /// What is allowed but should be said loudly at start.
@@ -67,12 +71,23 @@ pub struct ServerSettings {
     pub cors: Option<OriginPolicy>,
     /// HTTP+SSE, if it is served.
     pub http_sse: Option<HttpSseSettings>,
+    /// TLS, if it is spoken.
+    pub tls: Option<TlsSettings>,
     /// Threads that serve requests.
     pub workers: usize,
     /// What a request, an answer or an address may cost.
     pub limits: LimitSettings,
     /// How long a client may keep us waiting.
     pub timeouts: TimeoutSettings,
+}
+
+/// See [`ServerSettings::tls`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// How it is spoken.
+    pub config: tls::Config,
+    /// The files of the certificate and its key: when they hold something else, that is shown.
+    pub files: Vec<PathBuf>,
 }
 
 /// Where HTTP+SSE is served.
@@ -244,6 +259,8 @@ pub struct EndpointSettings {
 pub struct AuthSettings {
     /// API keys, if they are accepted.
     pub api_keys: Option<ApiKeySettings>,
+    /// Proxies that say who calls.
+    pub proxy: Option<proxy::Config>,
 }
 
 /// API keys.
@@ -258,6 +275,10 @@ pub struct ApiKeySettings {
 pub enum Way {
     /// An API key.
     ApiKeys,
+    /// The word of a proxy.
+    Proxy,
+    /// A client certificate.
+    Certificates,
 }
 
 /// What an endpoint serves.

@@ -71,6 +71,8 @@ impl Event for Cautioned<'_> {
 pub struct ConfigReloaded<'a> {
     /// Whether anything that takes effect now is new.
     pub changed: bool,
+    /// Whether listeners show another certificate.
+    pub certificate: bool,
     /// The names of the upstreams that came.
     pub upstreams_added: &'a [String],
     /// The names of those that are something else now.
@@ -91,6 +93,7 @@ impl Event for ConfigReloaded<'_> {
         metrics.config_reload(outcome);
         info!(
             outcome = outcome.text(),
+            certificate = self.certificate,
             upstreams_added = ?self.upstreams_added,
             upstreams_changed = ?self.upstreams_changed,
             upstreams_removed = ?self.upstreams_removed,
@@ -302,6 +305,7 @@ mod tests {
         .emit(&metrics);
         ConfigReloaded {
             changed: false,
+            certificate: false,
             upstreams_added: &[],
             upstreams_changed: &[],
             upstreams_removed: &[],

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::dev::Extensions;
 use actix_web::rt::net::TcpStream;
 use actix_web::web::{self, Data, ServiceConfig};
@@ -16,6 +17,7 @@ use super::config::{Config, Context, Endpoint};
 use super::http_sse::{self, Pipes};
 use super::reply::Refused;
 use super::streamable_http::endpoint;
+use super::tls;
 use crate::telemetry::metrics::{Gauged, Metrics};
 
 /// Adds the endpoints, and HTTP+SSE beside them if it is on.
@@ -116,9 +118,19 @@ impl Doorkeeper {
         self.open.wait().await;
     }
 
-    /// Called by actix for each accepted connection.
+    /// Called by actix for each accepted connection, after the handshake where there is TLS. Whom a
+    /// client certificate is about is an extension of it then: `request.conn_data::<Subject>()`.
     pub fn connected(&self, connection: &dyn Any, extensions: &mut Extensions) {
-        let Some(stream) = connection.downcast_ref::<TcpStream>() else {
+        let stream = match connection.downcast_ref::<TlsStream<TcpStream>>() {
+            None => connection.downcast_ref::<TcpStream>(),
+            Some(secured) => {
+                if let Some(subject) = tls::subject(secured) {
+                    extensions.insert(subject);
+                }
+                Some(secured.get_ref().0)
+            }
+        };
+        let Some(stream) = stream else {
             return;
         };
         let socket = SockRef::from(stream);

@@ -25,5 +25,6 @@ pub mod sse;
 pub mod stateless;
 pub mod stdio;
 pub mod streamable_http;
+pub mod tls;
 
 pub use config::{Config, Context, Endpoint, HttpSse};

@@ -83,6 +83,7 @@ mod subscriptions;
 mod surroundings;
 mod tasks;
 mod ticket_desk;
+mod tls;
 mod tools_command;
 mod upstream_faults;
 mod upstream_handles;

@@ -8,7 +8,7 @@
 mod auth;
 mod gateway;
 
-pub use auth::{ApiKeys, Auth};
+pub use auth::{ApiKeys, Auth, Proxy};
 pub use gateway::{
     Breaker, Gateway, Isolation, Pin, Root, Set, Tool, Upstream, UpstreamLimits, UpstreamTimeouts,
 };
@@ -86,6 +86,8 @@ pub struct Server {
     pub messages_path: String,
     /// Threads that serve requests. Default: one per core.
     pub workers: Option<NonZeroUsize>,
+    /// TLS, which is spoken if there is a certificate.
+    pub tls: Tls,
     /// What a request, an answer or an address may cost.
     pub limits: Limits,
     /// How long a client may keep us waiting.
@@ -105,10 +107,40 @@ impl Default for Server {
             sse_path: defaults::SSE_PATH.to_owned(),
             messages_path: defaults::MESSAGES_PATH.to_owned(),
             workers: None,
+            tls: Tls::default(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
         }
     }
+}
+
+/// TLS, which is spoken if there is a certificate.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    /// The file with the certificate that is shown, and those that lead to its authority, in PEM. When
+    /// it changes, the new one is shown to whoever connects from then on.
+    pub certificate: Option<String>,
+    /// The file with its private key, in PEM, which not everybody on the machine may read.
+    pub key: Option<String>,
+    /// The file with the authorities that sign client certificates, in PEM.
+    pub client_ca: Option<String>,
+    /// Whether clients show a certificate: `off`, nobody is asked; `optional`, who has one shows it;
+    /// `required`, who has none does not get through.
+    pub client_certificates: ClientCertificates,
+}
+
+/// Whether clients show a certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientCertificates {
+    /// Nobody is asked.
+    #[default]
+    Off,
+    /// Who has one shows it.
+    Optional,
+    /// Who has none does not get through.
+    Required,
 }
 
 /// What a request, an answer or an address may cost.
@@ -460,6 +492,9 @@ pub struct Admin {
     /// An address and port of its own for `/health`, `/ready` and `/metrics`. Default: they are
     /// served beside the endpoints.
     pub listen: Option<String>,
+    /// With `listen`: speak TLS there too, with the certificate of `server.tls`. Nobody is asked for a
+    /// client certificate.
+    pub tls: bool,
 }
 
 /// Log lines, on standard error.
