@@ -3,11 +3,18 @@
 //!
 //! [`origin`] decides by `Host` and `Origin`: it keeps a web page in someone's browser from
 //! talking to a server on their machine (DNS rebinding), which no firewall sees. [`body_limit`]
-//! decides how much of a body is read. [`pattern`] is how names are written of which there are many.
+//! decides how much of a body is read. [`access`] decides who may call what, [`limits`] how often.
+//! [`pattern`] and [`names`] are how names are written of which there are many.
 //!
-//! Nothing here reads a socket, answers a request or counts: the transport asks, answers and
-//! counts.
+//! Nothing here reads a socket, answers a request or counts in metrics: who asks does. Only
+//! [`limits`] has a state, and asks the store where nodes share theirs.
 
+pub mod access;
 pub mod body_limit;
+pub mod limits;
+pub mod names;
 pub mod origin;
 pub mod pattern;
+
+pub use access::Policy;
+pub use limits::Limits;

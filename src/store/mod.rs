@@ -22,6 +22,7 @@
 //!
 //! It does not decide who owns what or what a record means; `session` and `node` do.
 
+pub mod buckets;
 pub mod embedded;
 pub mod memory;
 pub mod redis;

@@ -1,0 +1,157 @@
+//! What a credential claims, compared with what a policy asks for.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+/// A claim by its name, or by a JSON pointer into the claims, and the values it may have.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Wanted {
+    path: String,
+    values: Vec<Value>,
+}
+
+impl Wanted {
+    /// `value` is one value or a list of those that do.
+    pub(super) fn new(path: &str, value: &Value) -> Result<Self, &'static str> {
+        let values = match value {
+            Value::Array(values) => values.clone(),
+            value => vec![value.clone()],
+        };
+        if values.is_empty() {
+            return Err("a list of no values is never met; leave the condition out");
+        }
+        if values
+            .iter()
+            .any(|value| value.is_array() || value.is_object())
+        {
+            return Err("expected a text, a number, true or false, or a list of these");
+        }
+        let path = path.to_owned();
+        Ok(Self { path, values })
+    }
+
+    /// Where it is looked for.
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Whether the caller's claims have it. A claim that is a list has each of its values.
+    pub(super) fn is_claimed(&self, claims: &Map<String, Value>) -> bool {
+        claim(claims, &self.path).is_some_and(|found| self.is_in(found))
+    }
+
+    /// Whether the argument is exactly one of the values.
+    pub(super) fn is_argument(&self, arguments: &Value) -> bool {
+        let found = arguments.pointer(&self.path);
+        found.is_some_and(|found| self.values.iter().any(|value| equal(found, value)))
+    }
+
+    /// Whether one of the values is the argument, or is anywhere in the list that it is: whoever
+    /// denies a value means it in whatever company it comes.
+    pub(super) fn is_among_arguments(&self, arguments: &Value) -> bool {
+        let found = arguments.pointer(&self.path);
+        found.is_some_and(|found| self.is_in(found))
+    }
+
+    fn is_in(&self, found: &Value) -> bool {
+        match found {
+            // As deep as the body was allowed to be.
+            Value::Array(members) => members.iter().any(|member| self.is_in(member)),
+            found => self.values.iter().any(|value| equal(found, value)),
+        }
+    }
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let values: Vec<_> = self.values.iter().map(Value::to_string).collect();
+        write!(f, "`{}` is {}", self.path, values.join(" or "))
+    }
+}
+
+/// A claim by its name, or by a JSON pointer to it.
+pub(super) fn claim<'a>(claims: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
+    let Some(pointer) = path.strip_prefix('/') else {
+        return claims.get(path);
+    };
+    let (first, rest) = pointer.split_at(pointer.find('/').unwrap_or(pointer.len()));
+    let first: Cow<'_, str> = if first.contains('~') {
+        first.replace("~1", "/").replace("~0", "~").into()
+    } else {
+        first.into()
+    };
+    claims.get(first.as_ref())?.pointer(rest)
+}
+
+/// Numbers are equal by what they are worth: `1` is `1.0`.
+pub(super) fn equal(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) => {
+            one == other || one.as_f64().is_some_and(|one| Some(one) == other.as_f64())
+        }
+        (one, other) => one == other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn claims_are_found_by_name_and_by_pointer() {
+        let claims = json!({
+            "acr": "mfa",
+            "amr": ["pwd", "otp"],
+            "https://idp/roles": ["x"],
+            "realm": { "roles": ["admin"], "a/b": true },
+            "level": 2,
+        });
+        let claims = claims.as_object().unwrap();
+        for (path, value, expected) in [
+            ("acr", json!("mfa"), true),
+            ("acr", json!(["pwd", "mfa"]), true),
+            ("acr", json!("MFA"), false),
+            ("amr", json!("otp"), true),
+            ("amr", json!("mfa"), false),
+            ("https://idp/roles", json!("x"), true),
+            ("/realm/roles", json!("admin"), true),
+            ("/realm/a~1b", json!(true), true),
+            ("/realm/a~1b", json!("true"), false),
+            ("/realm", json!("admin"), false),
+            ("/acr", json!("mfa"), true),
+            ("level", json!(2.0), true),
+            ("level", json!("2"), false),
+            ("none", Value::Null, false),
+        ] {
+            let wanted = Wanted::new(path, &value).unwrap();
+            assert_eq!(wanted.is_claimed(claims), expected, "{wanted}");
+        }
+    }
+
+    #[test]
+    fn an_allowed_argument_is_the_value_and_a_denied_one_may_hide_in_a_list() {
+        let wanted = Wanted::new("/env", &json!(["staging", "test"])).unwrap();
+        for (arguments, allowed, denied) in [
+            (json!({ "env": "staging" }), true, true),
+            (json!({ "env": "prod" }), false, false),
+            (json!({ "env": ["staging", "prod"] }), false, true),
+            (json!({ "env": [["staging"]] }), false, true),
+            (json!({}), false, false),
+            (json!(["env"]), false, false),
+        ] {
+            assert_eq!(wanted.is_argument(&arguments), allowed, "{arguments}");
+            assert_eq!(wanted.is_among_arguments(&arguments), denied, "{arguments}");
+        }
+    }
+
+    #[test]
+    fn what_can_never_be_met_is_refused() {
+        for value in [json!([]), json!({}), json!([["a"]])] {
+            assert!(Wanted::new("acr", &value).is_err(), "{value}");
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! What a limit counts, as a text that names it and nothing else.
+
+use std::fmt::{self, Write as _};
+use std::sync::Arc;
+
+use crate::runtime::seal;
+
+/// Bytes of a digest by which a key is known to the store: enough that no two are the same.
+const DIGEST_BYTES: usize = 16;
+
+/// Names one bucket: the rule, the tenant, and whom or what else the rule counts by.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key(Arc<str>);
+
+impl Key {
+    /// Each word stands after its length, so that no word can be written to look like two.
+    pub(super) fn of(words: &[&str]) -> Self {
+        let mut text = String::with_capacity(words.iter().map(|word| word.len() + 4).sum());
+        for word in words {
+            let _infallible = write!(text, "{}:{word}", word.len());
+        }
+        Self(text.into())
+    }
+
+    /// What the store knows it by: short, and no word about anybody.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let digest = seal::digest(&[b"limit", self.0.as_bytes()]);
+        let digits = digest[..DIGEST_BYTES].iter();
+        digits.map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // It names a user.
+        f.write_str("Key([redacted])")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_things_share_a_key_however_they_are_named() {
+        let all = [
+            Key::of(&["a", "b"]),
+            Key::of(&["ab"]),
+            Key::of(&["a1:b"]),
+            Key::of(&["a", "b", ""]),
+            Key::of(&["a", "", "b"]),
+        ];
+        let texts: std::collections::BTreeSet<_> = all.iter().collect();
+        let digests: std::collections::BTreeSet<_> = all.iter().map(Key::digest).collect();
+        assert_eq!((texts.len(), digests.len()), (all.len(), all.len()));
+        assert_eq!(all[0].digest().len(), 2 * DIGEST_BYTES);
+    }
+}
