@@ -1,8 +1,8 @@
 //! A new configuration while the process runs: on SIGHUP, and when one of its files changes.
 //!
 //! All of it is read and checked. If anything is wrong, that is said once and nothing changes.
-//! Otherwise the gateway is told of its upstreams ([`Reload::told`]), and what else is new is named:
-//! it takes effect at the next start.
+//! Otherwise the gateway is told of its upstreams ([`Reload::told`]), the policy is another at once, and
+//! what else is new is named: it takes effect at the next start.
 //!
 //! Not the files are watched but their directories: an editor puts another file in the place of one,
 //! and Kubernetes swaps the link to a directory beside it. What is seen there only says when to look;
@@ -18,6 +18,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
 use super::sources::Sources;
+use crate::config::settings::PolicySettings;
 use crate::config::{Change, Settings};
 use crate::gateway;
 use crate::runtime::shutdown::Shutdown;
@@ -33,6 +34,8 @@ pub(super) struct Reload {
     sources: Sources,
     started: Settings,
     told: watch::Sender<Arc<gateway::config::Config>>,
+    /// Who may call what, and how often.
+    policy: watch::Sender<PolicySettings>,
     /// The cautions of the last configuration that was right.
     cautions: Vec<String>,
     hangup: Option<Signal>,
@@ -47,6 +50,7 @@ impl Reload {
             watched: Watched::new(sources.files()),
             sources,
             told: watch::Sender::new(Arc::new(started.gateway.clone())),
+            policy: watch::Sender::new(started.policy.clone()),
             cautions: started.cautions.clone(),
             started: started.clone(),
             hangup,
@@ -85,7 +89,10 @@ impl Reload {
     }
 
     fn take(&mut self, new: Settings, metrics: &Metrics) {
-        let change = Change::between(&self.started, &self.told.borrow(), &new);
+        let change = {
+            let (told, policy) = (self.told.borrow(), self.policy.borrow());
+            Change::between(&self.started, &told, &policy, &new)
+        };
         for caution in &new.cautions {
             if !self.cautions.contains(caution) {
                 Cautioned { caution }.emit(metrics);
@@ -95,8 +102,11 @@ impl Reload {
         if let Some(gateway) = &change.gateway {
             self.told.send_replace(Arc::new(gateway.clone()));
         }
+        if let Some(policy) = &change.policy {
+            self.policy.send_replace(policy.clone());
+        }
         ConfigReloaded {
-            changed: change.gateway.is_some(),
+            changed: change.gateway.is_some() || change.policy.is_some(),
             upstreams_added: &change.added,
             upstreams_changed: &change.changed,
             upstreams_removed: &change.removed,

@@ -23,6 +23,7 @@ pub mod env;
 pub mod keys;
 mod layers;
 mod mcp_json;
+mod policy;
 pub mod raw;
 mod resolve;
 mod secrets;

@@ -20,7 +20,7 @@ use super::settings::{
 use super::values::Period;
 #[cfg(feature = "sabotage")]
 use super::{Complaint, Place, env};
-use super::{Overrides, defaults, endpoints, secrets, store, upstreams};
+use super::{Overrides, defaults, endpoints, policy, secrets, store, upstreams};
 use crate::gateway;
 #[cfg(feature = "sabotage")]
 use crate::runtime::sabotage::Bug;
@@ -79,6 +79,7 @@ pub(super) fn resolve(
             endpoints: gateways,
             hops_max: hops(&raw.gateway, ground),
         },
+        policy: policy::resolve(raw, ground),
         admin_listen,
         log: log(&raw.log, ground),
         cautions: std::mem::take(&mut ground.cautions),

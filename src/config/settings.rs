@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::change::Written;
 use crate::gateway;
 use crate::policy::origin::{HostPolicy, OriginPolicy};
+use crate::policy::{Limits, Policy};
 #[cfg(feature = "sabotage")]
 use crate::runtime::sabotage::Bug;
 use crate::runtime::seal::ClusterKeys;
@@ -37,6 +38,8 @@ pub struct Settings {
     pub endpoints: Vec<EndpointSettings>,
     /// The upstreams, and the endpoints that have some.
     pub gateway: gateway::config::Config,
+    /// Who may call what, and how often.
+    pub policy: PolicySettings,
     /// A listener of its own for `/health`, `/ready` and `/metrics`.
     pub admin_listen: Option<SocketAddr>,
     /// Log lines.
@@ -48,6 +51,16 @@ pub struct Settings {
     /// The deliberate bug this process is to have.
     #[cfg(feature = "sabotage")]
     pub sabotage: Option<Bug>,
+}
+
+/// See [`Settings::policy`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct PolicySettings {
+    /// Who may call what. Without any role all is left to `admin`; where nobody is authenticated
+    /// there is no policy, which is not for the configuration to say.
+    pub access: Policy,
+    /// How often.
+    pub limits: Limits,
 }
 
 /// See [`Settings::server`].

@@ -6,9 +6,14 @@
 //! what concerns two keys is checked in `resolve.rs`.
 
 mod gateway;
+mod policy;
 
 pub use gateway::{
     Breaker, Gateway, Isolation, Pin, Root, Set, Tool, Upstream, UpstreamLimits, UpstreamTimeouts,
+};
+
+pub use policy::{
+    AnyOf, Binding, CallLimits, OnFailure, RateLimit, Role, RoleLimits, Rule, Running, Scalar,
 };
 
 use std::collections::BTreeMap;
@@ -47,6 +52,16 @@ pub struct Raw {
     pub upstreams: BTreeMap<String, Upstream>,
     /// The gateway as a whole.
     pub gateway: Gateway,
+    /// What callers may do, by role, each under a name of your choice. `admin` is built in: it may do
+    /// everything.
+    pub roles: BTreeMap<String, Role>,
+    /// Who has which role, besides those that an API key or a proxy gives.
+    pub bindings: Vec<Binding>,
+    /// Scopes that imply narrower ones: a scope, then those that come with it.
+    pub scopes: BTreeMap<String, Vec<String>>,
+    /// How often who may call what: as `"600/min"` (or `/s`, `/h`, `/day`), which is 600 at once and
+    /// 600 per minute, or as `{ rate = "600/min", burst = 20 }`.
+    pub limits: CallLimits,
     /// Where operators look.
     pub admin: Admin,
     /// Log lines, on standard error.
