@@ -8,6 +8,7 @@ mod check;
 mod drain;
 mod guard;
 mod limited;
+mod policy;
 mod schema;
 mod serve;
 mod stdio;
@@ -59,6 +60,9 @@ enum Command {
     /// List and call the tools of any server
     #[command(subcommand)]
     Tools(tools::Command),
+    /// Ask who may call what, and how often, by the configuration
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Run a program and end it with everything it started when standard input ends
     #[command(hide = true)]
     Guard(guard::Args),
@@ -131,6 +135,7 @@ impl Cli {
             Some(Command::Schema) => schema::run(),
             Some(Command::Drain(args)) => drain::run(host, args),
             Some(Command::Tools(command)) => tools::run(command),
+            Some(Command::Policy(command)) => policy::run(host, command),
             Some(Command::Guard(args)) => guard::run(args),
             Some(Command::Limited(args)) => limited::run(args),
         }
@@ -237,6 +242,11 @@ mod tests {
                 ErrorKind::ArgumentConflict,
             ),
             ("tools call", ErrorKind::MissingRequiredArgument),
+            ("policy test", ErrorKind::MissingRequiredArgument),
+            ("policy explain", ErrorKind::MissingRequiredArgument),
+            ("policy explain t --claim a", ErrorKind::ValueValidation),
+            ("policy explain t --args []", ErrorKind::ValueValidation),
+            ("policy explain t --kind task", ErrorKind::InvalidValue),
             (
                 "tools ls --protocol-version 2025-06-19",
                 ErrorKind::ValueValidation,

@@ -22,7 +22,7 @@ for i, key in ipairs(KEYS) do
   if life > 0 then
     redis.call('SET', key, string.format('%.2f', full), 'PX', string.format('%.0f', life))
   else
-    redis.call('DEL', key)
+    redis.call('UNLINK', key)
   end
   reply[2 * i - 1] = taken
   reply[2 * i] = wait
