@@ -1,6 +1,8 @@
 //! What each part gets of the settings.
 
+use crate::access::Rules;
 use crate::config::Settings;
+use crate::config::settings::PolicySettings;
 use crate::runtime::seal::ClusterKeys;
 use crate::session;
 use crate::transport::http_sse::Pipes;
@@ -64,5 +66,12 @@ pub(super) fn transport_config(settings: &Settings) -> transport::Config {
         task_deadline: settings.tasks.config.ttl_max,
         heartbeat: settings.streams.heartbeat,
         stateless_heartbeat: settings.streams.stateless_heartbeat,
+    }
+}
+
+pub(super) fn rules(settings: &PolicySettings) -> Rules {
+    Rules {
+        policy: settings.access.clone(),
+        limits: settings.limits.clone(),
     }
 }

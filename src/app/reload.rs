@@ -2,8 +2,8 @@
 //!
 //! All of it is read and checked. If anything is wrong, that is said once and nothing changes.
 //! Otherwise the gateway is told of its upstreams ([`Reload::told`]), listeners show the certificate
-//! that its files hold now ([`Reload::shown`]), and what else is new is named: it takes effect at the
-//! next start.
+//! that its files hold now ([`Reload::shown`]), calls are held against the rules that are written now
+//! ([`Reload::telling`]), and what else is new is named: it takes effect at the next start.
 //!
 //! Not the files are watched but their directories: an editor puts another file in the place of one,
 //! and Kubernetes swaps the link to a directory beside it. What is seen there only says when to look;
@@ -18,7 +18,10 @@ use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
+use super::parts;
 use super::sources::Sources;
+use crate::access::Present;
+use crate::config::settings::PolicySettings;
 use crate::config::{Change, Settings};
 use crate::gateway;
 use crate::runtime::shutdown::Shutdown;
@@ -37,6 +40,10 @@ pub(super) struct Reload {
     told: watch::Sender<Arc<gateway::config::Config>>,
     /// The certificate that listeners show, where they speak TLS.
     shown: Option<Shown>,
+    /// Who may call what, and how often.
+    policy: PolicySettings,
+    /// Where calls find that.
+    rules: Option<Present>,
     /// The cautions of the last configuration that was right.
     cautions: Vec<String>,
     hangup: Option<Signal>,
@@ -56,9 +63,19 @@ impl Reload {
                 .as_ref()
                 .map(|tls| Shown::new(tls.config.identity.clone())),
             told: watch::Sender::new(Arc::new(started.gateway.clone())),
+            policy: started.policy.clone(),
+            rules: None,
             cautions: started.cautions.clone(),
             started: started.clone(),
             hangup,
+        }
+    }
+
+    /// Tells these of another policy.
+    pub(super) fn telling(self, rules: Present) -> Self {
+        Self {
+            rules: Some(rules),
+            ..self
         }
     }
 
@@ -99,7 +116,10 @@ impl Reload {
     }
 
     fn take(&mut self, new: Settings, metrics: &Metrics) {
-        let change = Change::between(&self.started, &self.told.borrow(), &new);
+        let change = {
+            let told = self.told.borrow();
+            Change::between(&self.started, &told, &self.policy, &new)
+        };
         for caution in &new.cautions {
             if !self.cautions.contains(caution) {
                 Cautioned { caution }.emit(metrics);
@@ -118,8 +138,14 @@ impl Reload {
             }
             (Some(_) | None, Some(_) | None) => false,
         };
+        if let Some(policy) = &change.policy {
+            if let Some(rules) = &self.rules {
+                rules.set(parts::rules(policy));
+            }
+            self.policy = policy.clone();
+        }
         ConfigReloaded {
-            changed: change.gateway.is_some() || certificate,
+            changed: change.gateway.is_some() || change.policy.is_some() || certificate,
             certificate,
             upstreams_added: &change.added,
             upstreams_changed: &change.changed,

@@ -10,6 +10,7 @@ mod guard;
 mod key;
 mod limited;
 mod node;
+mod policy;
 mod schema;
 mod serve;
 mod stdio;
@@ -64,6 +65,9 @@ enum Command {
     /// List and call the tools of any server
     #[command(subcommand)]
     Tools(tools::Command),
+    /// Ask who may call what, and how often, by the configuration
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Run a program and end it with everything it started when standard input ends
     #[command(hide = true)]
     Guard(guard::Args),
@@ -137,6 +141,7 @@ impl Cli {
             Some(Command::Drain(args)) => drain::run(host, args),
             Some(Command::Key(command)) => key::run(host, command),
             Some(Command::Tools(command)) => tools::run(command),
+            Some(Command::Policy(command)) => policy::run(host, command),
             Some(Command::Guard(args)) => guard::run(args),
             Some(Command::Limited(args)) => limited::run(args),
         }
@@ -243,6 +248,11 @@ mod tests {
                 ErrorKind::ArgumentConflict,
             ),
             ("tools call", ErrorKind::MissingRequiredArgument),
+            ("policy test", ErrorKind::MissingRequiredArgument),
+            ("policy explain", ErrorKind::MissingRequiredArgument),
+            ("policy explain t --claim a", ErrorKind::ValueValidation),
+            ("policy explain t --args []", ErrorKind::ValueValidation),
+            ("policy explain t --kind task", ErrorKind::InvalidValue),
             (
                 "tools ls --protocol-version 2025-06-19",
                 ErrorKind::ValueValidation,

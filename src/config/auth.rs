@@ -10,6 +10,8 @@ use crate::keyring;
 /// What everybody is let in by, where an endpoint says so.
 const NONE: &str = "none";
 const API_KEYS: &str = "api_keys";
+const PROXY: &str = "proxy";
+const CERTIFICATES: &str = "certificates";
 
 /// The accepted proofs.
 pub(super) fn resolve(raw: &Raw, environment: &Environment, ground: &mut Ground) -> AuthSettings {
@@ -17,6 +19,8 @@ pub(super) fn resolve(raw: &Raw, environment: &Environment, ground: &mut Ground)
     AuthSettings {
         api_keys: (raw.auth.api_keys.as_ref()).map(|keys| api_keys(keys, ground)),
         proxy: proxy::resolve(&raw.auth.proxy, public_url, environment, ground),
+        // Who is asked for a certificate is let in by it.
+        certificates: raw.server.tls.client_certificates != raw::ClientCertificates::Off,
     }
 }
 
@@ -77,9 +81,17 @@ pub(super) fn ways(
 impl AuthSettings {
     /// All proofs there are, by the names that endpoints use.
     fn ways(&self) -> Vec<(String, Way)> {
-        let keys = self.api_keys.as_ref();
-        keys.map(|_| (API_KEYS.to_owned(), Way::ApiKeys))
-            .into_iter()
-            .collect()
+        let ways = [
+            (self.api_keys.is_some(), API_KEYS, Way::ApiKeys),
+            (self.proxy.is_some(), PROXY, Way::Proxy),
+            (self.certificates, CERTIFICATES, Way::Certificates),
+        ];
+        let ways = ways.into_iter().filter(|(is_there, ..)| *is_there);
+        ways.map(|(_, name, way)| (name.to_owned(), way)).collect()
+    }
+
+    /// Whether nobody is asked for anything.
+    pub(super) fn is_empty(&self) -> bool {
+        self.ways().is_empty()
     }
 }

@@ -1,5 +1,5 @@
-//! What differs between two configurations: what the gateway is told from now on, and what takes
-//! effect at the next start only.
+//! What differs between two configurations: what the gateway is told and which policy holds from now
+//! on, and what takes effect at the next start only.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -7,18 +7,28 @@ use std::fmt;
 use serde_json::Value;
 
 use super::raw::Raw;
-use super::settings::{EndpointSettings, Serves, Settings, Way};
+use super::settings::{EndpointSettings, PolicySettings, Serves, Settings, Way};
 use crate::gateway::config::{Config, EndpointConfig, UpstreamConfig};
 use crate::runtime::seal::ClusterKeys;
 
 /// Tables that are compared as what they come to, in place of key by key.
-const COMPARED_OTHERWISE: [&str; 3] = ["endpoints", "gateway", "upstreams"];
+const COMPARED_OTHERWISE: [&str; 7] = [
+    "bindings",
+    "endpoints",
+    "gateway",
+    "limits",
+    "roles",
+    "scopes",
+    "upstreams",
+];
 
 /// What a new configuration changes in a running process.
 #[derive(Debug)]
 pub struct Change {
     /// What the gateway is told from now on, if that is something else.
     pub gateway: Option<Config>,
+    /// Who may call what from now on, and how often, if that is something else.
+    pub policy: Option<PolicySettings>,
     /// The upstreams that come.
     pub added: Vec<String>,
     /// The upstreams that are something else now.
@@ -30,10 +40,15 @@ pub struct Change {
 }
 
 impl Change {
-    /// What `new` changes in a process that was started with `started`, and whose gateway has been
-    /// told `told`.
+    /// What `new` changes in a process that was started with `started`, whose gateway has been told
+    /// `told`, and where `policy` holds.
     #[must_use]
-    pub fn between(started: &Settings, told: &Config, new: &Settings) -> Self {
+    pub fn between(
+        started: &Settings,
+        told: &Config,
+        policy: &PolicySettings,
+        new: &Settings,
+    ) -> Self {
         let gateway = gateway(started, told, &new.gateway);
         let before = by_name(&told.upstreams);
         let after = by_name(&gateway.upstreams);
@@ -50,6 +65,7 @@ impl Change {
             removed: names(&|name| !after.contains_key(name), &before),
             at_next_start: at_next_start(started, new),
             gateway: (gateway != *told).then_some(gateway),
+            policy: (new.policy != *policy).then(|| new.policy.clone()),
         }
     }
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::raw::Raw;
 use super::values::{PERIOD_PATTERN, SIZE_PATTERN};
+use crate::policy::limits::rate::RATE_PATTERN;
 
 /// What stands at a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +17,10 @@ pub enum Node {
     Table(BTreeMap<String, Node>),
     /// A table whose keys are names of the user's choice.
     Named(Box<Node>),
+    /// A list of tables: `[[bindings]]`, or `[{ ... }, { ... }]`.
+    Each(Box<Node>),
+    /// A value, or a table with these keys that says more.
+    Either(Kind, BTreeMap<String, Node>),
     /// A value.
     Leaf(Kind),
 }
@@ -43,6 +48,12 @@ pub enum Kind {
     Fraction,
     /// `true`
     Flag,
+    /// `"600/min"`
+    Rate,
+    /// `"text"`, `7` or `true`
+    Scalar,
+    /// `{ name = "text", other = { name = [1, 2] } }`
+    Values,
 }
 
 impl Kind {
@@ -65,6 +76,11 @@ impl Kind {
             Self::Number => "a whole number",
             Self::Fraction => "a number, as in 0.5",
             Self::Flag => "true or false",
+            Self::Rate => {
+                "a rate in quotes, as in \"600/min\", or { rate = \"600/min\", burst = 20 }"
+            }
+            Self::Scalar => "a text in quotes, a number, true or false",
+            Self::Values => "a table, as in { acr = \"mfa\", args = { \"/env\" = [\"staging\"] } }",
         }
     }
 }
@@ -82,7 +98,9 @@ pub static TREE: LazyLock<Node> = LazyLock::new(|| {
 pub fn leaves() -> Vec<(Vec<&'static str>, Kind)> {
     fn collect<'a>(node: &'a Node, path: &mut Vec<&'a str>, into: &mut Vec<(Vec<&'a str>, Kind)>) {
         match node {
-            Node::Leaf(kind) => into.push((path.clone(), *kind)),
+            Node::Leaf(kind) | Node::Either(kind, _) => into.push((path.clone(), *kind)),
+            // What stands in a list has no name of its own.
+            Node::Each(_) => {}
             Node::Named(node) => {
                 path.push("*");
                 collect(node, path, into);
@@ -109,11 +127,20 @@ fn read(schema: &Value) -> Node {
             .map(|(key, schema)| (key.clone(), read(schema)));
         return Node::Table(keys.collect());
     }
-    // A table that need not be there is a choice of itself and null.
-    let choices = schema["anyOf"].as_array().into_iter().flatten();
-    let mut tables = choices.filter(|choice| choice["properties"].is_object());
-    if let Some(table) = tables.next() {
-        return read(table);
+    if schema["items"]["properties"].is_object() {
+        return Node::Each(Box::new(read(&schema["items"])));
+    }
+    if let [first, second] = schema["anyOf"].as_array().map_or(&[][..], Vec::as_slice) {
+        match read(second) {
+            Node::Table(keys) if first["pattern"] == RATE_PATTERN => {
+                return Node::Either(Kind::Rate, keys);
+            }
+            _ if second["type"] == "null" => return read(first),
+            _ => {}
+        }
+    }
+    if schema["additionalProperties"] == true {
+        return Node::Leaf(Kind::Values);
     }
     if schema["additionalProperties"]["type"] == "string" {
         return Node::Leaf(Kind::Pairs);
@@ -126,7 +153,9 @@ fn read(schema: &Value) -> Node {
         Value::Array(kinds) => kinds.iter().any(|found| found == kind),
         found => found == kind,
     };
-    Node::Leaf(if is("boolean") {
+    Node::Leaf(if is("boolean") && is("string") {
+        Kind::Scalar
+    } else if is("boolean") {
         Kind::Flag
     } else if is("integer") {
         Kind::Number
@@ -221,6 +250,12 @@ mod tests {
         assert_eq!(kind("upstreams.*.limits.memory"), Some(Kind::Size));
         assert_eq!(kind("log.format"), Some(Kind::Text));
         assert_eq!(kind("server.limits"), None);
+        assert_eq!(kind("limits.per_user"), Some(Kind::Rate));
+        assert_eq!(kind("limits.per_tool.*"), Some(Kind::Rate));
+        assert_eq!(kind("roles.*.inherits"), Some(Kind::Texts));
+        assert_eq!(kind("roles.*.limits.per_user"), Some(Kind::Rate));
+        assert_eq!(kind("scopes.*"), Some(Kind::Texts));
+        assert_eq!(kind("bindings"), None);
         assert!(leaves.len() > 50, "{}", leaves.len());
     }
 

@@ -70,6 +70,24 @@ impl Ground {
         }
     }
 
+    /// Complains about something at `key`, at the nearest place above it that was set by anyone.
+    pub(super) fn complain_within(&mut self, key: &str, problem: impl Into<String>) {
+        let above = std::iter::successors(Some(key), |key| {
+            key.rfind(['.', '[']).map(|end| &key[..end])
+        });
+        let mut keys = above.clone();
+        // What is wrong by itself was said; what follows from that needs not be.
+        if above.into_iter().any(|key| self.broken.contains(key)) {
+            return;
+        }
+        let place = keys.find_map(|key| self.places.get(key).cloned());
+        self.push(
+            place.unwrap_or(Place::Default),
+            key.to_owned(),
+            problem.into(),
+        );
+    }
+
     /// Complains about one key, whose value then counts as wrong by itself.
     pub(super) fn refuse(&mut self, key: &str, problem: impl Into<String>) {
         self.complain(&[key], problem);
@@ -179,7 +197,7 @@ impl Layers {
     ) {
         match (node, value.get_ref()) {
             (Node::Leaf(Kind::Pairs), DeValue::Table(table)) => {
-                self.ground.places.insert(path.join("."), place);
+                self.ground.places.insert(key_of(path), place);
                 descend(&mut self.table, path);
                 for (name, value) in table {
                     let place = Place::Line(line_of(text, name.span().start));
@@ -192,7 +210,7 @@ impl Layers {
                 None => self.refuse(path, place, format!("expected {}", kind.expected())),
             },
             (Node::Table(keys), DeValue::Table(table)) => {
-                self.ground.places.insert(path.join("."), place);
+                self.ground.places.insert(key_of(path), place);
                 descend(&mut self.table, path);
                 self.walk(text, keys, table, path);
             }
@@ -203,8 +221,29 @@ impl Layers {
                     self.node(text, node, value, &path, place);
                 }
             }
+            (Node::Either(_, keys), DeValue::Table(table)) => {
+                self.ground.places.insert(key_of(path), place);
+                descend(&mut self.table, path);
+                self.walk(text, keys, table, path);
+            }
+            (Node::Either(kind, _), value) => match plain(value, *kind) {
+                Some(value) => self.value(path, value, place),
+                None => self.refuse(path, place, format!("expected {}", kind.expected())),
+            },
+            (Node::Each(node), DeValue::Array(tables)) => {
+                self.ground.places.insert(key_of(path), place);
+                for (at, value) in tables.iter().enumerate() {
+                    let place = Place::Line(line_of(text, value.span().start));
+                    let at = format!("[{at}]");
+                    self.node(text, node, value, &[path, &[&at]].concat(), place);
+                }
+            }
+            (Node::Each(_), _) => {
+                let problem = format!("expected a list of tables, as in `[[{}]]`", key_of(path));
+                self.refuse(path, place, problem);
+            }
             (Node::Table(_) | Node::Named(_), _) => {
-                let problem = format!("expected a table, as in `[{}]`", path.join("."));
+                let problem = format!("expected a table, as in `[{}]`", key_of(path));
                 self.refuse(path, place, problem);
             }
         }
@@ -213,7 +252,11 @@ impl Layers {
     /// A value that was written as text where TOML is not spoken.
     fn text(&mut self, path: &[&str], kind: Kind, text: &str, place: Place) {
         let value = match kind {
-            Kind::Text | Kind::Period | Kind::Size => Some(Value::from(text)),
+            Kind::Text | Kind::Period | Kind::Size | Kind::Rate | Kind::Scalar => {
+                Some(Value::from(text))
+            }
+            // A table of anything has no form without TOML.
+            Kind::Values => None,
             Kind::Number => text.parse::<i64>().ok().map(Value::from),
             Kind::Fraction => text.parse::<f64>().ok().map(Value::from),
             Kind::Flag => text.parse::<bool>().ok().map(Value::from),
@@ -246,7 +289,7 @@ impl Layers {
             return;
         }
         insert(&mut self.table, path, value);
-        let key = path.join(".");
+        let key = key_of(path);
         // What a layer above sets makes good what was wrong below, as far as checks of several
         // keys go; the complaint stands.
         self.ground.broken.remove(&key);
@@ -254,7 +297,7 @@ impl Layers {
     }
 
     fn refuse(&mut self, path: &[&str], place: Place, problem: impl Into<String>) {
-        let key = path.join(".");
+        let key = key_of(path);
         self.ground.broken.insert(key.clone());
         self.ground.push(place, key, problem.into());
     }
@@ -282,9 +325,11 @@ fn unknown(path: &[&str], siblings: &BTreeMap<String, Node>) -> String {
 /// The value, if it is of that kind.
 fn plain(value: &DeValue<'_>, kind: Kind) -> Option<Value> {
     match (kind, value) {
-        (Kind::Text | Kind::Period | Kind::Size, DeValue::String(text)) => {
+        (Kind::Text | Kind::Period | Kind::Size | Kind::Rate, DeValue::String(text)) => {
             Some(Value::from(text.as_ref()))
         }
+        (Kind::Scalar, DeValue::Array(_) | DeValue::Table(_)) => None,
+        (Kind::Scalar, value) | (Kind::Values, value @ DeValue::Table(_)) => any(value),
         (Kind::Flag, DeValue::Boolean(flag)) => Some(Value::from(*flag)),
         (Kind::Number, DeValue::Integer(number)) => {
             i64::from_str_radix(number.as_str(), number.radix())
@@ -321,9 +366,32 @@ fn plain(value: &DeValue<'_>, kind: Kind) -> Option<Value> {
             | Kind::Texts
             | Kind::Command
             | Kind::Pairs
-            | Kind::Roots,
+            | Kind::Roots
+            | Kind::Rate
+            | Kind::Values,
             _,
         ) => None,
+    }
+}
+
+/// Any value but a time. As deep as TOML is read.
+fn any(value: &DeValue<'_>) -> Option<Value> {
+    match value {
+        DeValue::String(_) => plain(value, Kind::Text),
+        DeValue::Boolean(_) => plain(value, Kind::Flag),
+        DeValue::Integer(_) => plain(value, Kind::Number),
+        DeValue::Float(_) => plain(value, Kind::Fraction),
+        DeValue::Array(values) => {
+            let values = values.iter().map(|value| any(value.get_ref()));
+            values.collect::<Option<Vec<_>>>().map(Value::from)
+        }
+        DeValue::Table(table) => {
+            let members = table.iter().map(|(name, value)| {
+                Some((name.get_ref().as_ref().to_owned(), any(value.get_ref())?))
+            });
+            members.collect::<Option<Table>>().map(Value::Table)
+        }
+        DeValue::Datetime(_) => None,
     }
 }
 
@@ -366,12 +434,35 @@ fn insert(table: &mut Table, path: &[&str], value: Value) {
 /// The table at `path`, made if it is not there. `None` if something else stands in the way,
 /// which the walk along the key tree has excluded.
 fn descend<'a>(table: &'a mut Table, path: &[&str]) -> Option<&'a mut Table> {
-    path.iter().try_fold(table, |table, key| {
-        let next = table
-            .entry(*key)
-            .or_insert_with(|| Value::Table(Table::new()));
-        next.as_table_mut()
-    })
+    let Some((key, below)) = path.split_first() else {
+        return Some(table);
+    };
+    let in_list = below.first().and_then(|place| place_in_list(place));
+    let fresh = || match in_list {
+        Some(_) => Value::Array(Vec::new()),
+        None => Value::Table(Table::new()),
+    };
+    let next = table.entry(*key).or_insert_with(fresh);
+    let Some(place) = in_list else {
+        return descend(next.as_table_mut()?, below);
+    };
+    let list = next.as_array_mut()?;
+    // Tables come in their order; one that is looked at alone is the first.
+    let place = place.min(list.len());
+    if place == list.len() {
+        list.push(Value::Table(Table::new()));
+    }
+    descend(list[place].as_table_mut()?, &below[1..])
+}
+
+/// The place that a part of a path names in a list: of `[2]` it is 2.
+fn place_in_list(part: &str) -> Option<usize> {
+    part.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
+}
+
+/// A path as it is shown, and as places are kept under: `roles.a.allow[0].tools`.
+fn key_of(path: &[&str]) -> String {
+    path.join(".").replace(".[", "[")
 }
 
 fn line_of(text: &str, offset: usize) -> usize {

@@ -20,7 +20,7 @@ use super::settings::{
 use super::values::Period;
 #[cfg(feature = "sabotage")]
 use super::{Complaint, Place, env};
-use super::{Overrides, auth, defaults, endpoints, secrets, store, tls, upstreams};
+use super::{Overrides, auth, defaults, endpoints, policy, secrets, store, tls, upstreams};
 use crate::gateway;
 #[cfg(feature = "sabotage")]
 use crate::runtime::sabotage::Bug;
@@ -78,6 +78,7 @@ pub(super) fn resolve(
             lease: lease(&raw.cluster, ground),
         },
         endpoints,
+        policy: policy::resolve(raw, &auth, ground),
         auth,
         gateway: gateway::config::Config {
             upstreams,

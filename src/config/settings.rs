@@ -10,6 +10,7 @@ use super::change::Written;
 use crate::auth::proxy;
 use crate::gateway;
 use crate::policy::origin::{HostPolicy, OriginPolicy};
+use crate::policy::{Limits, Policy};
 #[cfg(feature = "sabotage")]
 use crate::runtime::sabotage::Bug;
 use crate::runtime::seal::ClusterKeys;
@@ -41,6 +42,8 @@ pub struct Settings {
     pub auth: AuthSettings,
     /// The upstreams, and the endpoints that have some.
     pub gateway: gateway::config::Config,
+    /// Who may call what, and how often.
+    pub policy: PolicySettings,
     /// A listener of its own for `/health`, `/ready` and `/metrics`.
     pub admin_listen: Option<SocketAddr>,
     /// Whether that one speaks TLS too.
@@ -54,6 +57,16 @@ pub struct Settings {
     /// The deliberate bug this process is to have.
     #[cfg(feature = "sabotage")]
     pub sabotage: Option<Bug>,
+}
+
+/// See [`Settings::policy`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct PolicySettings {
+    /// Who may call what. Without any role all is left to `admin`; everybody may do everything where
+    /// nobody is authenticated either.
+    pub access: Policy,
+    /// How often.
+    pub limits: Limits,
 }
 
 /// See [`Settings::server`].
@@ -261,6 +274,8 @@ pub struct AuthSettings {
     pub api_keys: Option<ApiKeySettings>,
     /// Proxies that say who calls.
     pub proxy: Option<proxy::Config>,
+    /// Whether client certificates say who calls.
+    pub certificates: bool,
 }
 
 /// API keys.

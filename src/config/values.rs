@@ -11,6 +11,8 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::policy::limits::rate::{RATE_PATTERN, Rate, RateError};
+
 /// A length of time, in whole milliseconds, from one millisecond to a year.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Period(Duration);
@@ -189,6 +191,25 @@ macro_rules! as_text {
     };
 }
 
+/// A rate, as in `"600/min"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateText(pub Rate);
+
+impl FromStr for RateText {
+    type Err = RateError;
+
+    fn from_str(text: &str) -> Result<Self, RateError> {
+        text.parse().map(Self)
+    }
+}
+
+impl fmt::Display for RateText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+as_text!(RateText, "Rate", RATE_PATTERN);
 as_text!(Period, "Duration", PERIOD_PATTERN);
 as_text!(ByteSize, "Size", SIZE_PATTERN);
 

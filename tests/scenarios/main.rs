@@ -61,6 +61,7 @@ mod misbehaving_tools;
 mod once_only;
 mod operation;
 mod parked_calls;
+mod policy_command;
 mod questions;
 mod readme;
 mod redis_store;

@@ -4,6 +4,7 @@
 //! What every store promises is told in [`crate::store_contract`], over Redis as well.
 
 mod access;
+mod buckets;
 mod cluster;
 mod damage;
 mod failover;

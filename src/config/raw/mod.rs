@@ -7,10 +7,15 @@
 
 mod auth;
 mod gateway;
+mod policy;
 
 pub use auth::{ApiKeys, Auth, Proxy};
 pub use gateway::{
     Breaker, Gateway, Isolation, Pin, Root, Set, Tool, Upstream, UpstreamLimits, UpstreamTimeouts,
+};
+
+pub use policy::{
+    AnyOf, Binding, CallLimits, OnFailure, RateLimit, Role, RoleLimits, Rule, Running, Scalar,
 };
 
 use std::collections::BTreeMap;
@@ -51,6 +56,16 @@ pub struct Raw {
     pub upstreams: BTreeMap<String, Upstream>,
     /// The gateway as a whole.
     pub gateway: Gateway,
+    /// What callers may do, by role, each under a name of your choice. `admin` is built in: it may do
+    /// everything.
+    pub roles: BTreeMap<String, Role>,
+    /// Who has which role, besides those that an API key or a proxy gives.
+    pub bindings: Vec<Binding>,
+    /// Scopes that imply narrower ones: a scope, then those that come with it.
+    pub scopes: BTreeMap<String, Vec<String>>,
+    /// How often who may call what: as `"600/min"` (or `/s`, `/h`, `/day`), which is 600 at once and
+    /// 600 per minute, or as `{ rate = "600/min", burst = 20 }`.
+    pub limits: CallLimits,
     /// Where operators look.
     pub admin: Admin,
     /// Log lines, on standard error.

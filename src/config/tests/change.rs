@@ -5,7 +5,7 @@ use super::*;
 /// What changes from one text to another: what takes effect now, then at the next start.
 fn change(before: &str, after: &str) -> (String, String) {
     let (before, after) = (load_file(before).unwrap(), load_file(after).unwrap());
-    let change = Change::between(&before, &before.gateway, &after);
+    let change = Change::between(&before, &before.gateway, &before.policy, &after);
     let mut now = Vec::new();
     for (sign, names) in [
         ("+", &change.added),
@@ -13,6 +13,9 @@ fn change(before: &str, after: &str) -> (String, String) {
         ("-", &change.removed),
     ] {
         now.extend(names.iter().map(|name| format!("{sign}{name}")));
+    }
+    if change.policy.is_some() {
+        now.push("policy".to_owned());
     }
     if let Some(gateway) = &change.gateway {
         for endpoint in &gateway.endpoints {
@@ -46,6 +49,25 @@ fn upstreams_come_change_and_go_now() {
     let endpoint = |upstreams: &str| format!("{both}[endpoints.main]\nupstreams = {upstreams}");
     let (one, other) = (endpoint("['a']"), endpoint("['b', 'a']\ntitle = 'T'"));
     check_change(&one, &other, "main=b+a", "");
+}
+
+#[test]
+fn roles_bindings_scopes_and_limits_change_now() {
+    let role = "[roles.r]\nallow = [{ tools = ['a.*'] }]\n";
+    check_change(role, role, "", "");
+    for more in [
+        "deny = [{ tools = ['a.x'] }]",
+        "limits.concurrent = 2",
+        "[[bindings]]\nrole = 'r'\ntenant = 't'",
+        "[scopes]\nall = ['some']",
+        "[limits]\nper_user = '1/s'",
+        "[limits]\nnodes = 3",
+    ] {
+        check_change(role, &format!("{role}{more}"), "policy", "");
+    }
+    // The same in other words.
+    let long = "[limits]\nper_user = { rate = '1/s', burst = 1 }";
+    check_change("[limits]\nper_user = '1/s'", long, "", "");
 }
 
 #[test]
@@ -95,7 +117,12 @@ fn a_secret_behind_a_reference_is_seen_to_change() {
     );
     let before = load_file(&text).unwrap();
     write("two");
-    let change = Change::between(&before, &before.gateway, &load_file(&text).unwrap());
+    let change = Change::between(
+        &before,
+        &before.gateway,
+        &before.policy,
+        &load_file(&text).unwrap(),
+    );
     assert_eq!(change.changed, ["a"]);
     assert_eq!(change.at_next_start, ["store"]);
 }

@@ -3,6 +3,7 @@
 mod change;
 mod gateway;
 mod mcp_json;
+mod policy;
 mod tls;
 
 use std::collections::BTreeMap;

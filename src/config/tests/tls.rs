@@ -139,7 +139,7 @@ fn a_proxy_that_says_who_calls_has_networks_a_key_and_an_audience() {
         "[auth.proxy]\npeers = [\"10.0.0.0/8\", \"fd00::7\"]\nkey = \"env:PROXY_SECRET\"\n\
          audience = \"us\"\nheader = \"X-Caller\"\n",
     );
-    let proxy = settings.unwrap().proxy.unwrap();
+    let proxy = settings.unwrap().auth.proxy.unwrap();
     assert_eq!((&*proxy.header, &*proxy.audience), ("x-caller", "us"));
     assert!(proxy.is_proxy("10.9.9.9".parse().unwrap()));
     assert!(proxy.is_proxy("fd00::7".parse().unwrap()));
@@ -148,10 +148,10 @@ fn a_proxy_that_says_who_calls_has_networks_a_key_and_an_audience() {
         "[server]\npublic_url = \"https://mcp.example.com/\"\n[auth.proxy]\npeers = [\"10.0.0.1\"]\n\
          key = \"env:PROXY_SECRET\"",
     );
-    let proxy = settings.unwrap().proxy.unwrap();
+    let proxy = settings.unwrap().auth.proxy.unwrap();
     assert_eq!(proxy.audience, "https://mcp.example.com");
     assert_eq!(proxy.header, "x-switchboard-identity");
-    assert!(load("").unwrap().proxy.is_none());
+    assert!(load("").unwrap().auth.proxy.is_none());
 }
 
 #[test]

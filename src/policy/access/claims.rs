@@ -32,11 +32,6 @@ impl Wanted {
         Ok(Self { path, values })
     }
 
-    /// Where it is looked for.
-    pub(super) fn path(&self) -> &str {
-        &self.path
-    }
-
     /// Whether the caller's claims have it. A claim that is a list has each of its values.
     pub(super) fn is_claimed(&self, claims: &Map<String, Value>) -> bool {
         claim(claims, &self.path).is_some_and(|found| self.is_in(found))

@@ -197,6 +197,13 @@ impl Policy {
     }
 }
 
+/// Policies are the same if they say the same.
+impl PartialEq for Policy {
+    fn eq(&self, other: &Self) -> bool {
+        self.version() == other.version()
+    }
+}
+
 /// What each role inherits.
 fn inherited(config: &Config, complaints: &mut Vec<Complaint>) -> Closure {
     bounded("roles", config.roles.len(), ROLES_MAX, complaints);

@@ -1,10 +1,10 @@
 //! Which limits a call falls under.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use super::config::{Config, Most, OnFailure, RoleConfig, What, Who};
+use super::config::{Config, Most, OnFailure, What, Who};
 use super::key::Key;
 use super::rate::Rate;
 use crate::identity::Caller;
@@ -18,22 +18,10 @@ const RULES_MAX: usize = 1_000;
 #[derive(Clone, Debug, Default)]
 pub struct Limits(Arc<Compiled>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Compiled {
     rules: Vec<Rule>,
-    roles: BTreeMap<String, RoleConfig>,
-    nodes: NonZeroU32,
-}
-
-impl Default for Compiled {
-    fn default() -> Self {
-        let (rules, roles, nodes) = (Vec::new(), BTreeMap::new(), NonZeroU32::MIN);
-        Self {
-            rules,
-            roles,
-            nodes,
-        }
-    }
+    config: Config,
 }
 
 #[derive(Debug)]
@@ -123,21 +111,20 @@ impl Limits {
         }
         Ok(Self(Arc::new(Compiled {
             rules,
-            roles: config.roles.clone(),
-            nodes: config.nodes,
+            config: config.clone(),
         })))
     }
 
     /// How many nodes share the limits when each counts alone.
     #[must_use]
     pub fn nodes(&self) -> NonZeroU32 {
-        self.0.nodes
+        self.0.config.nodes
     }
 
     /// Whether there are any.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.rules.is_empty() && self.0.roles.is_empty()
+        self.0.config.rules.is_empty() && self.0.config.roles.is_empty()
     }
 
     /// What a call of `tool` at `server` needs to pass. `roles` are all the caller has
@@ -165,7 +152,7 @@ impl Limits {
             let key = Key::of(&[&rule.name, &caller.tenant, user, of]);
             demands.push(key, rule.most, &rule.name);
         }
-        for (role, limits) in &self.0.roles {
+        for (role, limits) in &self.0.config.roles {
             if !roles.contains(role.as_str()) {
                 continue;
             }
@@ -182,6 +169,13 @@ impl Limits {
             }
         }
         demands
+    }
+}
+
+/// Limits are the same if they were written the same.
+impl PartialEq for Limits {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.config == other.0.config
     }
 }
 
@@ -202,7 +196,9 @@ impl Demands {
 
 #[cfg(test)]
 mod tests {
-    use super::super::config::RuleConfig;
+    use std::collections::BTreeMap;
+
+    use super::super::config::{RoleConfig, RuleConfig};
     use super::*;
 
     fn rule(name: &str, who: Who, what: What, most: Most) -> RuleConfig {

@@ -115,7 +115,7 @@ mod tests {
         fn no_stretch_of_time_admits_more_than_a_bucket_and_what_flows_in(
             interval in 1_u64..5_000_000,
             burst in 1_u32..50,
-            steps in prop::collection::vec((0_u64..20_000, 1_u32..60), 1..20),
+            steps in prop::collection::vec((0_u64..20_000, 1_u32..60), 1..10),
         ) {
             let rate = Share { interval_nanos: interval, burst };
             let mut bucket = FullAt::default();

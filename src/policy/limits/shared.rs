@@ -246,12 +246,13 @@ fn round<'a>(
             wait = Some(entry.answered.notified());
             continue;
         }
-        let waiting = std::mem::take(&mut state.waiting);
+        let waiting = state.waiting;
         match state.lease.step(entry.rate, waiting, now) {
             Step::Spent => *taken = true,
             Step::Empty { retry_after } => return spent(demand, retry_after),
             Step::Ask { want, back } => {
                 state.asking = true;
+                state.waiting = 0;
                 asking.push(Asking { entry, want, back });
             }
         }
@@ -286,6 +287,8 @@ impl Asking<'_> {
     fn answer(&self, given: Given, now: u64) {
         let mut state = self.entry.state();
         let (tokens, retry_after) = (given.tokens.min(self.want), given.retry_after_us);
+        // Those are served; of the others each says again that it waits.
+        state.waiting = state.waiting.saturating_sub(tokens);
         state
             .lease
             .granted(self.entry.rate, self.want, tokens, retry_after, now);

@@ -8,6 +8,7 @@
 //! sb:1:{nodes}:leases               the living, by when their leases lapse
 //! sb:1:{nodes}:probe                what is written to see whether it can be, for a second
 //! sb:1:{n42}:i                      the inbox of a run of a node
+//! sb:1:{b07}:KEY                    a bucket of tokens: when it is full, in microseconds
 //! ```
 //!
 //! What is between braces decides about the cluster's slot: everything of a scope shares one, and
@@ -60,6 +61,32 @@ impl Partition {
     }
 }
 
+/// Into how many parts buckets are divided: those of one call are asked for in few commands.
+pub(super) const SHELVES: u8 = 16;
+
+/// A part of all buckets: what shares a slot and a lane. Buckets have no generation: one that was
+/// lost is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Shelf(u8);
+
+impl Shelf {
+    /// Where a bucket belongs, the same on every node.
+    pub(super) fn of(bucket: &str) -> Self {
+        let hash = crc32fast::hash(bucket.as_bytes());
+        Self(u8::try_from(hash % u32::from(SHELVES)).unwrap_or_default())
+    }
+
+    /// Its place among all.
+    pub(super) fn index(self) -> usize {
+        usize::from(self.0)
+    }
+
+    /// The key of a bucket that belongs here.
+    pub(super) fn bucket(self, bucket: &str) -> String {
+        format!("{PREFIX}{{b{:02}}}:{bucket}", self.0)
+    }
+}
+
 /// The key of a node's inbox.
 pub(super) fn inbox(of: Incarnation) -> String {
     format!("{PREFIX}{{n{}}}:i", of.0)
@@ -86,5 +113,6 @@ mod tests {
         assert_eq!(partition.scope(&scope), "sb:1:{p02}:s:abc");
         assert_eq!(partition.generation(), "sb:1:{p02}:g");
         assert_eq!(inbox(Incarnation(42)), "sb:1:{n42}:i");
+        assert_eq!(Shelf::of("abc").bucket("abc"), "sb:1:{b02}:abc");
     }
 }

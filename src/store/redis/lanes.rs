@@ -64,6 +64,8 @@ pub(super) enum Place {
     Partition(Partition),
     /// The inbox of a node.
     Inbox(u64),
+    /// A part of all buckets.
+    Buckets(keys::Shelf),
 }
 
 /// All lanes, and what they share.
@@ -141,6 +143,7 @@ impl Lanes {
         let lane = match call.place {
             Place::Partition(partition) => partition.index() % LANES,
             Place::Inbox(node) => usize::try_from(node % LANES as u64).unwrap_or_default(),
+            Place::Buckets(shelf) => shelf.index() % LANES,
         };
         let (answer, answered) = oneshot::channel();
         let bytes = call.args.iter().map(Vec::len).sum();
@@ -410,7 +413,7 @@ impl Shared {
                     .expected(partition)
                     .unwrap_or_else(|| "".into()),
             ),
-            Place::Inbox(_) => None,
+            Place::Inbox(_) | Place::Buckets(_) => None,
         }
     }
 
@@ -418,7 +421,7 @@ impl Shared {
     async fn learn(&self, connection: &mut Connection, calls: &[&Call]) -> RedisResult<()> {
         let unseen = |call: &Call| match call.place {
             Place::Partition(partition) => self.generations.expected(partition).is_none(),
-            Place::Inbox(_) => false,
+            Place::Inbox(_) | Place::Buckets(_) => false,
         };
         if !calls.iter().any(|call| unseen(call)) {
             return Ok(());
@@ -513,7 +516,9 @@ impl Call {
                 cmd.arg(generation);
                 cmd
             }
-            (Place::Partition(_) | Place::Inbox(_), _) => self.script.run(self.keys.iter()),
+            (Place::Partition(_) | Place::Inbox(_) | Place::Buckets(_), _) => {
+                self.script.run(self.keys.iter())
+            }
         };
         for arg in &self.args {
             cmd.arg(arg.as_slice());

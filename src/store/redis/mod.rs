@@ -34,6 +34,7 @@
 mod answers;
 mod apart;
 mod breaker;
+mod buckets;
 mod caution;
 mod codec;
 mod connection;

@@ -54,6 +54,8 @@ scripts! {
     RECEIVE = ["receive"];
     /// See [`crate::store::Store::renew`].
     RENEW = ["renew"];
+    /// See [`crate::store::buckets::Buckets::take`]; the buckets of one shelf.
+    TAKE = ["take"];
 }
 
 impl Script {

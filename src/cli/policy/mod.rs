@@ -1,0 +1,64 @@
+//! `switchboard policy`: who may call what, and how often, without a server.
+
+mod cases;
+mod explain;
+mod who;
+
+use clap::ValueEnum;
+use serde::Deserialize;
+
+use super::USAGE;
+use crate::app::Host;
+use crate::config::settings::PolicySettings;
+use crate::policy::access::Kind;
+
+/// What `policy` can be asked.
+#[derive(Clone, Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// Decide the cases of a file and compare with what they expect
+    Test(cases::Args),
+    /// Say how a call would be decided, by which rule, and which limits it would fall under
+    Explain(explain::Args),
+}
+
+pub(super) fn run(host: Host, command: &Command) -> u8 {
+    match host.settings() {
+        Err(complaints) => {
+            super::complain(&complaints);
+            USAGE
+        }
+        Ok(settings) => {
+            let policy: &PolicySettings = &settings.policy;
+            match command {
+                Command::Test(args) => cases::run(&policy.access, args),
+                Command::Explain(args) => explain::run(policy, args),
+            }
+        }
+    }
+}
+
+/// What kind of thing a name is of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+enum KindChoice {
+    /// A tool, by its canonical name
+    #[default]
+    Tool,
+    /// A resource, by its URI
+    Resource,
+    /// A prompt, by its canonical name
+    Prompt,
+    /// A template of URIs
+    Template,
+}
+
+impl From<KindChoice> for Kind {
+    fn from(choice: KindChoice) -> Self {
+        match choice {
+            KindChoice::Tool => Self::Tool,
+            KindChoice::Resource => Self::Resource,
+            KindChoice::Prompt => Self::Prompt,
+            KindChoice::Template => Self::Template,
+        }
+    }
+}
