@@ -96,6 +96,7 @@
 //! | [`telemetry`] | the metrics catalogue, events for operators, logs |
 //! | [`egress`] | the guard on the way out: what others name is asked only where it is public |
 //! | [`store`] | state that outlives the process: records, event logs, inboxes |
+//! | [`auth`] | who presents what: access tokens as an OAuth resource server checks them |
 //! | [`client`] | a client of MCP servers, for the command line and for tests |
 //! | [`node`] | this process among the others that share its store |
 //! | [`policy`] | allow-lists and limits as pure decisions |
@@ -122,7 +123,7 @@
 //! |---|---|
 //! | 0 | `runtime`, `protocol` (not each other) |
 //! | 1 | `telemetry`, `identity`, `egress` |
-//! | 2 | `store`, `client` (not each other) |
+//! | 2 | `store`, `auth`, `client` (not each other) |
 //! | 3 | `node`, `policy`, `service` (not each other) |
 //! | 4 | `session`, `server`, `gateway`, `task`, `once`, `spread` (never each other: they meet in `service`) |
 //! | 5 | `builtin`, `transport`, `admin` (transport never imports `store`) |
@@ -148,6 +149,7 @@
 
 pub mod admin;
 pub mod app;
+pub mod auth;
 pub mod builtin;
 pub mod cli;
 pub mod client;
