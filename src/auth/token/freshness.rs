@@ -19,7 +19,7 @@ const BESIDE: Duration = Duration::from_secs(45);
 /// From this age on they are asked for before it: how long a withdrawn key is good at most.
 const BEFORE: Duration = Duration::from_secs(60);
 /// Between two times that an issuer is asked for a key it may not have, or after it failed.
-pub(super) const PAUSE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_secs(30);
 /// The same while we have no keys of it at all, and every request is refused.
 const PAUSE_WITHOUT: Duration = Duration::from_secs(5);
 
@@ -165,6 +165,11 @@ impl Known {
             generation,
             asked,
         });
+    }
+
+    /// When to come back for keys that are not there.
+    pub(super) fn rest(&self, now: Timestamp) -> Duration {
+        self.rest_of(PAUSE_WITHOUT, now).unwrap_or(PAUSE_WITHOUT)
     }
 
     /// What is left of a pause since the issuer was last asked.

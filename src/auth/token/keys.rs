@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::freshness::{Held, Known, Next, PAUSE, Seek};
+use super::freshness::{Held, Known, Next, Seek};
 use super::jwt::Parsed;
 use super::key_set::KeySet;
 use super::provider::Provider;
@@ -72,8 +72,9 @@ impl KeyCache {
             Next::GiveUp(rest) => return Err(Refusal::unreachable(rest)),
         }
         let known = self.known.borrow();
-        let held = known.usable(self.clock.now(), self.max_stale).cloned();
-        held.ok_or(Refusal::unreachable(PAUSE))
+        let now = self.clock.now();
+        let held = known.usable(now, self.max_stale).cloned();
+        held.ok_or_else(|| Refusal::unreachable(known.rest(now)))
     }
 
     /// Checks who signed a token; gives the keys that it was checked with.

@@ -39,7 +39,8 @@ async fn a_token_is_what_its_issuer_says() {
 
 #[tokio::test]
 async fn an_issuer_may_say_of_a_token_that_it_is_no_good() {
-    for (members, step) in [
+    let stage = stage().await;
+    let refusals = [
         (json!({"active": false}), Step::Inactive),
         (json!({"active": "true"}), Step::Inactive),
         (json!({"active": null}), Step::Inactive),
@@ -54,10 +55,11 @@ async fn an_issuer_may_say_of_a_token_that_it_is_no_good() {
         (json!({"sub": null, "client_id": null}), Step::Subject),
         (json!({"scope": 1}), Step::Scopes),
         (json!({"cnf": {"jkt": "x"}}), Step::Bound),
-    ] {
-        let stage = stage().await;
+    ];
+    for (at, (members, step)) in refusals.into_iter().enumerate() {
         stage.say(but(said(&stage), members.clone()));
-        assert_eq!(stage.refused(TOKEN).await, Some(step), "{members}");
+        let token = format!("{TOKEN}-{at}");
+        assert_eq!(stage.refused(&token).await, Some(step), "{members}");
     }
 }
 

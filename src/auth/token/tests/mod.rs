@@ -36,14 +36,21 @@ impl Signer {
             Library::EdDSA => &PKCS_ED25519,
             _ => &PKCS_RSA_SHA256,
         };
-        let pem = KeyPair::generate_for(kind).unwrap().serialize_pem();
+        let pair = KeyPair::generate_for(kind).unwrap();
+        let pem = pair.serialize_pem();
         let key = match algorithm {
             Library::ES256 => EncodingKey::from_ec_pem(pem.as_bytes()),
             Library::EdDSA => EncodingKey::from_ed_pem(pem.as_bytes()),
             _ => EncodingKey::from_rsa_pem(pem.as_bytes()),
-        }
-        .unwrap();
-        let mut jwk = json!(Jwk::from_encoding_key(&key, algorithm).unwrap());
+        };
+        let key = key.unwrap();
+        let mut jwk = match algorithm {
+            Library::EdDSA => {
+                let point = URL_SAFE_NO_PAD.encode(pair.public_key_raw());
+                json!({"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "x": point})
+            }
+            _ => json!(Jwk::from_encoding_key(&key, algorithm).unwrap()),
+        };
         jwk["kid"] = json!(id);
         jwk["use"] = json!("sig");
         Self {
