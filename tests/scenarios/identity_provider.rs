@@ -226,18 +226,11 @@ async fn unsigned_and_self_signed_tokens_are_refused() {
         (by_hmac(modulus), Step::Algorithm),
         (by_hmac(&key.to_string()), Step::Algorithm),
         (format!("{}.", head("RS256")), Step::Signature),
-        (
-            format!("{}.{}", head("RS256"), good.rsplit('.').next().unwrap()),
-            Step::Signature,
-        ),
+        (format!("{}.AAAA", head("RS256")), Step::Signature),
     ] {
-        let same = token == good;
-        assert_eq!(
-            guard.refused(&token).await,
-            (!same).then_some(step),
-            "{token}"
-        );
+        assert_eq!(guard.refused(&token).await, Some(step), "{token}");
     }
+    assert_eq!(guard.refused(&good).await, None);
 }
 
 /// Fault 13, overlap: nobody is refused.

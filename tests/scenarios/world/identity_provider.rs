@@ -8,7 +8,7 @@ use std::process::Stdio;
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use reqwest::header::{LOCATION, SET_COOKIE};
+use reqwest::header::{CONTENT_TYPE, LOCATION, SET_COOKIE};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Child;
@@ -298,7 +298,7 @@ impl IdentityProvider {
     /// Takes a token back.
     pub async fn revoke(&self, token: &str) {
         let url = format!("{}/token/revocation", self.issuer);
-        let request = self.client.post(url).form(&[("token", token)]);
+        let request = self.form(url, &[("token", token)]);
         let request = request.basic_auth(SERVICE.0, Some(SERVICE.1));
         let answer = request.send().await.expect("it answers");
         assert!(answer.status().is_success(), "{}", answer.status());
@@ -314,13 +314,22 @@ impl IdentityProvider {
     async fn token(&self, client: Option<(&str, &str)>, form: &[(&str, &str)]) -> Value {
         let url = format!("{}/token", self.issuer);
         let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect();
-        let mut request = self.client.post(url).form(form);
+        let mut request = self.form(url, form);
         if let Some((id, secret)) = client {
             let (id, secret): (String, String) = (encoded(id), encoded(secret));
             request = request.basic_auth(id, Some(secret));
         }
         let answer = request.send().await.expect("it answers");
         answer.json().await.expect("tokens come in JSON")
+    }
+
+    fn form(&self, url: String, form: &[(&str, &str)]) -> reqwest::RequestBuilder {
+        let form = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(form)
+            .finish();
+        let kind = "application/x-www-form-urlencoded";
+        let request = self.client.post(url).header(CONTENT_TYPE, kind);
+        request.body(form)
     }
 
     /// Follows redirects with the cookies they set, up to the client's callback.
