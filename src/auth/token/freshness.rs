@@ -178,3 +178,118 @@ impl Known {
         (!rest.is_zero()).then_some(rest)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(60 * 60);
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp(seconds * 1_000)
+    }
+
+    fn keys() -> Option<KeySet> {
+        let key = r#"{"kty":"OKP","crv":"Ed25519","x":"AAAA"}"#;
+        KeySet::read(format!(r#"{{"keys":[{key}]}}"#).as_bytes()).ok()
+    }
+
+    /// Keys that were asked for at the beginning.
+    fn held() -> Known {
+        let mut known = Known::default();
+        known.begin(at(0));
+        known.end(keys());
+        known
+    }
+
+    /// The same, and since then the issuer was asked in vain.
+    fn failed(seconds: u64) -> Known {
+        let mut known = held();
+        known.begin(at(seconds));
+        known.end(None);
+        known
+    }
+
+    #[test]
+    fn keys_are_renewed_before_they_are_old() {
+        let (seconds, wait) = (Duration::from_secs, Next::GiveUp);
+        let asking = |mut known: Known, seconds| {
+            known.begin(at(seconds));
+            known
+        };
+        let nothing = || {
+            let mut known = Known::default();
+            known.begin(at(0));
+            known.end(None);
+            known
+        };
+        for (known, now, expected) in [
+            (Known::default(), 0, Next::Ask),
+            (asking(Known::default(), 0), 9, Next::Wait),
+            (nothing(), 0, wait(seconds(5))),
+            (nothing(), 4, wait(seconds(1))),
+            (nothing(), 5, Next::Ask),
+            (held(), 0, Next::Use),
+            (held(), 44, Next::Use),
+            (held(), 45, Next::AskBeside),
+            (held(), 59, Next::AskBeside),
+            (held(), 60, Next::Ask),
+            (held(), 3_600, Next::Ask),
+            (held(), 3_601, Next::Ask),
+            (asking(held(), 45), 59, Next::Use),
+            (asking(held(), 45), 60, Next::Wait),
+            (failed(45), 74, Next::Use),
+            (failed(45), 75, Next::AskBeside),
+            (failed(45), 3_600, Next::AskBeside),
+            (asking(failed(45), 75), 80, Next::Use),
+            (failed(3_600), 3_600, Next::Use),
+            (failed(3_600), 3_601, wait(seconds(4))),
+            (failed(3_600), 3_605, Next::Ask),
+            (asking(failed(3_600), 3_605), 3_606, Next::Wait),
+        ] {
+            assert_eq!(known.next(at(now), HOUR), expected, "{now} {known:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_sought_now_and_then() {
+        let sought = |known: fn() -> Known, at_second, answer: Option<KeySet>| {
+            let mut known = known();
+            known.begin_seeking(at(at_second));
+            known.end(answer);
+            known
+        };
+        let seconds = Duration::from_secs;
+        let mut asking = held();
+        asking.begin(at(50));
+        for (known, before, now, expected) in [
+            (held(), 1, 10, Seek::Ask),
+            (held(), 0, 10, Seek::Absent),
+            (asking, 1, 50, Seek::Wait),
+            (sought(held, 10, keys()), 1, 10, Seek::Absent),
+            (sought(held, 10, keys()), 2, 39, Seek::Absent),
+            (sought(held, 10, keys()), 2, 40, Seek::Ask),
+            (sought(held, 10, None), 1, 10, Seek::GiveUp(seconds(30))),
+            (sought(held, 10, None), 2, 39, Seek::GiveUp(seconds(1))),
+            (sought(held, 10, None), 2, 40, Seek::Ask),
+            (failed(50), 2, 60, Seek::GiveUp(seconds(20))),
+            (failed(50), 2, 80, Seek::Ask),
+        ] {
+            assert_eq!(known.seek(at(now), before), expected, "{now} {known:?}");
+        }
+    }
+
+    #[test]
+    fn a_generation_is_one_set_of_keys() {
+        let mut known = held();
+        let generation = |known: &Known| known.usable(at(0), HOUR).map(|held| held.generation);
+        assert_eq!(generation(&known), Some(0));
+        known.end(keys());
+        assert_eq!(generation(&known), Some(0));
+        let others = br#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"AAAB"}]}"#;
+        known.end(KeySet::read(others).ok());
+        assert_eq!(generation(&known), Some(1));
+        known.end(None);
+        assert_eq!(generation(&known), Some(1));
+    }
+}

@@ -14,9 +14,11 @@ use crate::runtime::clock::Timestamp;
 
 /// How long an outcome is kept.
 pub(super) const AGE_MAX: Duration = Duration::from_secs(60);
-/// Bytes of tokens in one half: of the usual size some four thousand, which as claims take six
-/// times as much.
+/// Bytes in one half: some four thousand tokens of the usual size, which as claims take six times
+/// as much.
 const HALF_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// What an outcome takes besides, also one that says only no.
+const OUTCOME_BYTES: usize = 256;
 
 /// What a token is found by.
 pub(super) type Digest = [u8; 32];
@@ -51,8 +53,9 @@ impl Kept {
         found.filter(|outcome| now < outcome.until).cloned()
     }
 
-    /// Keeps how a token of so many bytes did.
+    /// Keeps how a token did that says so many bytes.
     pub(super) fn keep(&self, digest: Digest, bytes: usize, outcome: Outcome) {
+        let bytes = bytes + OUTCOME_BYTES;
         let mut halves = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if halves.young_bytes + bytes > HALF_BYTES_MAX {
             halves.old = std::mem::take(&mut halves.young);
@@ -91,7 +94,7 @@ mod tests {
     #[test]
     fn the_oldest_are_forgotten_when_there_are_many() {
         let kept = Kept::default();
-        let size = HALF_BYTES_MAX / 4;
+        let size = HALF_BYTES_MAX / 4 - OUTCOME_BYTES;
         for token in 0..13 {
             kept.keep(digest(token), size, bad(1_000));
         }

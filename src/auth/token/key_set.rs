@@ -40,7 +40,7 @@ pub(super) struct KeySet(Vec<Key>);
 struct Key {
     jwk: Jwk,
     algorithms: Vec<Algorithm>,
-    key: DecodingKey,
+    decoding: DecodingKey,
 }
 
 impl KeySet {
@@ -78,7 +78,7 @@ impl KeySet {
         let key = self.find(token)?;
         let signed = token.signed.as_bytes();
         let algorithm = token.algorithm.library();
-        match jsonwebtoken::crypto::verify(token.signature, signed, &key.key, algorithm) {
+        match jsonwebtoken::crypto::verify(token.signature, signed, &key.decoding, algorithm) {
             Ok(true) => Ok(()),
             Ok(false) | Err(_) => Err(Step::Signature),
         }
@@ -106,11 +106,11 @@ impl Key {
         if algorithms.is_empty() || !is_for_signatures(&jwk) {
             return None;
         }
-        let key = DecodingKey::from_jwk(&jwk).ok()?;
+        let decoding = DecodingKey::from_jwk(&jwk).ok()?;
         Some(Self {
             jwk,
             algorithms,
-            key,
+            decoding,
         })
     }
 }

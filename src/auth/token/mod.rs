@@ -36,7 +36,9 @@ mod tests;
 mod verified;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use serde_json::Value;
 use tokio::sync::Semaphore;
 
 pub use algorithm::Algorithm;
@@ -50,7 +52,7 @@ pub use refusal::{Refusal, Retry, Step};
 pub use verified::Verified;
 
 use crate::egress::Egress;
-use crate::runtime::clock::{Clock, Timestamp};
+use crate::runtime::clock::Clock;
 use crate::runtime::ratelimited::warn_ratelimited;
 use crate::runtime::seal;
 use crate::runtime::tasks::Tasks;
@@ -58,12 +60,12 @@ use crate::runtime::tasks::Tasks;
 /// Questions about tokens that wait for an answer: more would fill an issuer that is slow already.
 const QUESTIONS_MAX: usize = 64;
 /// When to come back after a question was not answered, or could not even be asked.
-const ASK_AGAIN: std::time::Duration = std::time::Duration::from_secs(5);
+const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 /// The issuers whose tokens are trusted.
 #[derive(Debug)]
 pub struct Issuers {
-    issuers: Vec<Issuer>,
+    trusted: Vec<Issuer>,
     /// Who is asked about tokens that are not signed, if anybody: at most one of the issuers.
     introspector: Option<(usize, Introspector)>,
     questions: Semaphore,
@@ -91,7 +93,7 @@ impl Issuers {
     ) -> Result<Self, IssuersError> {
         config::check(&configs)?;
         let mut introspector = None;
-        let mut issuers = Vec::with_capacity(configs.len());
+        let mut trusted = Vec::with_capacity(configs.len());
         for (at, config) in configs.into_iter().enumerate() {
             if let Some(introspection) = &config.introspection {
                 let asked = Introspector::new(&config, introspection, egress.clone())?;
@@ -99,10 +101,10 @@ impl Issuers {
             }
             let provider = Provider::new(&config, egress.clone())?;
             let keys = KeyCache::new(provider, config.max_stale, clock.clone(), tasks.clone());
-            issuers.push(Issuer { config, keys });
+            trusted.push(Issuer { config, keys });
         }
         Ok(Self {
-            issuers,
+            trusted,
             introspector,
             questions: Semaphore::new(QUESTIONS_MAX),
             kept: Kept::default(),
@@ -113,7 +115,7 @@ impl Issuers {
 
     /// The identifiers of the issuers, for the metadata of a protected resource.
     pub fn identifiers(&self) -> impl Iterator<Item = &str> {
-        self.issuers.iter().map(|issuer| &*issuer.config.issuer)
+        self.trusted.iter().map(|issuer| &*issuer.config.issuer)
     }
 
     /// Checks a token that is to be for `audience`: the canonical URL of an endpoint.
@@ -146,7 +148,7 @@ impl Issuers {
         let is_current = match outcome.keys {
             None => true,
             Some((at, generation)) => {
-                let held = self.issuers[at].keys.current().await?;
+                let held = self.trusted[at].keys.current().await?;
                 held.generation == generation
             }
         };
@@ -160,11 +162,11 @@ impl Issuers {
         digest: Digest,
     ) -> Result<Arc<Verified>, Refusal> {
         let parsed = jwt::parse(token).map_err(Refusal::of)?;
-        let named = parsed.claims.get("iss").and_then(serde_json::Value::as_str);
+        let named = parsed.claims.get("iss").and_then(Value::as_str);
         let is_named = |issuer: &Issuer| named == Some(&*issuer.config.issuer);
-        let at = self.issuers.iter().position(is_named);
+        let at = self.trusted.iter().position(is_named);
         let at = at.ok_or(Refusal::of(Step::Issuer))?;
-        let Issuer { config, keys } = &self.issuers[at];
+        let Issuer { config, keys } = &self.trusted[at];
         if !config.algorithms.contains(&parsed.algorithm) {
             return Err(Refusal::of(Step::Algorithm));
         }
@@ -188,8 +190,8 @@ impl Issuers {
         digest: Digest,
     ) -> Result<Arc<Verified>, Refusal> {
         let (at, introspector) = self.introspector.as_ref().ok_or(Refusal::of(Step::Parts))?;
-        let config = &self.issuers[*at].config;
-        let asked: Timestamp = self.clock.now();
+        let config = &self.trusted[*at].config;
+        let asked = self.clock.now();
         let permit = self.questions.try_acquire();
         let permit = permit.map_err(|_| Refusal::unreachable(ASK_AGAIN))?;
         // The connection belongs to the main runtime: the next request may come on another.
@@ -204,7 +206,7 @@ impl Issuers {
             Refusal::unreachable(ASK_AGAIN)
         })?;
         let until = asked.after(kept::AGE_MAX);
-        let verified = claims::of_introspected(said, until, self.expected(config, audience));
+        let verified = claims::of_introspected(said.claims, until, self.expected(config, audience));
         let verified = verified.map(Arc::new);
         let outcome = Outcome {
             until: match &verified {
@@ -214,7 +216,7 @@ impl Issuers {
             verified: verified.clone(),
             keys: None,
         };
-        self.kept.keep(digest, token.len(), outcome);
+        self.kept.keep(digest, said.bytes, outcome);
         verified.map_err(Refusal::of)
     }
 

@@ -115,20 +115,37 @@ impl Provider {
 
     /// Learns where its keys are.
     async fn discover(&self, now: Timestamp) -> Result<Destination, ProviderError> {
-        let mut answers = Err(ProviderError::OtherIssuer);
+        let mut refused = None;
         for place in &self.metadata {
             let answer = self.egress.get(place).await?;
-            answers = is_ok(&answer, "the metadata").map(|()| (place, answer));
-            if answers.is_ok() {
-                break;
+            match is_ok(&answer, "the metadata") {
+                Ok(()) => return self.learn(place, &answer, now),
+                Err(error) => refused = Some(error),
             }
         }
-        let (place, answer) = answers?;
+        Err(refused.expect("invariant: metadata are somewhere where keys are not configured"))
+    }
+
+    fn learn(
+        &self,
+        place: &Destination,
+        answer: &Answer,
+        now: Timestamp,
+    ) -> Result<Destination, ProviderError> {
         let destination = keys_named_by(place, answer, &self.issuer)?;
         let learned = Some((destination.clone(), now));
         *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = learned;
         Ok(destination)
     }
+}
+
+/// What an issuer says of a token.
+#[derive(Debug)]
+pub(super) struct Said {
+    /// What that is.
+    pub(super) claims: Map<String, Value>,
+    /// The bytes it took to say it.
+    pub(super) bytes: usize,
 }
 
 /// How an issuer is asked about a token.
@@ -160,14 +177,18 @@ impl Introspector {
     }
 
     /// What the issuer says of a token.
-    pub(super) async fn ask(&self, token: &str) -> Result<Map<String, Value>, ProviderError> {
+    pub(super) async fn ask(&self, token: &str) -> Result<Said, ProviderError> {
         let form = [("token", token), ("token_type_hint", "access_token")];
-        let answer = self
+        let asked = self
             .egress
             .post_form(&self.endpoint, &form, &self.authorization);
-        let answer = answer.await?;
+        let answer = asked.await?;
         is_ok(&answer, "the question about a token")?;
-        jwt::object(&answer.body).map_err(|_| ProviderError::Malformed("the answer about a token"))
+        let claims = jwt::object(&answer.body);
+        Ok(Said {
+            claims: claims.map_err(|_| ProviderError::Malformed("the answer about a token"))?,
+            bytes: answer.body.len(),
+        })
     }
 }
 
@@ -199,7 +220,7 @@ fn metadata_urls(issuer: &str) -> Vec<Url> {
 
 fn keys_named_by(
     place: &Destination,
-    answer: Answer,
+    answer: &Answer,
     issuer: &str,
 ) -> Result<Destination, ProviderError> {
     let metadata =

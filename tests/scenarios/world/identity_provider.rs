@@ -3,6 +3,7 @@
 //! It is `tests/servers/identity_provider.mjs`. People log in without a browser; their accounts are
 //! called `tenant.user`, and they consent to everything.
 
+use std::collections::BTreeMap;
 use std::process::Stdio;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -335,7 +336,7 @@ impl IdentityProvider {
     /// Follows redirects with the cookies they set, up to the client's callback.
     async fn follow(&self, first: String) -> url::Url {
         let mut next = url::Url::parse(&first).expect("the provider has a URL");
-        let mut cookies: std::collections::BTreeMap<String, String> = Default::default();
+        let mut cookies = BTreeMap::<String, String>::new();
         for _ in 0..REDIRECTS_MAX {
             let cookie: Vec<_> = cookies
                 .iter()

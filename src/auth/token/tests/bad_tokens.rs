@@ -33,7 +33,7 @@ async fn what_is_written_otherwise_is_good_too() {
         json!({"exp": START + 1}),
         // Clocks differ.
         json!({"exp": START - 29}),
-        json!({"exp": START as f64 + 0.5}),
+        json!({"exp": 1_800_000_000.5}),
         json!({"exp": 1e300}),
         json!({"nbf": START + 30, "iat": START + 30}),
         json!({"iat": null}),

@@ -12,10 +12,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm as Library, EncodingKey, crypto};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, PKCS_RSA_SHA256};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::key_set::KeySet;
 use super::*;
+use crate::runtime::clock::Timestamp;
 
 /// When the stories begin: a full second, as tokens write it.
 const START: u64 = 1_800_000_000;
