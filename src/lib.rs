@@ -97,6 +97,7 @@
 //! | [`egress`] | the guard on the way out: what others name is asked only where it is public |
 //! | [`auth`] | the proofs of an identity that a request or its connection carries |
 //! | [`store`] | state that outlives the process: records, event logs, inboxes |
+//! | [`auth`] | who presents what: access tokens as an OAuth resource server checks them |
 //! | [`client`] | a client of MCP servers, for the command line and for tests |
 //! | [`node`] | this process among the others that share its store |
 //! | [`policy`] | allow-lists and limits as pure decisions |

@@ -55,6 +55,7 @@ mod gateway_sdks;
 mod gateway_servers;
 mod gateway_starting;
 mod http_sse;
+mod identity_provider;
 mod limits;
 mod listen;
 mod misbehaving_tools;

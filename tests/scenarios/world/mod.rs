@@ -9,6 +9,7 @@ pub mod command;
 pub mod events;
 pub mod fault_proxy;
 pub mod http_sse;
+pub mod identity_provider;
 pub mod marked;
 pub mod nginx;
 pub mod own;
