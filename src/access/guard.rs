@@ -35,6 +35,7 @@ use crate::service::{
 };
 
 /// What a guard needs.
+#[expect(missing_debug_implementations, reason = "it is taken apart at once")]
 pub struct Parts {
     /// Who answers what may pass.
     pub service: Arc<dyn Service>,

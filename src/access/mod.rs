@@ -1,54 +1,62 @@
-//! Who may come in at an endpoint, and by which proof.
+//! Who may come in at an endpoint, and what they may do there.
 //!
-//! A transport hands over what a request presents and where it came from; [`Access::admit`] gives
-//! the [`Caller`] or says why not. An endpoint may take several kinds of proof at once; whatever a
-//! request presents is judged alone: a bad token is refused also where nothing would have done.
+//! A transport hands over what a request brings ([`Knock`]); [`Access::admit`] gives the [`Caller`] or
+//! says why not. An endpoint may take several kinds of proof at once ([`Ways`]); what a request
+//! presents is judged alone: a bad token is refused also where nothing would have done.
 //!
 //! What a caller who came in may do is for the [`Guard`], which stands before all services.
 
 mod asked;
+mod callers;
 mod guard;
 mod lists;
 mod rules;
+mod ways;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
-
-use dashmap::DashMap;
+use std::time::Duration;
 
 pub use guard::{Guard, Parts};
 pub use rules::{Present, Rules};
+pub use ways::{Tokens, Ways};
 
-use crate::auth::api_key::ApiKey;
+use crate::auth::certificate::Subject;
 use crate::auth::challenge::{Challenge, Problem};
 use crate::auth::presented::{Malformed, Presented};
-use crate::identity::{Caller, Principal, Proof};
-use crate::keyring::{KeyRecord, KeyRefusal, Keyring};
+use crate::auth::proxy::Said;
+use crate::auth::token::{Refusal, Retry};
+use crate::identity::Caller;
+use crate::keyring::KeyRefusal;
+use crate::runtime::clock::Clock;
+use callers::Callers;
 
 /// The ways into one endpoint. Cloning shares them.
 #[derive(Clone, Debug)]
-pub struct Access(Arc<Ways>);
+pub struct Access(Arc<Inner>);
 
 #[derive(Debug)]
-struct Ways {
+struct Inner {
+    ways: Ways,
     /// Who everybody is where nothing has to be presented.
     anybody: Option<Arc<Caller>>,
-    keys: Option<Keys>,
+    callers: Callers,
+    clock: Clock,
 }
 
-/// The callers of keys, as they were last seen.
+/// What a request brings.
 #[derive(Debug)]
-struct Keys {
-    keyring: Keyring,
-    /// The caller of each record in use: two requests with one key are of one value, which saves
-    /// building it and makes it quick to compare.
-    callers: DashMap<String, (Arc<KeyRecord>, Arc<Caller>)>,
+pub struct Knock<'a> {
+    /// What it presents.
+    pub presented: Presented,
+    /// The other end of its connection.
+    pub address: Option<IpAddr>,
+    /// Whom the certificate of that connection is about.
+    pub certificate: Option<&'a Subject>,
+    /// All values of the header by which a proxy speaks ([`Access::proxy_header`]).
+    pub asserted: &'a [&'a [u8]],
 }
-
-/// Callers that are kept; after that many the oldest knowledge is given up at once, since all of it
-/// comes back with the next request.
-const CALLERS_MAX: usize = 10_000;
 
 /// Why nobody was let in.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -61,8 +69,11 @@ pub enum Denied {
     Challenged(Challenge),
     /// Whether the proof holds cannot be said now.
     #[error("credentials cannot be checked at the moment")]
-    Unavailable,
+    Unavailable(Duration),
 }
+
+/// How soon to come again where the store is away.
+const SOON: Duration = Duration::from_secs(1);
 
 const fn challenge_text(problem: Problem) -> &'static str {
     match problem {
@@ -76,21 +87,23 @@ impl Access {
     /// Everybody may come in, as [`Caller::local`].
     #[must_use]
     pub fn open() -> Self {
-        Self(Arc::new(Ways {
-            anybody: Some(Arc::new(Caller::local())),
-            keys: None,
-        }))
+        Self::by(
+            Ways::default(),
+            Present::new(Rules::open()),
+            Clock::system(),
+        )
     }
 
-    /// Whoever holds a key of this keyring may.
+    /// Whoever proves to be somebody in one of these ways may; everybody, if there is none. Roles that
+    /// `rules` bind to callers are theirs from the start.
     #[must_use]
-    pub fn by_keys(keyring: Keyring) -> Self {
-        Self(Arc::new(Ways {
-            anybody: None,
-            keys: Some(Keys {
-                keyring,
-                callers: DashMap::new(),
-            }),
+    pub fn by(ways: Ways, rules: Present, clock: Clock) -> Self {
+        let anybody = ways.is_empty().then(|| Arc::new(Caller::local()));
+        Self(Arc::new(Inner {
+            ways,
+            anybody,
+            callers: Callers::new(rules),
+            clock,
         }))
     }
 
@@ -100,81 +113,88 @@ impl Access {
         self.0.anybody.as_ref()
     }
 
-    /// Whose request it is that presents this.
+    /// The header by which proxies speak, if any are believed.
+    #[must_use]
+    pub fn proxy_header(&self) -> Option<&str> {
+        self.0.ways.proxy.as_ref().map(|proxy| &*proxy.header)
+    }
+
+    /// How tokens are judged here, if they are taken.
+    #[must_use]
+    pub fn tokens(&self) -> Option<&Tokens> {
+        self.0.ways.tokens.as_ref()
+    }
+
+    /// Whose request it is.
     ///
     /// # Errors
     /// [`Denied`].
-    pub async fn admit(
-        &self,
-        presented: Presented,
-        address: Option<IpAddr>,
-    ) -> Result<Arc<Caller>, Denied> {
-        match (presented, &self.0.keys) {
-            (Presented::ApiKey(key), Some(keys)) => match keys.caller(&key, address).await {
-                Ok(caller) => Ok(caller),
-                Err(KeyRefusal::Unavailable) => Err(Denied::Unavailable),
-                Err(refusal) => {
-                    tracing::info!(key = %key.id(), %refusal, "an API key was refused");
-                    Err(self.challenged(Problem::InvalidToken))
+    pub async fn admit(&self, knock: Knock<'_>) -> Result<Arc<Caller>, Denied> {
+        match knock.presented {
+            Presented::ApiKey(key) => {
+                let Some(keyring) = &self.0.ways.keys else {
+                    return Err(self.refused(&"API keys are not taken here"));
+                };
+                match keyring.verify(&key, knock.address).await {
+                    Ok(record) => Ok(self.0.callers.of_key(&record)),
+                    Err(KeyRefusal::Unavailable) => Err(Denied::Unavailable(SOON)),
+                    Err(refusal) => Err(self.refused(&refusal)),
                 }
-            },
-            (Presented::Nothing, _) => Err(self.challenged(Problem::Missing)),
-            (Presented::ApiKey(_) | Presented::NoApiKey | Presented::Token(_), _) => {
-                Err(self.challenged(Problem::InvalidToken))
+            }
+            Presented::NoApiKey => Err(self.refused(&"not written like an API key")),
+            Presented::Token(token) => {
+                let Some(tokens) = &self.0.ways.tokens else {
+                    return Err(self.refused(&"tokens are not taken here"));
+                };
+                match tokens
+                    .issuers
+                    .verify(token.reveal(), &tokens.audience)
+                    .await
+                {
+                    Ok(verified) => Ok(self.0.callers.of_token(&verified)),
+                    Err(Refusal {
+                        retry: Retry::After(after),
+                        ..
+                    }) => Err(Denied::Unavailable(after)),
+                    Err(refusal) => Err(self.refused(&refusal)),
+                }
+            }
+            Presented::Nothing => self.admit_by_connection(&knock),
+        }
+    }
+
+    /// Whose connection it is, or who a proxy on its other end says they are.
+    fn admit_by_connection(&self, knock: &Knock<'_>) -> Result<Arc<Caller>, Denied> {
+        if let (Some(proxy), Some(address)) = (&self.0.ways.proxy, knock.address) {
+            match proxy.verify(address, knock.asserted, self.0.clock.now()) {
+                Ok(Said::Caller(asserted)) => return Ok(self.0.callers.of_proxy(&asserted)),
+                Ok(Said::Stranger | Said::Nothing) => {}
+                Err(refusal) => return Err(self.refused(&refusal)),
             }
         }
+        if let (true, Some(subject)) = (self.0.ways.certificates, knock.certificate) {
+            return Ok(self.0.callers.of_certificate(subject));
+        }
+        Err(self.challenged(Problem::Missing))
+    }
+
+    /// A refusal whose reason only the operator learns.
+    fn refused(&self, reason: &dyn std::fmt::Display) -> Denied {
+        tracing::info!(%reason, "a credential was refused");
+        self.challenged(Problem::InvalidToken)
     }
 
     fn challenged(&self, problem: Problem) -> Denied {
-        Denied::Challenged(self.challenge(problem, BTreeSet::new()))
+        let scopes = self.tokens().map(|tokens| tokens.scopes.clone());
+        Denied::Challenged(self.challenge(problem, scopes.unwrap_or_default()))
     }
 
     /// What would let a request pass that needs these scopes.
-    pub(crate) fn challenge(&self, problem: Problem, scopes: BTreeSet<Arc<str>>) -> Challenge {
+    pub(super) fn challenge(&self, problem: Problem, scopes: BTreeSet<Arc<str>>) -> Challenge {
         Challenge {
             problem,
-            metadata: None,
+            metadata: self.tokens().map(|tokens| tokens.metadata.clone()),
             scopes,
         }
-    }
-}
-
-impl Keys {
-    async fn caller(
-        &self,
-        key: &ApiKey,
-        address: Option<IpAddr>,
-    ) -> Result<Arc<Caller>, KeyRefusal> {
-        let record = self.keyring.verify(key, address).await?;
-        let known = self.callers.get(&record.id);
-        let known = known.filter(|known| Arc::ptr_eq(&known.0, &record));
-        if let Some(caller) = known.map(|known| known.1.clone()) {
-            return Ok(caller);
-        }
-        let caller = Arc::new(caller_of(&record));
-        if self.callers.len() >= CALLERS_MAX {
-            self.callers.clear();
-        }
-        let entry = (record.clone(), caller.clone());
-        self.callers.insert(record.id.clone(), entry);
-        Ok(caller)
-    }
-}
-
-fn caller_of(record: &KeyRecord) -> Caller {
-    let shared =
-        |names: &BTreeSet<String>| names.iter().map(|name| Arc::from(name.as_str())).collect();
-    Caller {
-        principal: Principal::of_owner(&record.tenant, &record.owner),
-        tenant: record.tenant.as_str().into(),
-        user: record.owner.as_str().into(),
-        client: None,
-        proof: Proof::ApiKey {
-            id: record.id.as_str().into(),
-            owner: record.owner.as_str().into(),
-        },
-        roles: shared(&record.roles),
-        scopes: shared(&record.scopes),
-        claims: serde_json::Map::new(),
     }
 }

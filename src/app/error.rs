@@ -27,6 +27,9 @@ pub enum StartError {
         #[source]
         source: RegistrationError,
     },
+    /// Callers cannot be authenticated as it is configured; the text is the whole sentence.
+    #[error("{0}")]
+    Auth(String),
     /// An upstream cannot be used as it is configured.
     #[error("cannot use an upstream")]
     Upstream(#[from] ClientError),

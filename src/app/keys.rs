@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use super::error::StartError;
 use super::store::OpenedStore;
-use crate::access::Access;
 use crate::config::Settings;
-use crate::config::settings::Way;
 use crate::keyring::Keyring;
 use crate::keyring::order::{Answer, Order};
 use crate::runtime::clock::Clock;
@@ -17,15 +15,6 @@ use crate::store::Store;
 /// The keys in a store.
 pub(super) fn keyring(store: &Arc<dyn Store>, keys: &ClusterKeys, clock: &Clock) -> Keyring {
     Keyring::new(store.clone(), keys, clock.clone())
-}
-
-/// Who may come in at an endpoint.
-pub(super) fn access(settings: &Settings, endpoint: &str, keyring: &Keyring) -> Access {
-    let ways = settings.ways(endpoint);
-    if ways.contains(&Way::ApiKeys) {
-        return Access::by_keys(keyring.clone());
-    }
-    Access::open()
 }
 
 /// Carries out an order on the store itself: no node of this configuration runs here.

@@ -19,6 +19,7 @@
 //! and where the settings come from. It serves HTTP ([`Host::serve`]) or standard input and output
 //! ([`Host::stdio`]) for the life of a process, or beside other work ([`Host::start`]).
 
+mod doors;
 mod error;
 mod host;
 mod hosted;
@@ -36,6 +37,7 @@ mod tests;
 mod upstreams;
 mod welcome;
 
+use doors::Doors;
 pub use error::StartError;
 pub use host::Host;
 pub use hosted::Hosted;
@@ -48,7 +50,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::access::Access;
+use crate::access::{Access, Present};
 use crate::admin::Admin;
 use crate::admin::socket::{self, AdminSocket, SocketFile};
 use crate::config::settings::StoreKind;
@@ -198,6 +200,7 @@ struct Assembled {
     opened: OpenedStore,
     keys: ClusterKeys,
     keyring: Keyring,
+    rules: Present,
     node: Node,
     sessions: Sessions,
     servers: Vec<(String, Server)>,
@@ -309,17 +312,20 @@ impl Assembled {
             error_on_the_wire: transport::reply::error_object,
         });
         let keyring = keys::keyring(&store, &keys, &clock);
+        let doors = Doors::new(settings, &keyring, &clock, &tasks);
         // Tasks stand before whatever answers.
         let mut with_tasks = Vec::new();
         let mut endpoints = answering(&task_parts)?;
         for endpoint in &mut endpoints {
-            endpoint.access = keys::access(settings, &endpoint.name, &keyring);
+            doors.hang(endpoint)?;
             let (service, name) = (endpoint.service.clone(), endpoint.name.clone());
             let service = TaskService::before(service, name, task_parts.clone());
             with_tasks.push(service.clone());
             // A call that is made once may become a task: then its handle is what came of it.
-            endpoint.service = Arc::new(OnceService::before(Arc::new(service), calls.clone()));
+            let service = OnceService::before(Arc::new(service), calls.clone());
+            endpoint.service = Arc::new(doors.guard(endpoint, Arc::new(service)));
         }
+        let rules = doors.rules.clone();
         TaskService::listen(&node, &with_tasks);
         let services = endpoints
             .iter()
@@ -345,6 +351,7 @@ impl Assembled {
             metrics,
             opened,
             keys,
+            rules,
             keyring,
             node,
             sessions,
@@ -360,6 +367,7 @@ impl Assembled {
             let changing = upstreams::change(gateways, reload.told(), self.clock_and_keys());
             self.tasks.spawn(TaskKind::Upkeep, changing);
         }
+        let reload = reload.telling(self.rules.clone());
         let reload = reload.run(self.shutdown.clone(), self.metrics.clone());
         self.tasks.spawn(TaskKind::Upkeep, reload);
     }

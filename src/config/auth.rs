@@ -2,9 +2,9 @@
 
 use super::env::Environment;
 use super::layers::Ground;
-use super::proxy;
 use super::raw::{self, Raw};
-use super::settings::{ApiKeySettings, AuthSettings, Way};
+use super::settings::{ApiKeySettings, AuthSettings, OidcSettings, Way};
+use super::{oidc, proxy};
 use crate::keyring;
 
 /// What everybody is let in by, where an endpoint says so.
@@ -18,6 +18,9 @@ pub(super) fn resolve(raw: &Raw, environment: &Environment, ground: &mut Ground)
     let public_url = raw.server.public_url.as_deref();
     AuthSettings {
         api_keys: (raw.auth.api_keys.as_ref()).map(|keys| api_keys(keys, ground)),
+        oidc: (raw.auth.oidc.iter())
+            .map(|(name, issuer)| self::issuer(name, issuer, raw, environment, ground))
+            .collect(),
         proxy: proxy::resolve(&raw.auth.proxy, public_url, environment, ground),
         // Who is asked for a certificate is let in by it.
         certificates: raw.server.tls.client_certificates != raw::ClientCertificates::Off,
@@ -30,6 +33,27 @@ fn api_keys(raw: &raw::ApiKeys, ground: &mut Ground) -> ApiKeySettings {
         ground.complain(&["auth.api_keys.life"], "must be at most 366d");
     }
     ApiKeySettings { life }
+}
+
+fn issuer(
+    name: &str,
+    issuer: &raw::Oidc,
+    raw: &Raw,
+    environment: &Environment,
+    ground: &mut Ground,
+) -> OidcSettings {
+    let table = format!("auth.oidc.{name}");
+    if [NONE, API_KEYS, PROXY, CERTIFICATES].contains(&name) {
+        ground.complain(
+            &[&table],
+            format!("{name:?} has a meaning of its own; choose another name"),
+        );
+    }
+    if raw.server.public_url.is_none() && raw.server.listen.ends_with(":0") {
+        let problem = "needs `server.public_url`: tokens are for an endpoint by its URL";
+        ground.complain(&[&table, "server.public_url"], problem);
+    }
+    oidc::resolve(name, issuer, environment, ground)
 }
 
 /// The proofs accepted at one endpoint: those it names, or all there are.
@@ -87,7 +111,10 @@ impl AuthSettings {
             (self.certificates, CERTIFICATES, Way::Certificates),
         ];
         let ways = ways.into_iter().filter(|(is_there, ..)| *is_there);
-        ways.map(|(_, name, way)| (name.to_owned(), way)).collect()
+        let ways = ways.map(|(_, name, way)| (name.to_owned(), way));
+        let issuers = self.oidc.iter().map(|issuer| &issuer.name);
+        ways.chain(issuers.map(|name| (name.clone(), Way::Oidc(name.clone()))))
+            .collect()
     }
 
     /// Whether nobody is asked for anything.

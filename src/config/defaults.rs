@@ -127,6 +127,10 @@ pub const TASK_BYTES_KEPT: ByteSize = ByteSize::new(256 * MIB);
 
 /// Open streams: as many as sessions, 20,000 x 13 KiB = 260 MiB (within the sessions' 290).
 pub const STREAMS: usize = 20_000;
+/// How far an issuer's clock may be from ours.
+pub const TOKEN_LEEWAY: Period = Period::from_secs(30);
+/// How long an issuer's keys outlive it.
+pub const TOKEN_KEYS_MAX_STALE: Period = Period::from_secs(60 * 60);
 /// A key that is used for longer than a quarter of a year is likely to be forgotten somewhere.
 pub const API_KEY_LIFE: Period = Period::from_secs(90 * 24 * 60 * 60);
 

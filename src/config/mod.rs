@@ -24,6 +24,7 @@ pub mod env;
 pub mod keys;
 mod layers;
 mod mcp_json;
+mod oidc;
 mod policy;
 mod proxy;
 pub mod raw;

@@ -2,12 +2,14 @@
 //!
 //! `app` turns these into each part's own `Config`.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::change::Written;
 use crate::auth::proxy;
+use crate::auth::token::IssuerConfig;
 use crate::gateway;
 use crate::policy::origin::{HostPolicy, OriginPolicy};
 use crate::policy::{Limits, Policy};
@@ -268,10 +270,12 @@ pub struct EndpointSettings {
 }
 
 /// See [`Settings::auth`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct AuthSettings {
     /// API keys, if they are accepted.
     pub api_keys: Option<ApiKeySettings>,
+    /// Issuers of access tokens.
+    pub oidc: Vec<OidcSettings>,
     /// Proxies that say who calls.
     pub proxy: Option<proxy::Config>,
     /// Whether client certificates say who calls.
@@ -285,11 +289,24 @@ pub struct ApiKeySettings {
     pub life: Duration,
 }
 
+/// An issuer of access tokens.
+#[derive(Clone, Debug)]
+pub struct OidcSettings {
+    /// Its name in the configuration.
+    pub name: String,
+    /// How its tokens are checked.
+    pub config: IssuerConfig,
+    /// The scopes that clients are told to ask for first.
+    pub scopes: BTreeSet<String>,
+}
+
 /// A kind of proof that lets a caller in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Way {
     /// An API key.
     ApiKeys,
+    /// An access token of the issuer with that name.
+    Oidc(String),
     /// The word of a proxy.
     Proxy,
     /// A client certificate.

@@ -3,11 +3,14 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use actix_web::HttpRequest;
 use actix_web::http::header::{AUTHORIZATION, HeaderName, USER_AGENT};
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
 
+use super::config::Endpoint;
 use super::reply::Refused;
-use crate::access::{Access, Denied};
+use crate::access::{Access, Denied, Knock};
+use crate::auth::certificate::Subject;
 use crate::auth::presented::{self, API_KEY_HEADER};
 use crate::identity::Caller;
 use crate::service::{Origin, Visit};
@@ -27,8 +30,32 @@ pub(super) async fn admit(request: &HttpRequest, access: &Access) -> Result<Visi
     let values = |name: &HeaderName| headers.get_all(name).map(|value| value.as_bytes());
     let presented =
         presented::presented(values(&AUTHORIZATION), values(&API_KEY)).map_err(Denied::from)?;
-    let caller = Box::pin(access.admit(presented, address_of(request))).await?;
+    let asserted: Vec<_> = (access.proxy_header().into_iter())
+        .flat_map(|name| headers.get_all(name))
+        .map(|value| value.as_bytes())
+        .collect();
+    let knock = Knock {
+        presented,
+        address: address_of(request),
+        certificate: request.conn_data::<Subject>(),
+        asserted: &asserted,
+    };
+    let caller = Box::pin(access.admit(knock)).await?;
     Ok(visit(request, caller))
+}
+
+/// The protected resource metadata of an endpoint (RFC 9728), for whoever asks.
+pub(super) async fn metadata(endpoint: Data<Endpoint>) -> HttpResponse {
+    let document = endpoint.access.tokens().map(|tokens| &tokens.document);
+    document.map_or_else(
+        || HttpResponse::NotFound().finish(),
+        |document| {
+            let mut response = HttpResponse::Ok();
+            response.insert_header(("access-control-allow-origin", "*"));
+            response.insert_header(("cache-control", "max-age=300"));
+            response.json(document)
+        },
+    )
 }
 
 fn visit(request: &HttpRequest, caller: Arc<Caller>) -> Visit {

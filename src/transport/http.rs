@@ -13,11 +13,13 @@ use socket2::SockRef;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::admission;
 use super::config::{Config, Context, Endpoint};
 use super::http_sse::{self, Pipes};
 use super::reply::Refused;
 use super::streamable_http::endpoint;
 use super::tls;
+use crate::auth::protected_resource;
 use crate::telemetry::metrics::{Gauged, Metrics};
 
 /// Adds the endpoints, and HTTP+SSE beside them if it is on.
@@ -28,6 +30,28 @@ pub fn routes(
     http_sse: Option<&Pipes>,
 ) {
     app.app_data(Data::new(context.clone()));
+    for endpoint in endpoints
+        .iter()
+        .filter(|endpoint| endpoint.access.tokens().is_some())
+    {
+        for path in protected_resource::paths(&endpoint.path) {
+            app.service(
+                web::resource(path)
+                    .app_data(Data::new(endpoint.clone()))
+                    .get(admission::metadata),
+            );
+        }
+    }
+    // Clients that do not know of paths find the first endpoint's at the root.
+    let mut with_tokens = endpoints.iter();
+    let first = with_tokens.find(|endpoint| endpoint.access.tokens().is_some());
+    if let Some(first) = first.filter(|first| first.path != "/") {
+        app.service(
+            web::resource(protected_resource::ROOT)
+                .app_data(Data::new(first.clone()))
+                .get(admission::metadata),
+        );
+    }
     for endpoint in endpoints {
         app.service(
             web::resource(&endpoint.path)

@@ -220,8 +220,8 @@ impl Refused {
             Self::Access(Denied::Challenged(challenge)) => {
                 WireError::new(401, Code::INVALID_REQUEST, text).challenge(challenge)
             }
-            Self::Access(Denied::Unavailable) => {
-                WireError::new(503, Code::INTERNAL_ERROR, text).retry_after(SOON)
+            Self::Access(Denied::Unavailable(after)) => {
+                WireError::new(503, Code::INTERNAL_ERROR, text).retry_after(*after)
             }
             Self::HeaderBlock => WireError::new(431, Code::INVALID_REQUEST, text),
             Self::Uri => WireError::new(414, Code::INVALID_REQUEST, text),

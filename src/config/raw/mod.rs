@@ -9,7 +9,7 @@ mod auth;
 mod gateway;
 mod policy;
 
-pub use auth::{ApiKeys, Auth, Proxy};
+pub use auth::{ApiKeys, Auth, Oidc, Proxy};
 pub use gateway::{
     Breaker, Gateway, Isolation, Pin, Root, Set, Tool, Upstream, UpstreamLimits, UpstreamTimeouts,
 };
@@ -437,7 +437,8 @@ pub struct Endpoint {
     pub builtin: Option<Builtin>,
     /// Or the upstreams behind it, in the order in which their lists are merged.
     pub upstreams: Option<Vec<String>>,
-    /// The proofs accepted here, by their names under `[auth]`: `api_keys`. `["none"]` asks nobody.
+    /// The proofs accepted here, by their names under `[auth]`: `api_keys`, `proxy`,
+    /// `certificates`, and the names of issuers. `["none"]` asks nobody.
     /// Default: all there are.
     pub auth: Option<Vec<String>>,
     /// With `upstreams`: what stands between a prefix and a name. `__` is for clients that allow

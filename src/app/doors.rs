@@ -1,0 +1,129 @@
+//! Who may come in at each endpoint, and what stands before what answers there.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use url::Url;
+
+use super::error::StartError;
+use super::parts;
+use crate::access::{Access, Guard, Parts, Present, Tokens, Ways};
+use crate::auth::protected_resource::ProtectedResource;
+use crate::auth::token::Issuers;
+use crate::config::Settings;
+use crate::config::settings::{EndpointSettings, OidcSettings, Way};
+use crate::egress::Egress;
+use crate::keyring::Keyring;
+use crate::policy::limits::{self, LocalTokens, Permits};
+use crate::runtime::clock::Clock;
+use crate::runtime::tasks::Tasks;
+use crate::service::Service;
+use crate::transport::Endpoint;
+
+/// What doors are made of.
+pub(super) struct Doors<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) keyring: &'a Keyring,
+    pub(super) clock: &'a Clock,
+    pub(super) tasks: &'a Tasks,
+    /// The rules that hold, now and later.
+    pub(super) rules: Present,
+    counted: Arc<dyn limits::Tokens>,
+    permits: Permits,
+}
+
+impl<'a> Doors<'a> {
+    pub(super) fn new(
+        settings: &'a Settings,
+        keyring: &'a Keyring,
+        clock: &'a Clock,
+        tasks: &'a Tasks,
+    ) -> Self {
+        Self {
+            settings,
+            keyring,
+            clock,
+            tasks,
+            rules: Present::new(parts::rules(&settings.policy)),
+            counted: Arc::new(LocalTokens::new()),
+            permits: Permits::default(),
+        }
+    }
+
+    /// Puts a door before an endpoint: who may come in, and the guard behind it.
+    pub(super) fn hang(&self, endpoint: &mut Endpoint) -> Result<(), StartError> {
+        let mut settings = self.settings.endpoints.iter();
+        if let Some(settings) = settings.find(|it| it.name == *endpoint.name) {
+            let ways = self.ways(settings)?;
+            endpoint.access = Access::by(ways, self.rules.clone(), self.clock.clone());
+        }
+        Ok(())
+    }
+
+    /// The guard of an endpoint.
+    pub(super) fn guard(&self, endpoint: &Endpoint, service: Arc<dyn Service>) -> Guard {
+        Guard::before(Parts {
+            service,
+            endpoint: endpoint.name.clone(),
+            access: endpoint.access.clone(),
+            rules: self.rules.clone(),
+            tokens: self.counted.clone(),
+            permits: self.permits.clone(),
+            clock: self.clock.clone(),
+        })
+    }
+
+    fn ways(&self, endpoint: &EndpointSettings) -> Result<Ways, StartError> {
+        let mut ways = Ways::default();
+        let mut issuers = Vec::new();
+        let auth = &self.settings.auth;
+        for way in &endpoint.ways {
+            match way {
+                Way::ApiKeys => ways.keys = Some(self.keyring.clone()),
+                Way::Proxy => ways.proxy.clone_from(&auth.proxy),
+                Way::Certificates => ways.certificates = true,
+                Way::Oidc(name) => {
+                    issuers.extend(auth.oidc.iter().filter(|issuer| issuer.name == *name));
+                }
+            }
+        }
+        if !issuers.is_empty() {
+            ways.tokens = Some(self.tokens(endpoint, &issuers)?);
+        }
+        Ok(ways)
+    }
+
+    fn tokens(
+        &self,
+        endpoint: &EndpointSettings,
+        trusted: &[&OidcSettings],
+    ) -> Result<Tokens, StartError> {
+        let egress = Egress::new(crate::egress::Settings::default())
+            .map_err(|error| StartError::Auth(error.to_string()))?;
+        let configs = trusted.iter().map(|issuer| issuer.config.clone()).collect();
+        let issuers = Issuers::new(configs, &egress, self.clock, self.tasks)
+            .map_err(|error| StartError::Auth(error.to_string()))?;
+        let scopes: BTreeSet<_> = trusted.iter().flat_map(|it| it.scopes.clone()).collect();
+        let resource = ProtectedResource {
+            resource: self.url(&endpoint.path)?,
+            authorization_servers: issuers.identifiers().map(str::to_owned).collect(),
+            scopes: scopes.into_iter().collect(),
+            name: endpoint.name.clone(),
+        };
+        Ok(Tokens::of(Arc::new(issuers), &resource))
+    }
+
+    /// The URL of a path, as clients and issuers know it.
+    fn url(&self, path: &str) -> Result<Url, StartError> {
+        let server = &self.settings.server;
+        let scheme = if server.tls.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        let listening = || format!("{scheme}://{}", server.listen);
+        let base = server.public_url.clone().unwrap_or_else(listening);
+        let url = format!("{base}{path}");
+        Url::parse(&url).map_err(|error| StartError::Auth(format!("{url}: {error}")))
+    }
+}
