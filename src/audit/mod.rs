@@ -1,0 +1,2 @@
+//! Audit.
+pub mod redact;
