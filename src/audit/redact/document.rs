@@ -221,8 +221,8 @@ impl<'a> Document<'a> {
 
     /// A text that is a document itself, as one.
     fn within(&mut self, text: &str) -> Option<String> {
-        let is_container = text.trim_ascii_start().starts_with(['{', '[']);
-        if !is_container || self.nested >= NESTED_MAX {
+        let may_be_one = text.trim_ascii_start().starts_with(['{', '[', '"']);
+        if !may_be_one || self.nested >= NESTED_MAX {
             return None;
         }
         serde_json::from_str::<IgnoredAny>(text).ok()?;

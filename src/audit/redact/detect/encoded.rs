@@ -69,7 +69,7 @@ pub(super) fn percent(detectors: &Detectors, text: &str, spans: &mut Vec<Span>) 
         // Every letter that parts is one byte, or white space, whose length is looked up.
         from += piece.len();
         from += text[from..].chars().next().map_or(0, char::len_utf8);
-        if !piece.contains('%') {
+        if !piece.contains(['%', '+']) {
             continue;
         }
         let decoded = unescaped(piece);

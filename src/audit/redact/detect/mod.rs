@@ -35,7 +35,8 @@ struct Look {
     digits: usize,
     longest_run: usize,
     at: bool,
-    percent: bool,
+    /// Something that URIs write in place of something else.
+    escape: bool,
     colon: bool,
     equals: bool,
     dashes: bool,
@@ -45,11 +46,13 @@ struct Look {
 const DIGITS_MIN: usize = 4;
 /// Shorter runs of letters and digits are neither keys nor worth decoding.
 const RUN_MIN: usize = 16;
+/// `-----BEGIN`
+const PEM_RUN: usize = 10;
 
 const DIGIT: u8 = 1;
 const RUN: u8 = 2;
 const AT: u8 = 4;
-const PERCENT: u8 = 8;
+const ESCAPE: u8 = 8;
 const COLON: u8 = 16;
 const EQUALS: u8 = 32;
 const DASH: u8 = 64;
@@ -60,11 +63,12 @@ const KINDS: [u8; 256] = {
     while byte < 256 {
         kinds[byte] = match byte as u8 {
             b'0'..=b'9' => DIGIT | RUN,
-            b'a'..=b'z' | b'A'..=b'Z' | b'+' | b'/' | b'_' => RUN,
+            b'a'..=b'z' | b'A'..=b'Z' | b'/' | b'_' | b'.' => RUN,
+            b'+' => ESCAPE | RUN,
             b'=' => EQUALS | RUN,
             b'-' => DASH | RUN,
             b'@' => AT,
-            b'%' => PERCENT,
+            b'%' => ESCAPE,
             b':' => COLON,
             _ => 0,
         };
@@ -84,7 +88,7 @@ fn look(text: &str) -> Look {
         look.longest_run = look.longest_run.max(run);
     }
     look.at = all & AT != 0;
-    look.percent = all & PERCENT != 0;
+    look.escape = all & ESCAPE != 0;
     look.colon = all & COLON != 0;
     look.equals = all & EQUALS != 0;
     look.dashes = all & DASH != 0;
@@ -95,7 +99,8 @@ impl Look {
     fn is_harmless(self) -> bool {
         self.digits < DIGITS_MIN
             && self.longest_run < RUN_MIN
-            && !(self.at || self.percent || self.colon || self.equals)
+            && !(self.at || self.escape || self.colon || self.equals)
+            && !(self.dashes && self.longest_run >= PEM_RUN)
     }
 }
 
@@ -130,7 +135,7 @@ impl Detectors {
         if look.colon || look.equals {
             self.secrets.assignments(text, &mut spans);
         }
-        if look.dashes && look.longest_run >= 5 {
+        if look.dashes && look.longest_run >= PEM_RUN {
             secrets::pem(text, &mut spans);
         }
         if look.colon && look.at {
@@ -155,7 +160,7 @@ impl Detectors {
                 if look.longest_run >= RUN_MIN {
                     encoded::base64(self, text, &mut spans);
                 }
-                if look.percent {
+                if look.escape {
                     encoded::percent(self, text, &mut spans);
                 }
             }

@@ -222,6 +222,7 @@ impl Window<'_> {
             [first, ..] => {
                 let international = self.digits.starts_with(b"00") && (10..=17).contains(&count);
                 let trunk = self.digits[0] == b'0'
+                    && self.digits[1] != b'0'
                     && (2..=6).contains(first)
                     && (9..=12).contains(&count)
                     && self.mark(0) != b".";
