@@ -198,7 +198,12 @@ impl Vault {
         let mut subjects = HashMap::new();
         for directory in layout::paths_in(&self.tenant_path(tenant).join("subjects"))? {
             for path in layout::paths_in(&directory)? {
-                if let Some((reference, secret)) = self.read(tenant, &path)? {
+                let read = match self.read(tenant, &path) {
+                    // What it would open stays shut, as if it had been destroyed.
+                    Err(error) if error.kind() == io::ErrorKind::InvalidData => continue,
+                    read => read?,
+                };
+                if let Some((reference, secret)) = read {
                     let subject = Subject::new(reference.into(), secret);
                     subjects.insert(subject.reference.clone(), subject);
                 }

@@ -20,7 +20,7 @@ use super::settings::{
 use super::values::Period;
 #[cfg(feature = "sabotage")]
 use super::{Complaint, Place, env};
-use super::{Overrides, defaults, endpoints, secrets, store, upstreams};
+use super::{Overrides, audit, defaults, endpoints, secrets, store, upstreams};
 use crate::gateway;
 #[cfg(feature = "sabotage")]
 use crate::runtime::sabotage::Bug;
@@ -49,6 +49,11 @@ pub(super) fn resolve(
     let (endpoints, gateways) = endpoints::resolve(raw, &upstreams, overrides, ground);
     let http_sse = endpoints::http_sse(raw, &endpoints, ground);
     let callers = Callers::resolve(&raw.server, listen, ground);
+    let store = StoreSettings {
+        kind: store::kind(raw, environment, ground),
+        bounds: bounds(&raw.streams, ground),
+    };
+    let audit = audit::resolve(&raw.audit, store.data_directory(), ground);
     Settings {
         server: ServerSettings {
             listen,
@@ -65,10 +70,7 @@ pub(super) fn resolve(
         calls: calls(&raw.calls, ground),
         tasks: tasks(&raw.tasks, raw.server.limits.event.get(), ground),
         streams: streams(&raw.streams),
-        store: StoreSettings {
-            kind: store::kind(raw, environment, ground),
-            bounds: bounds(&raw.streams, ground),
-        },
+        store,
         cluster: ClusterSettings {
             keys: secrets::cluster_keys(&raw.cluster.keys, environment, ground),
             lease: lease(&raw.cluster, ground),
@@ -79,6 +81,7 @@ pub(super) fn resolve(
             endpoints: gateways,
             hops_max: hops(&raw.gateway, ground),
         },
+        audit,
         admin_listen,
         log: log(&raw.log, ground),
         cautions: std::mem::take(&mut ground.cautions),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::change::Written;
+use crate::audit;
 use crate::gateway;
 use crate::policy::origin::{HostPolicy, OriginPolicy};
 #[cfg(feature = "sabotage")]
@@ -37,6 +38,8 @@ pub struct Settings {
     pub endpoints: Vec<EndpointSettings>,
     /// The upstreams, and the endpoints that have some.
     pub gateway: gateway::config::Config,
+    /// The record of what happened, if there is to be one.
+    pub audit: Option<audit::Config>,
     /// A listener of its own for `/health`, `/ready` and `/metrics`.
     pub admin_listen: Option<SocketAddr>,
     /// Log lines.

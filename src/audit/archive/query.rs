@@ -36,8 +36,6 @@ pub struct Query {
     pub outcome: Option<String>,
     /// Of one of these kinds; `call` is that of calls.
     pub kinds: Vec<String>,
-    /// About whom records speak by this reference.
-    pub(super) reference: Option<Arc<str>>,
 }
 
 /// What goes through all records of a trail.
@@ -45,6 +43,8 @@ struct Walk<'a, F> {
     archive: &'a Archive,
     id: TrailId,
     query: &'a Query,
+    /// What records call the user it is about.
+    reference: Option<Arc<str>>,
     /// When the records begin and end that fit, as they are written.
     times: (Option<String>, Option<String>),
     subjects: Subjects,
@@ -67,20 +67,21 @@ impl Archive {
             if query.tenant.as_deref().is_some_and(|tenant| *tenant != *id.tenant) {
                 continue;
             }
-            let mut query = query.clone();
-            if let Some(user) = &query.user {
+            let reference = match &query.user {
+                None => None,
                 // Nobody can tell the records of somebody who was erased.
-                let Some(Subject { reference, .. }) = self.vault.find(&id.tenant, user)? else {
-                    continue;
-                };
-                query.reference = Some(reference);
-            }
-            let written = |ms: Option<u64>| ms.map(|ms| time(ms));
+                Some(user) => match self.vault.find(&id.tenant, user)? {
+                    None => continue,
+                    Some(Subject { reference, .. }) => Some(reference),
+                },
+            };
+            let written = |ms: Option<u64>| ms.map(time);
             let mut walk = Walk {
                 archive: self,
                 subjects: self.vault.all(&id.tenant)?,
                 times: (written(query.from_ms), written(query.to_ms)),
-                query: &query,
+                query,
+                reference,
                 id,
                 begun: HashMap::new(),
                 each: &mut each,
@@ -172,7 +173,7 @@ impl<F: FnMut(Map<String, Value>) -> ControlFlow<()>> Walk<'_, F> {
             (Some(wanted), found) => found == Some(wanted),
             (None, _) => true,
         };
-        fits(self.query.reference.as_deref(), "subject") && fits(self.query.call.as_deref(), "call")
+        fits(self.reference.as_deref(), "subject") && fits(self.query.call.as_deref(), "call")
     }
 
     fn give(&mut self, whole: Map<String, Value>) -> ControlFlow<()> {

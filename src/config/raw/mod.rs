@@ -5,8 +5,10 @@
 //! them; doc comments become the schema's descriptions. Each value is checked by itself here;
 //! what concerns two keys is checked in `resolve.rs`.
 
+mod audit;
 mod gateway;
 
+pub use audit::{Audit, OnFailure, Payloads, RedactedTool, Redaction, Retention, TenantRetention};
 pub use gateway::{
     Breaker, Gateway, Isolation, Pin, Root, Set, Tool, Upstream, UpstreamLimits, UpstreamTimeouts,
 };
@@ -47,6 +49,8 @@ pub struct Raw {
     pub upstreams: BTreeMap<String, Upstream>,
     /// The gateway as a whole.
     pub gateway: Gateway,
+    /// The record of what happened.
+    pub audit: Audit,
     /// Where operators look.
     pub admin: Admin,
     /// Log lines, on standard error.

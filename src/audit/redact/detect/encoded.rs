@@ -73,7 +73,12 @@ pub(super) fn percent(detectors: &Detectors, text: &str, spans: &mut Vec<Span>) 
             continue;
         }
         let decoded = unescaped(piece);
-        if decoded == piece {
+        // A plus is a space in some URIs only: what was found without that stays as it was found.
+        let is_found = !piece.contains('%')
+            && spans
+                .iter()
+                .any(|span| span.start < start + piece.len() && start < span.end);
+        if decoded == piece || is_found {
             continue;
         }
         if let Some(class) = detectors.first_in_decoded(&decoded) {
