@@ -98,6 +98,7 @@
 //! | [`client`] | a client of MCP servers, for the command line and for tests |
 //! | [`node`] | this process among the others that share its store |
 //! | [`policy`] | allow-lists and limits as pure decisions |
+//! | [`audit`] | the record of what happened: redacted, chained, durable |
 //! | [`service`] | the seam: request in, result out |
 //! | [`session`] | session actors, the registry, event logs, replay |
 //! | [`task`] | calls that go on as tasks, in both generations |
@@ -122,7 +123,7 @@
 //! | 0 | `runtime`, `protocol` (not each other) |
 //! | 1 | `telemetry`, `identity` |
 //! | 2 | `store`, `client` (not each other) |
-//! | 3 | `node`, `policy`, `service` (not each other) |
+//! | 3 | `node`, `policy`, `audit`, `service` (not each other) |
 //! | 4 | `session`, `server`, `gateway`, `task`, `once`, `spread` (never each other: they meet in `service`) |
 //! | 5 | `builtin`, `transport`, `admin` (transport never imports `store`) |
 //! | 6 | `config` |
@@ -145,6 +146,7 @@
 
 pub mod admin;
 pub mod app;
+pub mod audit;
 pub mod builtin;
 pub mod cli;
 pub mod client;

@@ -49,6 +49,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::admin::Admin;
 use crate::admin::socket::{self, AdminSocket, SocketFile};
+use crate::audit::Audit;
 use crate::config::settings::StoreKind;
 use crate::config::{self, Environment, Overrides, Settings};
 use crate::gateway::Gateways;
@@ -197,6 +198,7 @@ struct Assembled {
     sessions: Sessions,
     servers: Vec<(String, Server)>,
     gateways: Option<Gateways>,
+    audit: Option<Audit>,
     endpoints: Vec<Endpoint>,
 }
 
@@ -272,6 +274,11 @@ impl Assembled {
         };
         let store = opened.as_store();
         let incarnation = Incarnation(u64::from_be_bytes(seal::random()));
+        let audit = settings.audit.as_ref().map(|config| {
+            let node = format!("{:016x}", incarnation.0);
+            Audit::open(config, &keys, &clock, &metrics, &node)
+        });
+        let audit = audit.transpose()?;
         let node = if opened.is_shared() {
             Node::new(node::Parts {
                 store: store.clone(),
@@ -341,6 +348,7 @@ impl Assembled {
             sessions,
             servers: Vec::new(),
             gateways: None,
+            audit,
             endpoints,
         })
     }
@@ -407,6 +415,7 @@ impl Running {
             sessions: assembled.sessions.clone(),
             metrics: assembled.metrics.clone(),
             gateways: assembled.gateways.clone(),
+            audit: assembled.audit.clone(),
         };
         let listeners = Listeners::open(&Serving {
             settings: &settings,
@@ -488,6 +497,7 @@ impl Running {
             node,
             sessions,
             gateways,
+            audit,
             ..
         } = self.assembled;
         let drain = self.settings.server.timeouts.drain;
@@ -544,6 +554,11 @@ impl Running {
         if let Some(gateways) = &gateways {
             let ended = tokio::time::timeout(STEP, gateways.stop()).await;
             report("upstreams", ended.is_err().then_some(1));
+        }
+        // Whatever ended is recorded by now.
+        if let Some(audit) = &audit {
+            let closed = tokio::time::timeout(STEP, audit.close()).await;
+            report("audit", closed.is_err().then_some(1));
         }
         // What this node held may be taken over at once.
         let retired = tokio::time::timeout(STEP, node.retire()).await;

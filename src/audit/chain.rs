@@ -110,7 +110,10 @@ impl Keys {
     /// Names under which a subject's key may be kept, the one for new keys first.
     pub(super) fn subject_names(&self, tenant: &str, user: &str) -> Vec<String> {
         let parts = [tenant.as_bytes(), user.as_bytes()];
-        let names = self.0.iter().map(|derived| hex(&tag(&derived.subjects, &parts)[..16]));
+        let names = self
+            .0
+            .iter()
+            .map(|derived| hex(&tag(&derived.subjects, &parts)[..16]));
         names.collect()
     }
 
@@ -123,7 +126,10 @@ impl Keys {
     pub(super) fn sign(&self, text: &str) -> (String, String) {
         let signing = &self.first().signing;
         let signature = URL_SAFE_NO_PAD.encode(signing.sign(text.as_bytes()).as_ref());
-        (signature, URL_SAFE_NO_PAD.encode(signing.public_key().as_ref()))
+        (
+            signature,
+            URL_SAFE_NO_PAD.encode(signing.public_key().as_ref()),
+        )
     }
 
     /// Whether one of our keys signed.
@@ -186,7 +192,10 @@ mod tests {
 
     #[test]
     fn signatures_and_anchors_of_others_are_not_ours() {
-        let (ours, others) = (Keys::of(&ClusterKeys::generate()), Keys::of(&ClusterKeys::generate()));
+        let (ours, others) = (
+            Keys::of(&ClusterKeys::generate()),
+            Keys::of(&ClusterKeys::generate()),
+        );
         let (signature, _) = ours.sign("text");
         assert!(ours.is_our_signature("text", &signature));
         assert!(!ours.is_our_signature("Text", &signature));

@@ -53,9 +53,8 @@ impl Chain {
     fn end(&mut self, ground: &Ground) -> io::Result<()> {
         if let Some(segment) = &mut self.segment {
             let running = self.running.iter();
-            let running = running.map(|(call, whose)| {
-                (call.to_string(), whose.as_deref().map(str::to_owned))
-            });
+            let running = running
+                .map(|(call, whose)| (call.to_string(), whose.as_deref().map(str::to_owned)));
             let standing = segment.standing();
             let previous = segment.end(ground, self.previous.clone(), running.collect())?;
             self.previous = Some(previous);
@@ -151,7 +150,15 @@ impl Chains {
         let segment = chain.segment.as_mut().expect("invariant: it was begun");
         let second = &mut self.second;
         segment.stage(entry.moment.at_ms, &boxes, |out, number| {
-            push(out, &["{\"v\":", &FORMAT.to_string(), ",\"seq\":", &number.to_string()]);
+            push(
+                out,
+                &[
+                    "{\"v\":",
+                    &FORMAT.to_string(),
+                    ",\"seq\":",
+                    &number.to_string(),
+                ],
+            );
             push(out, &[",\"at\":\""]);
             second.push(out, entry.moment.at_ms);
             push(out, &["\",\"up_us\":", &entry.moment.up_us.to_string()]);
@@ -217,7 +224,10 @@ impl Chains {
     /// Sees to it that a trail has a segment that may be written to.
     fn segment_for(&mut self, id: &TrailId, now_ms: u64) -> io::Result<()> {
         if self.all.len() >= CHAINS_MAX && !self.all.contains_key(id) {
-            return Err(io::Error::other(format!("more than {} tenants", CHAINS_MAX / 2)));
+            return Err(io::Error::other(format!(
+                "more than {} tenants",
+                CHAINS_MAX / 2
+            )));
         }
         self.uses += 1;
         // A segment with staged records must not end before they are written.
@@ -244,7 +254,10 @@ impl Chains {
     pub(super) fn flush(&mut self) -> HashMap<TrailId, io::Error> {
         let mut failed = HashMap::new();
         for id in self.touched.drain() {
-            let segment = self.all.get_mut(&id).and_then(|chain| chain.segment.as_mut());
+            let segment = self
+                .all
+                .get_mut(&id)
+                .and_then(|chain| chain.segment.as_mut());
             if let Some(segment) = segment
                 && let Err(error) = segment.flush(&self.ground)
             {

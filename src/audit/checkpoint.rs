@@ -187,10 +187,12 @@ where
         Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(Found::NotOurs),
         text => text?,
     };
-    let read = serde_json::from_str::<Signed<'_>>(&text).ok().and_then(|signed| {
-        let is_ours = keys.is_our_signature(signed.says.get(), &signed.signature);
-        let says = serde_json::from_str(signed.says.get()).ok();
-        Some(whole(says.filter(|_| is_ours)?, signed.signature))
-    });
+    let read = serde_json::from_str::<Signed<'_>>(&text)
+        .ok()
+        .and_then(|signed| {
+            let is_ours = keys.is_our_signature(signed.says.get(), &signed.signature);
+            let says = serde_json::from_str(signed.says.get()).ok();
+            Some(whole(says.filter(|_| is_ours)?, signed.signature))
+        });
     Ok(read.map_or(Found::NotOurs, Found::Ours))
 }

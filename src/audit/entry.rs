@@ -64,7 +64,10 @@ impl Entry {
     /// Bytes it keeps in memory while it waits.
     pub(super) fn weight(&self) -> usize {
         let sealed = [&self.who, &self.payload];
-        let sealed: usize = sealed.iter().map(|text| text.as_ref().map_or(0, String::len)).sum();
+        let sealed: usize = sealed
+            .iter()
+            .map(|text| text.as_ref().map_or(0, String::len))
+            .sum();
         OVERHEAD + self.fields.len() + sealed
     }
 }
@@ -155,7 +158,9 @@ impl Desk {
         members.text("method", begin.method);
         let tool = begin.target;
         if let Some(target) = begin.target {
-            let target = self.redactor.text(tenant, tool, cut(target, LONG_TEXT_MAX), &mut report);
+            let target = self
+                .redactor
+                .text(tenant, tool, cut(target, LONG_TEXT_MAX), &mut report);
             members.name("target");
             encode::push_string(&mut members.0, &target);
         }
@@ -164,7 +169,9 @@ impl Desk {
         members.number("bytes", begin.bytes);
         let payload = self.payload_max.and_then(|most| {
             let input = begin.input?;
-            let clean = self.redactor.document(tenant, tool, input, most, &mut report);
+            let clean = self
+                .redactor
+                .document(tenant, tool, input, most, &mut report);
             Some(format!(r#"{{"input":{clean}}}"#))
         });
         members.report(&report);
@@ -262,7 +269,9 @@ impl Desk {
         if let Some(error) = end.error {
             answer.push_str(if answer.is_empty() { "{" } else { "," });
             answer.push_str("\"error\":");
-            let error = self.redactor.text(tenant, tool, cut(error, LONG_TEXT_MAX), report);
+            let error = self
+                .redactor
+                .text(tenant, tool, cut(error, LONG_TEXT_MAX), report);
             encode::push_string(&mut answer, &error);
         }
         (!answer.is_empty()).then(|| answer + "}")

@@ -131,7 +131,10 @@ mod tests {
         let directories: BTreeSet<_> = names.iter().map(|name| tenant_directory(name)).collect();
         assert_eq!(directories.len(), names.len());
         for directory in directories {
-            assert!(!directory.contains('/') && directory.len() < 200, "{directory}");
+            assert!(
+                !directory.contains('/') && directory.len() < 200,
+                "{directory}"
+            );
             assert!(!directory.starts_with('.'), "{directory}");
         }
     }

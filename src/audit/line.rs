@@ -102,9 +102,10 @@ impl<'a> Line<'a> {
         let chain = Hash::parse(chain).ok_or(Damage::Form)?;
         let (canonical, sealed) = match body.split_once(SEALED) {
             None => (body, None),
-            Some((canonical, sealed)) => {
-                (canonical, Some(sealed.strip_suffix('}').ok_or(Damage::Form)?))
-            }
+            Some((canonical, sealed)) => (
+                canonical,
+                Some(sealed.strip_suffix('}').ok_or(Damage::Form)?),
+            ),
         };
         Ok(Self {
             canonical,
@@ -116,7 +117,9 @@ impl<'a> Line<'a> {
     /// What is encrypted under that name.
     pub(super) fn sealed(&self, name: &str) -> Option<&'a str> {
         let sealed = self.sealed?;
-        let members = sealed.split(',').filter_map(|member| member.split_once(':'));
+        let members = sealed
+            .split(',')
+            .filter_map(|member| member.split_once(':'));
         let unquoted = |text: &'a str| text.strip_prefix('"')?.strip_suffix('"');
         members
             .filter(|(key, _)| unquoted(key) == Some(name))
@@ -134,13 +137,18 @@ impl<'a> Line<'a> {
 
 /// The whole lines of a file, and what is behind the last line break.
 pub(super) fn lines(bytes: &[u8]) -> (impl Iterator<Item = (Range<usize>, &[u8])>, &[u8]) {
-    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let whole = bytes
+        .iter()
+        .rposition(|byte| *byte == b'\n')
+        .map_or(0, |at| at + 1);
     let mut at = 0;
-    let lines = bytes[..whole].split_inclusive(|byte| *byte == b'\n').map(move |line| {
-        let start = at;
-        at += line.len();
-        (start..at, &line[..line.len() - 1])
-    });
+    let lines = bytes[..whole]
+        .split_inclusive(|byte| *byte == b'\n')
+        .map(move |line| {
+            let start = at;
+            at += line.len();
+            (start..at, &line[..line.len() - 1])
+        });
     (lines, &bytes[whole..])
 }
 
@@ -168,7 +176,10 @@ mod tests {
         assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok());
         let line = Line::parse(&text).unwrap();
         assert_eq!(line.canonical, r#"{"v":1,"seq":1,"a":",\"sealed\":{""#);
-        assert_eq!((line.sealed("who"), line.sealed("payload")), (Some("abc"), Some("def")));
+        assert_eq!(
+            (line.sealed("who"), line.sealed("payload")),
+            (Some("abc"), Some("def"))
+        );
         let text = written(&Boxes::default());
         assert_eq!(Line::parse(&text).unwrap().sealed("who"), None);
     }

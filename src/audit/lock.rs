@@ -63,7 +63,11 @@ impl Lock {
                 let is_said = !holder.trim().is_empty();
                 return Err(OpenError::Locked {
                     place: place.to_owned(),
-                    holder: if is_said { holder } else { "another process".to_owned() },
+                    holder: if is_said {
+                        holder
+                    } else {
+                        "another process".to_owned()
+                    },
                 });
             }
         }

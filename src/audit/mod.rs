@@ -150,7 +150,9 @@ impl Audit {
             lost: 0,
             kept_ms: 0,
         };
-        writer.begin(recovered.events, unfinished).map_err(on_disk)?;
+        writer
+            .begin(recovered.events, unfinished)
+            .map_err(on_disk)?;
         let run = move || {
             writer.run(&jobs);
             // Given back last: a successor must find everything written.

@@ -77,7 +77,10 @@ fn trail_of(
         match Checkpoint::read(&path, &ground.keys)? {
             Found::Ours(signed) => chain = Some(behind(signed, trail)),
             Found::Nothing | Found::NotOurs => {
-                let problem = format!("{} is not signed with a key of this cluster", path.display());
+                let problem = format!(
+                    "{} is not signed with a key of this cluster",
+                    path.display()
+                );
                 return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
             }
         }
@@ -86,7 +89,16 @@ fn trail_of(
     left.extend(layout::listed(checkpoints, Part::Anchor)?);
     for first in left.difference(&proven) {
         let after = chain.take();
-        chain = segment(ground, records, checkpoints, trail, *first, after, now_ms, recovered)?;
+        chain = segment(
+            ground,
+            records,
+            checkpoints,
+            trail,
+            *first,
+            after,
+            now_ms,
+            recovered,
+        )?;
     }
     if let Some((id, chain)) = chain {
         recovered.chains.insert(id, chain);
@@ -118,7 +130,10 @@ fn behind(signed: SignedCheckpoint, trail: Trail) -> (TrailId, Chain) {
 }
 
 /// Ends a segment that was left open.
-#[expect(clippy::too_many_arguments, reason = "all of them differ by segment or by trail")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "all of them differ by segment or by trail"
+)]
 fn segment(
     ground: &Ground,
     records: &Path,
@@ -265,7 +280,9 @@ impl Left {
             };
             let before = left.standing.head;
             if left.header.is_none() {
-                let Some(header) = line.decode::<Header>().filter(|header| header.first == first)
+                let Some(header) = line
+                    .decode::<Header>()
+                    .filter(|header| header.first == first)
                 else {
                     break;
                 };
@@ -280,7 +297,8 @@ impl Left {
                 let number = left.standing.last + 1;
                 let record = line.decode::<Record>();
                 let record = record.filter(|record| record.v == FORMAT && record.seq == number);
-                let Some(record) = record.filter(|_| is_linked(key.as_ref(), &before, &line)) else {
+                let Some(record) = record.filter(|_| is_linked(key.as_ref(), &before, &line))
+                else {
                     break;
                 };
                 left.take(record, line.chain);
@@ -311,17 +329,15 @@ impl Left {
         let head = match anchor.last.checked_sub(self.first) {
             // It says only that the segment was begun.
             None => return self.header.is_some() || anchor.last < self.first,
-            Some(place) => usize::try_from(place).ok().and_then(|place| self.heads.get(place)),
+            Some(place) => usize::try_from(place)
+                .ok()
+                .and_then(|place| self.heads.get(place)),
         };
         head.is_some_and(|head| head.text() == anchor.head)
     }
 }
 
-fn is_linked(
-    key: Option<&super::chain::SegmentKey>,
-    before: &Hash,
-    line: &Line<'_>,
-) -> bool {
+fn is_linked(key: Option<&super::chain::SegmentKey>, before: &Hash, line: &Line<'_>) -> bool {
     key.is_some_and(|key| key.link(before, line.canonical.as_bytes()) == line.chain)
 }
 

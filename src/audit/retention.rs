@@ -95,8 +95,12 @@ fn segments_of(
             because: format!("kept for {} days", keep.as_secs() / 86_400),
         };
         let path = layout::file(&checkpoints, first, Part::Gone);
-        ground.disk.replace(&path, mark.sign(&ground.keys).as_bytes())?;
-        ground.disk.remove(&layout::file(&records, first, Part::Segment))?;
+        ground
+            .disk
+            .replace(&path, mark.sign(&ground.keys).as_bytes())?;
+        ground
+            .disk
+            .remove(&layout::file(&records, first, Part::Segment))?;
         gone.push(format!("{}/{first}", id.trail.as_str()));
     }
     Ok(())

@@ -222,7 +222,12 @@ impl Segment {
     }
 
     /// Stages a record; `write` adds its members behind the number it is given.
-    pub(super) fn stage(&mut self, at_ms: u64, boxes: &Boxes, write: impl FnOnce(&mut String, u64)) {
+    pub(super) fn stage(
+        &mut self,
+        at_ms: u64,
+        boxes: &Boxes,
+        write: impl FnOnce(&mut String, u64),
+    ) {
         let start = self.buffer.len();
         let number = self.staged.last + 1;
         write(&mut self.buffer, number);
@@ -325,7 +330,9 @@ pub(super) fn put(ground: &Ground, id: &TrailId, checkpoint: Checkpoint) -> io::
     let (signed, text) = checkpoint.sign(&ground.keys);
     let path = layout::file(&directory, first, Part::Checkpoint);
     ground.disk.replace(&path, text.as_bytes())?;
-    ground.disk.remove(&layout::file(&directory, first, Part::Anchor))?;
+    ground
+        .disk
+        .remove(&layout::file(&directory, first, Part::Anchor))?;
     Ok(Previous {
         first,
         signature: signed.signature,

@@ -65,12 +65,21 @@ impl Shared {
     }
 
     /// Hands a record to the writer.
-    pub(super) fn submit(&self, entry: Entry, answer: Answer, room: Room) -> Result<(), Unavailable> {
+    pub(super) fn submit(
+        &self,
+        entry: Entry,
+        answer: Answer,
+        room: Room,
+    ) -> Result<(), Unavailable> {
         let weight = entry.weight();
         let before = self.waiting_bytes.fetch_add(weight, Ordering::AcqRel);
         self.waiting.fetch_add(1, Ordering::AcqRel);
         let fits = before + weight <= WAITING_BYTES || room == Room::Owed;
-        let is_sent = fits && self.queue.send(Job::Record(Box::new(entry), answer)).is_ok();
+        let is_sent = fits
+            && self
+                .queue
+                .send(Job::Record(Box::new(entry), answer))
+                .is_ok();
         if !is_sent {
             self.taken(weight);
             return Err(Unavailable);

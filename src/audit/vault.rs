@@ -253,13 +253,16 @@ impl Vault {
     pub(super) fn forget_days(&mut self, tenant: &str, before: u64) -> io::Result<Vec<u64>> {
         let mut gone = Vec::new();
         for path in layout::paths_in(&self.tenant_path(tenant).join("days"))? {
-            let day = path.file_stem().and_then(|name| name.to_str()?.parse::<u64>().ok());
+            let day = path
+                .file_stem()
+                .and_then(|name| name.to_str()?.parse::<u64>().ok());
             if let Some(day) = day.filter(|day| *day < before) {
                 self.destroy_file(&path)?;
                 gone.push(day);
             }
         }
-        self.days.retain(|(of, day), _| **of != *tenant || *day >= before);
+        self.days
+            .retain(|(of, day), _| **of != *tenant || *day >= before);
         gone.sort_unstable();
         Ok(gone)
     }
@@ -316,7 +319,10 @@ impl Vault {
             .map_err(|_| damaged())?;
         let secret: Result<[u8; KEY_LEN], _> = bytes.as_slice().try_into();
         bytes.zeroize();
-        Ok(Some((kept.of, Zeroizing::new(secret.map_err(|_| damaged())?))))
+        Ok(Some((
+            kept.of,
+            Zeroizing::new(secret.map_err(|_| damaged())?),
+        )))
     }
 
     fn tenant_seal(&self, tenant: &str) -> Seal {
@@ -328,7 +334,9 @@ impl Vault {
     }
 
     fn day_path(&self, tenant: &str, day: u64) -> PathBuf {
-        self.tenant_path(tenant).join("days").join(format!("{day}.json"))
+        self.tenant_path(tenant)
+            .join("days")
+            .join(format!("{day}.json"))
     }
 
     fn subject_paths(&self, tenant: &str, user: &str) -> Vec<PathBuf> {
@@ -415,8 +423,8 @@ fn commitment(salt: &[u8], text: &[u8]) -> String {
 fn derived(secret: &Secret, purpose: &[u8]) -> LessSafeKey {
     let mac = hmac::Key::new(hmac::HMAC_SHA256, &**secret);
     let key = Zeroizing::new(tag(&mac, &[purpose]));
-    let key = UnboundKey::new(&AES_256_GCM_SIV, &*key)
-        .expect("invariant: an AES-256 key has 32 bytes");
+    let key =
+        UnboundKey::new(&AES_256_GCM_SIV, &*key).expect("invariant: an AES-256 key has 32 bytes");
     LessSafeKey::new(key)
 }
 

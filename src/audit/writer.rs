@@ -273,7 +273,11 @@ impl Writer {
         }
     }
 
-    fn erase(&mut self, tenant: &Arc<str>, user: &Arc<str>) -> Result<Option<Arc<str>>, EraseError> {
+    fn erase(
+        &mut self,
+        tenant: &Arc<str>,
+        user: &Arc<str>,
+    ) -> Result<Option<Arc<str>>, EraseError> {
         if self.retention.is_held(tenant) {
             return Err(EraseError::Held);
         }

@@ -4,6 +4,7 @@
 //!
 //! It holds no logic of the server; `app` does.
 
+mod audit;
 mod check;
 mod drain;
 mod guard;
@@ -56,6 +57,9 @@ enum Command {
     Schema,
     /// Ask the node that runs here to drain, and wait until it has ended
     Drain(drain::Args),
+    /// Verify, search, give out and erase what was recorded
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// List and call the tools of any server
     #[command(subcommand)]
     Tools(tools::Command),
@@ -130,6 +134,7 @@ impl Cli {
             Some(Command::Check(args)) => check::run(host, args),
             Some(Command::Schema) => schema::run(),
             Some(Command::Drain(args)) => drain::run(host, args),
+            Some(Command::Audit(command)) => audit::run(host, command),
             Some(Command::Tools(command)) => tools::run(command),
             Some(Command::Guard(args)) => guard::run(args),
             Some(Command::Limited(args)) => limited::run(args),

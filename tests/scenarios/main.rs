@@ -27,6 +27,7 @@
 
 mod world;
 
+mod audit_command;
 mod batches;
 mod bridge_matrix;
 mod calls;

@@ -110,7 +110,11 @@ impl Archive {
         let mut controls = Vec::with_capacity(Control::ALL.len());
         for control in Control::ALL {
             let query = Query {
-                kinds: control.kinds.iter().map(|kind| (*kind).to_owned()).collect(),
+                kinds: control
+                    .kinds
+                    .iter()
+                    .map(|kind| (*kind).to_owned())
+                    .collect(),
                 ..query.clone()
             };
             let records = self.collect(&query)?;

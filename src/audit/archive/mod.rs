@@ -127,7 +127,12 @@ impl Archive {
         let day = record.get("payload_day").and_then(Value::as_u64);
         let kinds = [
             ("who", Kind::Who),
-            ("payload", Kind::Payload { day: day.unwrap_or(0) }),
+            (
+                "payload",
+                Kind::Payload {
+                    day: day.unwrap_or(0),
+                },
+            ),
         ];
         for (name, kind) in kinds {
             let (commitment, sealed) = (text(name), line.sealed(name));
@@ -144,7 +149,10 @@ impl Archive {
             };
             match opened {
                 None => contents.erased += 1,
-                Some(Opened::Text { text, commitment: found }) if found == commitment => {
+                Some(Opened::Text {
+                    text,
+                    commitment: found,
+                }) if found == commitment => {
                     let inside = serde_json::from_str::<Map<String, Value>>(&text);
                     contents.members.extend(inside.unwrap_or_default());
                 }

@@ -64,7 +64,11 @@ impl Archive {
         mut each: impl FnMut(Map<String, Value>) -> ControlFlow<()>,
     ) -> io::Result<()> {
         for id in self.trails()?.into_values().flatten() {
-            if query.tenant.as_deref().is_some_and(|tenant| *tenant != *id.tenant) {
+            if query
+                .tenant
+                .as_deref()
+                .is_some_and(|tenant| *tenant != *id.tenant)
+            {
                 continue;
             }
             let reference = match &query.user {
@@ -179,12 +183,14 @@ impl<F: FnMut(Map<String, Value>) -> ControlFlow<()>> Walk<'_, F> {
     fn give(&mut self, whole: Map<String, Value>) -> ControlFlow<()> {
         let text = |name: &str| whole.get(name).and_then(Value::as_str);
         let fits = |wanted: &Option<String>, name: &str| {
-            wanted.as_deref().is_none_or(|wanted| text(name) == Some(wanted))
+            wanted
+                .as_deref()
+                .is_none_or(|wanted| text(name) == Some(wanted))
         };
         let at = text("at").unwrap_or_default();
         let (from, to) = &self.times;
-        let is_in_time = from.as_deref().is_none_or(|from| at >= from)
-            && to.as_deref().is_none_or(|to| at < to);
+        let is_in_time =
+            from.as_deref().is_none_or(|from| at >= from) && to.as_deref().is_none_or(|to| at < to);
         let is_of_kind = self.query.kinds.is_empty()
             || text("kind").is_some_and(|kind| self.query.kinds.iter().any(|it| it == kind));
         let is_wanted = is_in_time

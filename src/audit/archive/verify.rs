@@ -104,7 +104,10 @@ impl Archive {
                 trail,
                 subjects: self.vault.all(&tenant)?,
                 tenant,
-                standing: Standing { last: 0, head: START },
+                standing: Standing {
+                    last: 0,
+                    head: START,
+                },
                 previous: None,
                 verified: Verified::default(),
             };
@@ -219,7 +222,9 @@ impl Follow<'_> {
             Found::Ours(anchor) if is_here(&anchor.tenant, &anchor.trail, anchor.first) => {
                 Ok(Must::Hold(anchor))
             }
-            Found::Ours(_) | Found::NotOurs => Err("its anchor is not one we wrote for it".to_owned()),
+            Found::Ours(_) | Found::NotOurs => {
+                Err("its anchor is not one we wrote for it".to_owned())
+            }
             Found::Nothing => Err("it has neither a checkpoint nor an anchor".to_owned()),
         })
     }
@@ -229,7 +234,11 @@ impl Follow<'_> {
         let segment = Segment::read(&layout::file(&self.records, first, Part::Segment))?;
         self.verified.segments += 1;
         if first != self.standing.last + 1 {
-            let what = format!("records {} to {} are missing", self.standing.last + 1, first - 1);
+            let what = format!(
+                "records {} to {} are missing",
+                self.standing.last + 1,
+                first - 1
+            );
             return Ok(Some((self.standing.last + 1, what)));
         }
         let parts = segment.header().zip(segment.header_line());
@@ -239,7 +248,8 @@ impl Follow<'_> {
             return Ok(is_begun.then(|| (first, "the first line is not one of ours".to_owned())));
         };
         let key = header.segment_key(&self.archive.keys);
-        let Some(key) = key.filter(|_| header.tenant == self.tenant && header.first == first) else {
+        let Some(key) = key.filter(|_| header.tenant == self.tenant && header.first == first)
+        else {
             let what = "the file is that of another segment, or of another cluster".to_owned();
             return Ok(Some((first, what)));
         };
@@ -258,14 +268,19 @@ impl Follow<'_> {
         for record in segment.records() {
             let expected = self.standing.last + 1;
             let checked = match record {
-                Ok(record) => self.record(expected, most, &record, |head, text| {
-                    key.link(head, text)
-                })?,
+                Ok(record) => {
+                    self.record(expected, most, &record, |head, text| key.link(head, text))?
+                }
                 Err(damage) => Err(told(damage)),
             };
             match checked {
                 Err(what) => return Ok(Some((expected, what))),
-                Ok(head) => self.standing = Standing { last: expected, head },
+                Ok(head) => {
+                    self.standing = Standing {
+                        last: expected,
+                        head,
+                    }
+                }
             }
             if let Must::Hold(anchor) = must
                 && anchor.last == expected
@@ -289,7 +304,12 @@ impl Follow<'_> {
                 if self.standing.head.text() != says.head {
                     return Some((says.last, "it is not what was signed".to_owned()));
                 }
-                (torn > 0).then(|| (next, format!("{torn} bytes were added behind the last record")))
+                (torn > 0).then(|| {
+                    (
+                        next,
+                        format!("{torn} bytes were added behind the last record"),
+                    )
+                })
             }
             Must::Hold(anchor) => {
                 self.verified.torn += torn;
@@ -314,27 +334,32 @@ impl Follow<'_> {
     ) -> io::Result<Result<Hash, String>> {
         let number = record.number("seq").unwrap_or(0);
         if record.number("v") != Some(FORMAT) {
-            return Ok(Err("it is of a format that this version does not know".to_owned()));
+            return Ok(Err(
+                "it is of a format that this version does not know".to_owned()
+            ));
         }
         if number > expected {
-            return Ok(Err(format!("record {number} stands here: something was removed or moved")));
+            return Ok(Err(format!(
+                "record {number} stands here: something was removed or moved"
+            )));
         }
         if number < expected {
-            return Ok(Err(format!("record {number} stands here: something was inserted or moved")));
+            return Ok(Err(format!(
+                "record {number} stands here: something was inserted or moved"
+            )));
         }
         if expected > most {
             return Ok(Err("it was added behind the end of its segment".to_owned()));
         }
         let head = link(&self.standing.head, record.line.canonical.as_bytes());
         if head != record.line.chain {
-            return Ok(Err("it does not follow from the one before: it was changed".to_owned()));
+            return Ok(Err(
+                "it does not follow from the one before: it was changed".to_owned(),
+            ));
         }
-        let contents = self.archive.contents(
-            &self.tenant,
-            &self.subjects,
-            &record.members,
-            &record.line,
-        )?;
+        let contents =
+            self.archive
+                .contents(&self.tenant, &self.subjects, &record.members, &record.line)?;
         self.verified.records += 1;
         self.verified.erased += contents.erased;
         Ok(match contents.changed {

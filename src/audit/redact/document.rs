@@ -208,9 +208,7 @@ impl<'a> Document<'a> {
             return Flow::Continue(());
         }
         let before = self.report;
-        let cleaned = self
-            .redactor
-            .cleaned(self.profile, &text, &mut self.report);
+        let cleaned = self.redactor.cleaned(self.profile, &text, &mut self.report);
         if self.report == before && !json.contains('\\') {
             self.out.push_str(json);
         } else {
@@ -244,9 +242,7 @@ impl<'a> Document<'a> {
         let digits = json.bytes().filter(u8::is_ascii_digit).count();
         if digits >= DIGITS_MIN {
             let before = self.report;
-            let cleaned = self
-                .redactor
-                .cleaned(self.profile, json, &mut self.report);
+            let cleaned = self.redactor.cleaned(self.profile, json, &mut self.report);
             if self.report != before {
                 encode::push_string(&mut self.out, &cleaned);
                 return;

@@ -230,7 +230,10 @@ impl Redactor {
                 format!("[{name}:{digits}]")
             }
             Action::Encrypt => {
-                let sealed = self.0.seal.seal(profile.tenant.as_bytes(), found.as_bytes());
+                let sealed = self
+                    .0
+                    .seal
+                    .seal(profile.tenant.as_bytes(), found.as_bytes());
                 format!("[{name}!{sealed}]")
             }
         }

@@ -78,10 +78,19 @@ fn every_class_is_found_in_a_text() {
         ("[2001:db8::1]:443", "[[ip]]:443"),
         ("fe80::1%eth0", "[ip]%eth0"),
         ("::ffff:203.0.113.7", "[ip]"),
-        ("postgres://ann:s3c%40ret@db/x", "postgres://[credentials]@db/x"),
+        (
+            "postgres://ann:s3c%40ret@db/x",
+            "postgres://[credentials]@db/x",
+        ),
         ("password=hunter2&next=1", "password=[credentials]&next=1"),
-        (r#"{"password": "a b c", broken"#, r#"{"password": "[credentials]", broken"#),
-        ("Authorization: Bearer abc.def", "Authorization: Bearer [credentials]"),
+        (
+            r#"{"password": "a b c", broken"#,
+            r#"{"password": "[credentials]", broken"#,
+        ),
+        (
+            "Authorization: Bearer abc.def",
+            "Authorization: Bearer [credentials]",
+        ),
         (
             "a -----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY----- b",
             "a [pem] b",
@@ -92,7 +101,10 @@ fn every_class_is_found_in_a_text() {
         ("ghp_abcdefghijklmnopqrstuvwxyz012345", "[api_key]"),
         ("AKIAIOSFODNN7EXAMPLE", "[api_key]"),
         ("sk-proj-abcdefghijklmnop1234", "[api_key]"),
-        ("is q8Zr2LxT9vKw4BnY7cHd3MfP there", "is [high_entropy] there"),
+        (
+            "is q8Zr2LxT9vKw4BnY7cHd3MfP there",
+            "is [high_entropy] there",
+        ),
         (
             "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
             "[high_entropy]",
@@ -171,7 +183,8 @@ fn what_is_encoded_is_found_too() {
     );
     // Escapes of JSON hide nothing, nor does what is no text at all.
     let mut report = Report::default();
-    let escaped = RawJson::from_valid(r#"["\u0061nn\u0040example.org","\ud800 ann\u0040example.org"]"#);
+    let escaped =
+        RawJson::from_valid(r#"["\u0061nn\u0040example.org","\ud800 ann\u0040example.org"]"#);
     let found = redactor(&Rules::default()).document("acme", None, &escaped, MOST, &mut report);
     assert_eq!(found, "[\"[email]\",\"\u{fffd}\"]");
 }
@@ -201,7 +214,8 @@ fn pointers_take_out_what_they_lead_to_wherever_a_document_begins() {
     let (found, report) = redact(&rules, Some("crm.get"), &row);
     assert_eq!(found, clean);
     assert_eq!(report.of(Class::Pointer), 2);
-    let result = json!({"content": [{"type": "text", "text": row.to_string()}], "structuredContent": row});
+    let result =
+        json!({"content": [{"type": "text", "text": row.to_string()}], "structuredContent": row});
     let (found, _) = redact(&rules, Some("crm.get"), &result);
     assert_eq!(found["structuredContent"], clean);
     let inner: Value = serde_json::from_str(found["content"][0]["text"].as_str().unwrap()).unwrap();
@@ -212,7 +226,8 @@ fn pointers_take_out_what_they_lead_to_wherever_a_document_begins() {
 
 #[test]
 fn each_action_does_what_it_is_called() {
-    let document = json!({"a": "ann@example.org", "token": "x", "b": ["bob@example.org", "ann@example.org"]});
+    let document =
+        json!({"a": "ann@example.org", "token": "x", "b": ["bob@example.org", "ann@example.org"]});
     let of = |action| {
         let rules = Rules {
             action,
@@ -227,9 +242,15 @@ fn each_action_does_what_it_is_called() {
     assert!(tokens["a"].as_str().unwrap().starts_with("[email:"));
     let sealed = of(Action::Encrypt);
     let token = sealed["a"].as_str().unwrap();
-    let token = token.strip_prefix("[email!").unwrap().strip_suffix(']').unwrap();
+    let token = token
+        .strip_prefix("[email!")
+        .unwrap()
+        .strip_suffix(']')
+        .unwrap();
     let key = "11".repeat(31) + "12";
-    let seal = ClusterKeys::from_hex(&[key]).unwrap().seal("audit redaction");
+    let seal = ClusterKeys::from_hex(&[key])
+        .unwrap()
+        .seal("audit redaction");
     assert_eq!(seal.open(b"acme", token).unwrap(), b"ann@example.org");
 }
 
@@ -242,9 +263,15 @@ fn what_is_kept_is_kept_in_known_tools_only() {
     };
     let document = json!({"host": "203.0.113.7", "mail": "a@example.org", "token": "x"});
     let (found, _) = redact(&rules, Some("net.ping"), &document);
-    assert_eq!(found, json!({"host": "203.0.113.7", "mail": "[email]", "token": "x"}));
+    assert_eq!(
+        found,
+        json!({"host": "203.0.113.7", "mail": "[email]", "token": "x"})
+    );
     let (found, _) = redact(&rules, Some("net.other"), &document);
-    assert_eq!(found, json!({"host": "[ip]", "mail": "[email]", "token": "[key]"}));
+    assert_eq!(
+        found,
+        json!({"host": "[ip]", "mail": "[email]", "token": "[key]"})
+    );
 }
 
 #[test]
@@ -265,7 +292,10 @@ fn wrong_rules_are_said() {
         keys: vec!["(".to_owned()],
         ..Rules::default()
     };
-    assert!(matches!(Redactor::new(&wrong, &keys), Err(RulesError::Key(_))));
+    assert!(matches!(
+        Redactor::new(&wrong, &keys),
+        Err(RulesError::Key(_))
+    ));
     let wrong = Rules {
         tools: BTreeMap::from([("t".to_owned(), vec!["a".to_owned()])]),
         ..Rules::default()

@@ -180,7 +180,12 @@ async fn a_failing_disk_does_not_hold_a_call_longer_than_its_patience() {
     audit.close().await;
     let outcomes = place.outcomes();
     assert!(refused || outcomes.len() == 1);
-    assert!(outcomes.iter().all(|it| it == "cancelled" || it == "unknown"), "{outcomes:?}");
+    assert!(
+        outcomes
+            .iter()
+            .all(|it| it == "cancelled" || it == "unknown"),
+        "{outcomes:?}"
+    );
 }
 
 #[tokio::test]

@@ -13,7 +13,11 @@ async fn who_is_erased_is_gone_and_the_chain_still_holds() {
     let export = |user: &str| place.archive().export_subject("acme", user, START).unwrap();
     assert_eq!(export("ann").records, 1);
     let reference = audit.erase("acme", "ann").await.unwrap().unwrap();
-    assert_eq!(audit.erase("acme", "ann").await.unwrap(), None, "there is nothing left");
+    assert_eq!(
+        audit.erase("acme", "ann").await.unwrap(),
+        None,
+        "there is nothing left"
+    );
 
     assert_eq!((export("ann").records, export("bob").records), (0, 1));
     let erased = place.query(&Query {
@@ -21,11 +25,19 @@ async fn who_is_erased_is_gone_and_the_chain_still_holds() {
         ..Query::default()
     });
     assert_eq!(erased[0]["reference"], *reference);
-    let users: Vec<_> = place.calls().iter().map(|call| call.get("user").cloned()).collect();
+    let users: Vec<_> = place
+        .calls()
+        .iter()
+        .map(|call| call.get("user").cloned())
+        .collect();
     assert_eq!(users, [None, Some(json!("bob"))]);
     call(&audit, "ann").await.unwrap();
     audit.close().await;
-    assert_eq!(export("ann").records, 1, "what came after is known again, and only that");
+    assert_eq!(
+        export("ann").records,
+        1,
+        "what came after is known again, and only that"
+    );
     let verified = place.verify();
     assert_eq!((verified.problems, verified.erased), (vec![], 2));
     assert!(!contains(&place.all_bytes(), "\"ann\""));
@@ -43,7 +55,10 @@ async fn an_export_is_everything_about_one_person() {
     };
     audit.note(&Event::by(party(&ann), what)).await.unwrap();
     audit.close().await;
-    let export = place.archive().export_subject("acme", "ann", START).unwrap();
+    let export = place
+        .archive()
+        .export_subject("acme", "ann", START)
+        .unwrap();
     let document = export.document;
     assert_eq!(document["format"], "switchboard audit export 1");
     let records = document["records"].as_array().unwrap();
@@ -69,7 +84,10 @@ async fn a_bundle_shows_how_controls_are_kept() {
         audit.note(&Event::of("acme", what)).await.unwrap();
     }
     audit.close().await;
-    let bundle = place.archive().export_controls(&Query::default(), START).unwrap();
+    let bundle = place
+        .archive()
+        .export_controls(&Query::default(), START)
+        .unwrap();
     assert_eq!(bundle.records, 2);
     assert_eq!(bundle.document["verified"]["problems"], json!([]));
     let controls = bundle.document["controls"].as_array().unwrap();

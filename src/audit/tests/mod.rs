@@ -106,7 +106,11 @@ impl Place {
     fn outcomes(&self) -> Vec<String> {
         let calls = self.calls().into_iter();
         calls
-            .map(|call| call.get("outcome").map_or("none", |it| it.as_str().unwrap()).to_owned())
+            .map(|call| {
+                call.get("outcome")
+                    .map_or("none", |it| it.as_str().unwrap())
+                    .to_owned()
+            })
             .collect()
     }
 
@@ -119,7 +123,9 @@ impl Place {
         let directory = layout::trail_directory(&self.config.places.records, &id);
         let firsts = layout::listed(&directory, Part::Segment).unwrap();
         let paths = firsts.into_iter();
-        paths.map(|first| layout::file(&directory, first, Part::Segment)).collect()
+        paths
+            .map(|first| layout::file(&directory, first, Part::Segment))
+            .collect()
     }
 
     /// Every byte of every file.
@@ -141,7 +147,9 @@ impl Place {
 }
 
 fn contains(bytes: &[u8], text: &str) -> bool {
-    bytes.windows(text.len()).any(|window| window == text.as_bytes())
+    bytes
+        .windows(text.len())
+        .any(|window| window == text.as_bytes())
 }
 
 fn caller(user: &str) -> Caller {

@@ -53,7 +53,10 @@ async fn a_call_is_recorded_with_everything_there_is_to_know() {
         ("address", json!("203.0.113.7")),
         ("user_agent", json!("tester/1")),
         ("input", json!({"query": "x", "password": "[key]"})),
-        ("output", json!({"content": [{"type": "text", "text": "[email]"}]})),
+        (
+            "output",
+            json!({"content": [{"type": "text", "text": "[email]"}]}),
+        ),
         ("error", json!("no such row for [email]")),
         ("redacted", json!({"key": 1})),
         ("redacted_out", json!({"email": 2})),
@@ -79,7 +82,13 @@ async fn nothing_personal_stands_in_any_file_in_clear() {
     audit.note(&Event::by(party(&caller), what)).await.unwrap();
     audit.close().await;
     let bytes = place.all_bytes();
-    for canary in ["ann.canary", "payload-canary", "203.0.113.7", "tester/1", "session-1"] {
+    for canary in [
+        "ann.canary",
+        "payload-canary",
+        "203.0.113.7",
+        "tester/1",
+        "session-1",
+    ] {
         assert!(!contains(&bytes, canary), "{canary}");
     }
     assert!(contains(&bytes, "crm.search"), "what is not personal does");
@@ -116,7 +125,10 @@ async fn who_gives_up_waiting_leaves_no_call_without_an_end() {
     audit.close().await;
     let outcomes = place.outcomes();
     let known = ["ok", "cancelled", "unknown"];
-    assert!(outcomes.iter().all(|it| known.contains(&it.as_str())), "{outcomes:?}");
+    assert!(
+        outcomes.iter().all(|it| known.contains(&it.as_str())),
+        "{outcomes:?}"
+    );
     assert_eq!(outcomes.iter().filter(|it| *it == "ok").count(), 1);
 }
 
@@ -131,24 +143,84 @@ async fn records_are_found_by_what_is_asked() {
         key: "k1".to_owned(),
     };
     audit.note(&Event::of("acme", what)).await.unwrap();
-    audit.note(&Event::of("other", What::PolicyChanged {
-        version: "2".to_owned(),
-        previous: "1".to_owned(),
-    })).await.unwrap();
+    audit
+        .note(&Event::of(
+            "other",
+            What::PolicyChanged {
+                version: "2".to_owned(),
+                previous: "1".to_owned(),
+            },
+        ))
+        .await
+        .unwrap();
     audit.close().await;
     let count = |query: Query| place.query(&query).len();
     let some = |text: &str| Some(text.to_owned());
     assert_eq!(count(Query::default()), 4);
-    assert_eq!(count(Query { user: some("ann"), ..Query::default() }), 1);
-    assert_eq!(count(Query { user: some("eve"), ..Query::default() }), 0);
-    assert_eq!(count(Query { tenant: some("other"), ..Query::default() }), 1);
-    assert_eq!(count(Query { target: some("crm.search"), ..Query::default() }), 2);
-    assert_eq!(count(Query { outcome: some("error"), ..Query::default() }), 0);
-    assert_eq!(count(Query { from_ms: Some(START.0 + 1), ..Query::default() }), 3);
-    assert_eq!(count(Query { to_ms: Some(START.0 + 1), ..Query::default() }), 1);
+    assert_eq!(
+        count(Query {
+            user: some("ann"),
+            ..Query::default()
+        }),
+        1
+    );
+    assert_eq!(
+        count(Query {
+            user: some("eve"),
+            ..Query::default()
+        }),
+        0
+    );
+    assert_eq!(
+        count(Query {
+            tenant: some("other"),
+            ..Query::default()
+        }),
+        1
+    );
+    assert_eq!(
+        count(Query {
+            target: some("crm.search"),
+            ..Query::default()
+        }),
+        2
+    );
+    assert_eq!(
+        count(Query {
+            outcome: some("error"),
+            ..Query::default()
+        }),
+        0
+    );
+    assert_eq!(
+        count(Query {
+            from_ms: Some(START.0 + 1),
+            ..Query::default()
+        }),
+        3
+    );
+    assert_eq!(
+        count(Query {
+            to_ms: Some(START.0 + 1),
+            ..Query::default()
+        }),
+        1
+    );
     let id = place.calls()[1]["call"].as_str().unwrap().to_owned();
-    assert_eq!(count(Query { call: Some(id), ..Query::default() }), 1);
-    assert_eq!(count(Query { kinds: vec!["key_revoked".into()], ..Query::default() }), 1);
+    assert_eq!(
+        count(Query {
+            call: Some(id),
+            ..Query::default()
+        }),
+        1
+    );
+    assert_eq!(
+        count(Query {
+            kinds: vec!["key_revoked".into()],
+            ..Query::default()
+        }),
+        1
+    );
 }
 
 #[tokio::test]
@@ -224,7 +296,10 @@ async fn one_process_writes_to_a_place() {
     let place = Place::new();
     let audit = place.open();
     let error = place.try_open().unwrap_err().to_string();
-    assert!(error.contains("process") && error.contains("of its own"), "{error}");
+    assert!(
+        error.contains("process") && error.contains("of its own"),
+        "{error}"
+    );
     audit.close().await;
     // The lock is given back behind the last answer.
     let mut again = place.try_open();

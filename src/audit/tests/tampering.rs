@@ -41,7 +41,10 @@ fn bad_at(place: &Place, seq: u64) {
     let problems = place.verify().problems;
     assert_eq!(problems.len(), 1, "{problems:?}");
     assert_eq!(problems[0].seq, seq, "{problems:?}");
-    assert_eq!((&*problems[0].tenant, problems[0].trail), ("acme", Trail::Calls));
+    assert_eq!(
+        (&*problems[0].tenant, problems[0].trail),
+        ("acme", Trail::Calls)
+    );
 }
 
 #[tokio::test]
@@ -111,7 +114,10 @@ async fn a_segment_put_in_anothers_place_is_found() {
     audit.close().await;
     let segments = place.segments(Trail::Calls);
     assert!(segments.len() >= 3);
-    let (one, other) = (fs::read(&segments[0]).unwrap(), fs::read(&segments[1]).unwrap());
+    let (one, other) = (
+        fs::read(&segments[0]).unwrap(),
+        fs::read(&segments[1]).unwrap(),
+    );
     fs::write(&segments[0], other).unwrap();
     fs::write(&segments[1], one).unwrap();
     let problems = place.verify().problems;
@@ -123,7 +129,11 @@ async fn a_segment_put_in_anothers_place_is_found() {
 async fn a_segment_written_anew_is_found_even_by_those_who_have_the_keys() {
     let place = ended().await;
     let other = ended().await;
-    fs::copy(&other.segments(Trail::Calls)[0], &place.segments(Trail::Calls)[0]).unwrap();
+    fs::copy(
+        &other.segments(Trail::Calls)[0],
+        &place.segments(Trail::Calls)[0],
+    )
+    .unwrap();
     let problems = place.verify().problems;
     // Its chain is right, and its boxes cannot be opened: what was signed is something else.
     assert_eq!(problems.len(), 1, "{problems:?}");
@@ -170,7 +180,10 @@ async fn a_box_of_another_record_is_found() {
         let changed = lines[1].replace(&ours, &theirs);
         let body = changed.split(",\"crc\":").next().unwrap().to_owned();
         let rest = changed[body.len() + ",\"crc\":\"00000000".len()..].to_owned();
-        lines[1] = format!("{body},\"crc\":\"{:08x}{rest}", crc32fast::hash(body.as_bytes()));
+        lines[1] = format!(
+            "{body},\"crc\":\"{:08x}{rest}",
+            crc32fast::hash(body.as_bytes())
+        );
     });
     bad_at(&place, 1);
     assert!(place.problems()[0].contains("commits to"));

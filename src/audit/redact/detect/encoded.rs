@@ -57,14 +57,17 @@ fn decoded(run: &str) -> Option<String> {
     let is_url_safe = run.bytes().any(|byte| matches!(byte, b'-' | b'_'));
     let engine = if is_url_safe { &URL_SAFE } else { &STANDARD };
     let text = String::from_utf8(engine.decode(run).ok()?).ok()?;
-    let is_text = !text.chars().any(|letter| letter.is_control() && !letter.is_whitespace());
+    let is_text = !text
+        .chars()
+        .any(|letter| letter.is_control() && !letter.is_whitespace());
     is_text.then_some(text)
 }
 
 /// Parts of URIs in whose decoded text something is found.
 pub(super) fn percent(detectors: &Detectors, text: &str, spans: &mut Vec<Span>) {
     let mut from = 0;
-    for piece in text.split(|letter: char| letter.is_whitespace() || "\"'<>/?&=#;".contains(letter)) {
+    for piece in text.split(|letter: char| letter.is_whitespace() || "\"'<>/?&=#;".contains(letter))
+    {
         let start = from;
         // Every letter that parts is one byte, or white space, whose length is looked up.
         from += piece.len();

@@ -35,7 +35,9 @@ pub(super) fn emails(text: &str, spans: &mut Vec<Span>) {
             .map_or(0, |(to, letter)| to + letter.len_utf8());
         let host = host[..length].trim_end_matches(['.', '-']);
         let is_host = host.rsplit_once('.').is_some_and(|(before, top)| {
-            !before.is_empty() && top.chars().count() >= 2 && !top.bytes().any(|it| it.is_ascii_digit())
+            !before.is_empty()
+                && top.chars().count() >= 2
+                && !top.bytes().any(|it| it.is_ascii_digit())
         });
         if is_host {
             let end = at + 1 + host.len();

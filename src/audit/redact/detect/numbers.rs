@@ -201,7 +201,9 @@ impl Window<'_> {
             // Brazil: 111.444.777-35.
             [3, 3, 3, 2] => self.is_parted_by(b".-") && is_cpf(self.digits),
             // France, in one piece or as 1 85 05 78 006 084 36.
-            [15] | [1, 2, 2, 2, 3, 3, 2] | [13, 2] => self.is_parted_by(b" ") && is_nir(self.digits),
+            [15] | [1, 2, 2, 2, 3, 3, 2] | [13, 2] => {
+                self.is_parted_by(b" ") && is_nir(self.digits)
+            }
             _ => false,
         }
     }
@@ -215,7 +217,9 @@ impl Window<'_> {
             // North America.
             [3, 3, 4] => matches!(self.digits[0], b'2'..=b'9') && self.has_no_slash(),
             [1, 3, 3, 4] => {
-                self.digits[0] == b'1' && matches!(self.digits[1], b'2'..=b'9') && self.has_no_slash()
+                self.digits[0] == b'1'
+                    && matches!(self.digits[1], b'2'..=b'9')
+                    && self.has_no_slash()
             }
             [] | [_] => self.digits.starts_with(b"00") && (10..=17).contains(&count),
             // Elsewhere, with the trunk's zero.
@@ -323,7 +327,10 @@ fn ibans(text: &str, spans: &mut Vec<Span>) {
 
 /// Where the account number that begins at `start` ends, if there is one.
 fn iban_end(bytes: &[u8], start: usize) -> Option<usize> {
-    let country = [bytes[start].to_ascii_uppercase(), bytes[start + 1].to_ascii_uppercase()];
+    let country = [
+        bytes[start].to_ascii_uppercase(),
+        bytes[start + 1].to_ascii_uppercase(),
+    ];
     let (_, length) = IBANS.iter().find(|(known, _)| **known == country)?;
     let mut letters = Vec::with_capacity(*length);
     let mut at = start;
@@ -351,7 +358,11 @@ fn iban_end(bytes: &[u8], start: usize) -> Option<usize> {
 /// Ids that have letters, as [`LETTERED_IDS`] finds them.
 pub(super) fn lettered(ids: &Regex, text: &str, spans: &mut Vec<Span>) {
     for found in ids.find_iter(text) {
-        let letters: Vec<u8> = found.as_str().bytes().filter(u8::is_ascii_alphanumeric).collect();
+        let letters: Vec<u8> = found
+            .as_str()
+            .bytes()
+            .filter(u8::is_ascii_alphanumeric)
+            .collect();
         // The Spanish ones have a check letter; the others are told by their form.
         let is_spanish = letters.iter().skip(1).take(7).all(u8::is_ascii_digit);
         if !is_spanish || passes_dni(&letters) {
@@ -369,12 +380,14 @@ fn passes_dni(letters: &[u8]) -> bool {
     let Some((check, number)) = letters.split_last() else {
         return false;
     };
-    let digits = number.iter().map(|letter| match letter.to_ascii_uppercase() {
-        b'X' => 0,
-        b'Y' => 1,
-        b'Z' => 2,
-        digit => usize::from(digit.wrapping_sub(b'0')),
-    });
+    let digits = number
+        .iter()
+        .map(|letter| match letter.to_ascii_uppercase() {
+            b'X' => 0,
+            b'Y' => 1,
+            b'Z' => 2,
+            digit => usize::from(digit.wrapping_sub(b'0')),
+        });
     let number = digits.fold(0, |number, digit| number * 10 + digit);
     number.checked_rem(23).map(|rest| CHECKS[rest]) == Some(check.to_ascii_uppercase())
         && letters.len() == 9

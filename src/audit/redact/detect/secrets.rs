@@ -58,7 +58,10 @@ impl Secrets {
         for key in keys {
             compile(key)?;
         }
-        let any = keys.iter().map(|key| format!("(?:{key})")).collect::<Vec<_>>();
+        let any = keys
+            .iter()
+            .map(|key| format!("(?:{key})"))
+            .collect::<Vec<_>>();
         let any = any.join("|");
         secrets.names = Some(compile(&any)?);
         // A name, what may stand around it, and a value in quotes or up to where values end.
@@ -69,7 +72,9 @@ impl Secrets {
     }
 
     pub(super) fn is_secret_name(&self, name: &str) -> bool {
-        self.names.as_ref().is_some_and(|names| names.is_match(name))
+        self.names
+            .as_ref()
+            .is_some_and(|names| names.is_match(name))
     }
 
     /// Values that the text itself assigns to a secret name: `password=…`, `Authorization: …`.
@@ -176,7 +181,11 @@ pub(super) fn runs(text: &str) -> impl Iterator<Item = (usize, &str)> {
         while at < bytes.len() && is_letter(bytes[at]) {
             at += 1;
         }
-        let padding = bytes[at..].iter().take(2).take_while(|byte| **byte == b'=').count();
+        let padding = bytes[at..]
+            .iter()
+            .take(2)
+            .take_while(|byte| **byte == b'=')
+            .count();
         // `name=value`: the mark is no padding there.
         let ends = bytes.get(at + padding).is_none_or(|byte| !is_letter(*byte));
         let end = if ends { at + padding } else { at };
@@ -228,9 +237,9 @@ fn is_random(run: &str) -> bool {
 fn is_uuid(run: &str) -> bool {
     let mut parts = run.split('-');
     let fits = [8, 4, 4, 4, 12].into_iter().all(|length| {
-        parts
-            .next()
-            .is_some_and(|part| part.len() == length && part.bytes().all(|it| it.is_ascii_hexdigit()))
+        parts.next().is_some_and(|part| {
+            part.len() == length && part.bytes().all(|it| it.is_ascii_hexdigit())
+        })
     });
     fits && parts.next().is_none()
 }
