@@ -1,5 +1,6 @@
 //! Tables of configurations: valid, invalid, overridden.
 
+mod audit;
 mod change;
 mod gateway;
 mod mcp_json;
