@@ -10,6 +10,7 @@ mod asked;
 mod callers;
 mod guard;
 mod lists;
+mod record;
 mod rules;
 mod ways;
 
@@ -19,9 +20,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use guard::{Guard, Parts};
+pub use record::Recorder;
 pub use rules::{Present, Rules};
 pub use ways::{Tokens, Ways};
 
+use crate::audit::Origin;
 use crate::auth::certificate::Subject;
 use crate::auth::challenge::{Challenge, Problem};
 use crate::auth::presented::{Malformed, Presented};
@@ -42,6 +45,8 @@ struct Inner {
     /// Who everybody is where nothing has to be presented.
     anybody: Option<Arc<Caller>>,
     callers: Callers,
+    recorder: Recorder,
+    endpoint: Arc<str>,
     clock: Clock,
 }
 
@@ -56,6 +61,8 @@ pub struct Knock<'a> {
     pub certificate: Option<&'a Subject>,
     /// All values of the header by which a proxy speaks ([`Access::proxy_header`]).
     pub asserted: &'a [&'a [u8]],
+    /// What the client calls itself.
+    pub user_agent: Option<&'a str>,
 }
 
 /// Why nobody was let in.
@@ -87,22 +94,29 @@ impl Access {
     /// Everybody may come in, as [`Caller::local`].
     #[must_use]
     pub fn open() -> Self {
-        Self::by(
-            Ways::default(),
-            Present::new(Rules::open()),
-            Clock::system(),
-        )
+        let clock = Clock::system();
+        let recorder = Recorder::new(None, clock.clone());
+        let rules = Present::new(Rules::open());
+        Self::by("", Ways::default(), rules, recorder, clock)
     }
 
     /// Whoever proves to be somebody in one of these ways may; everybody, if there is none. Roles that
     /// `rules` bind to callers are theirs from the start.
     #[must_use]
-    pub fn by(ways: Ways, rules: Present, clock: Clock) -> Self {
+    pub fn by(
+        endpoint: &str,
+        ways: Ways,
+        rules: Present,
+        recorder: Recorder,
+        clock: Clock,
+    ) -> Self {
         let anybody = ways.is_empty().then(|| Arc::new(Caller::local()));
         Self(Arc::new(Inner {
             ways,
             anybody,
             callers: Callers::new(rules),
+            recorder,
+            endpoint: endpoint.into(),
             clock,
         }))
     }
@@ -130,6 +144,18 @@ impl Access {
     /// # Errors
     /// [`Denied`].
     pub async fn admit(&self, knock: Knock<'_>) -> Result<Arc<Caller>, Denied> {
+        let from = (knock.address, knock.user_agent);
+        let caller = self.caller_of(knock).await?;
+        self.0
+            .recorder
+            .admitted(&caller, &self.0.endpoint, || Origin {
+                address: from.0,
+                user_agent: from.1.map(str::to_owned),
+            });
+        Ok(caller)
+    }
+
+    async fn caller_of(&self, knock: Knock<'_>) -> Result<Arc<Caller>, Denied> {
         match knock.presented {
             Presented::ApiKey(key) => {
                 let Some(keyring) = &self.0.ways.keys else {
@@ -175,12 +201,17 @@ impl Access {
         if let (true, Some(subject)) = (self.0.ways.certificates, knock.certificate) {
             return Ok(self.0.callers.of_certificate(subject));
         }
+        self.0
+            .recorder
+            .turned_away(&self.0.endpoint, "nothing was presented");
         Err(self.challenged(Problem::Missing))
     }
 
     /// A refusal whose reason only the operator learns.
     fn refused(&self, reason: &dyn std::fmt::Display) -> Denied {
         tracing::info!(%reason, "a credential was refused");
+        let reason = reason.to_string();
+        self.0.recorder.turned_away(&self.0.endpoint, &reason);
         self.challenged(Problem::InvalidToken)
     }
 

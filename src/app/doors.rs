@@ -7,7 +7,8 @@ use url::Url;
 
 use super::error::StartError;
 use super::parts;
-use crate::access::{Access, Guard, Parts, Present, Tokens, Ways};
+use crate::access::{Access, Guard, Parts, Present, Recorder, Tokens, Ways};
+use crate::audit::Audit;
 use crate::auth::protected_resource::ProtectedResource;
 use crate::auth::token::Issuers;
 use crate::config::Settings;
@@ -28,6 +29,8 @@ pub(super) struct Doors<'a> {
     pub(super) tasks: &'a Tasks,
     /// The rules that hold, now and later.
     pub(super) rules: Present,
+    /// Where everything goes on record.
+    recorder: Recorder,
     counted: Arc<dyn limits::Tokens>,
     permits: Permits,
 }
@@ -38,8 +41,10 @@ impl<'a> Doors<'a> {
         keyring: &'a Keyring,
         clock: &'a Clock,
         tasks: &'a Tasks,
+        audit: Option<&Audit>,
     ) -> Self {
         Self {
+            recorder: Recorder::new(audit.cloned(), clock.clone()),
             settings,
             keyring,
             clock,
@@ -55,7 +60,13 @@ impl<'a> Doors<'a> {
         let mut settings = self.settings.endpoints.iter();
         if let Some(settings) = settings.find(|it| it.name == *endpoint.name) {
             let ways = self.ways(settings)?;
-            endpoint.access = Access::by(ways, self.rules.clone(), self.clock.clone());
+            endpoint.access = Access::by(
+                &endpoint.name,
+                ways,
+                self.rules.clone(),
+                self.recorder.clone(),
+                self.clock.clone(),
+            );
         }
         Ok(())
     }
@@ -69,6 +80,7 @@ impl<'a> Doors<'a> {
             rules: self.rules.clone(),
             tokens: self.counted.clone(),
             permits: self.permits.clone(),
+            recorder: self.recorder.clone(),
             clock: self.clock.clone(),
         })
     }

@@ -53,6 +53,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::access::{Access, Present};
 use crate::admin::Admin;
 use crate::admin::socket::{self, AdminSocket, SocketFile};
+use crate::audit::Audit;
 use crate::config::settings::StoreKind;
 use crate::config::{self, Environment, Overrides, Settings};
 use crate::gateway::Gateways;
@@ -205,6 +206,7 @@ struct Assembled {
     sessions: Sessions,
     servers: Vec<(String, Server)>,
     gateways: Option<Gateways>,
+    audit: Option<Audit>,
     endpoints: Vec<Endpoint>,
 }
 
@@ -281,6 +283,11 @@ impl Assembled {
         };
         let store = opened.as_store();
         let incarnation = Incarnation(u64::from_be_bytes(seal::random()));
+        let audit = settings.audit.as_ref().map(|config| {
+            let node = format!("{:016x}", incarnation.0);
+            Audit::open(config, &keys, &clock, &metrics, &node)
+        });
+        let audit = audit.transpose()?;
         let node = if opened.is_shared() {
             Node::new(node::Parts {
                 store: store.clone(),
@@ -312,7 +319,7 @@ impl Assembled {
             error_on_the_wire: transport::reply::error_object,
         });
         let keyring = keys::keyring(&store, &keys, &clock);
-        let doors = Doors::new(settings, &keyring, &clock, &tasks);
+        let doors = Doors::new(settings, &keyring, &clock, &tasks, audit.as_ref());
         // Tasks stand before whatever answers.
         let mut with_tasks = Vec::new();
         let mut endpoints = answering(&task_parts)?;
@@ -357,6 +364,7 @@ impl Assembled {
             sessions,
             servers: Vec::new(),
             gateways: None,
+            audit,
             endpoints,
         })
     }
@@ -425,6 +433,7 @@ impl Running {
             metrics: assembled.metrics.clone(),
             keyring: assembled.keyring.clone(),
             gateways: assembled.gateways.clone(),
+            audit: assembled.audit.clone(),
         };
         let listeners = Listeners::open(&Serving {
             settings: &settings,
@@ -507,6 +516,7 @@ impl Running {
             node,
             sessions,
             gateways,
+            audit,
             ..
         } = self.assembled;
         let drain = self.settings.server.timeouts.drain;
@@ -563,6 +573,11 @@ impl Running {
         if let Some(gateways) = &gateways {
             let ended = tokio::time::timeout(STEP, gateways.stop()).await;
             report("upstreams", ended.is_err().then_some(1));
+        }
+        // Whatever ended is recorded by now.
+        if let Some(audit) = &audit {
+            let closed = tokio::time::timeout(STEP, audit.close()).await;
+            report("audit", closed.is_err().then_some(1));
         }
         // What this node held may be taken over at once.
         let retired = tokio::time::timeout(STEP, node.retire()).await;

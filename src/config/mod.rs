@@ -14,6 +14,7 @@
 //! - A secret is never shown, not even in a complaint about it.
 //! - No configuration at all is a working one.
 
+mod audit;
 mod auth;
 mod callers;
 mod change;

@@ -120,6 +120,16 @@ catalogue! {
         "Requests of clients to the upstream that ended.";
     PARKED_CALLS = Gauge "mcp_parked_calls" in Count by []:
         "Calls of upstreams that wait for a client without a session to answer.";
+    AUDIT_RECORDS = Counter "mcp_audit_records_total" in Count by []:
+        "Audit records made durable.";
+    AUDIT_FAILURES = Counter "mcp_audit_failures_total" in Count by []:
+        "Groups of audit records of which not all could be written.";
+    AUDIT_LOST = Counter "mcp_audit_lost_total" in Count by []:
+        "Audit records lost because too many waited to be written.";
+    AUDIT_WAITING = Gauge "mcp_audit_waiting" in Count by []:
+        "Audit records that wait to be written.";
+    AUDIT_UP = Gauge "mcp_audit_up" in Count by []:
+        "1 while audit records can be written, 0 while they cannot.";
     READY = Gauge "mcp_ready" in Count by []:
         "1 while /ready says so, 0 while it does not.";
 }
@@ -155,6 +165,11 @@ struct Tables {
     key_strangers: Gauge,
     config_reloads: Cells<Counter>,
     parked_calls: Gauge,
+    audit_records: Counter,
+    audit_failures: Counter,
+    audit_lost: Counter,
+    audit_waiting: Gauge,
+    audit_up: Gauge,
     ready: Gauge,
 }
 
@@ -224,6 +239,11 @@ impl Metrics {
             key_strangers: gauge(&recorder, &KEY_STRANGERS, vec![]),
             config_reloads: cells(ReloadOutcome::COUNT),
             parked_calls: gauge(&recorder, &PARKED_CALLS, vec![]),
+            audit_records: counter(&recorder, &AUDIT_RECORDS, vec![]),
+            audit_failures: counter(&recorder, &AUDIT_FAILURES, vec![]),
+            audit_lost: counter(&recorder, &AUDIT_LOST, vec![]),
+            audit_waiting: gauge(&recorder, &AUDIT_WAITING, vec![]),
+            audit_up: gauge(&recorder, &AUDIT_UP, vec![]),
             ready: gauge(&recorder, &READY, vec![]),
             recorder,
         }))
@@ -384,6 +404,32 @@ impl Metrics {
     pub fn parked_calls(&self, calls: usize) {
         #[expect(clippy::cast_precision_loss, reason = "there are few")]
         self.0.parked_calls.set(calls as f64);
+    }
+
+    /// So many audit records became durable.
+    pub fn audit_records(&self, records: u64) {
+        self.0.audit_records.increment(records);
+    }
+
+    /// Not all of a group of audit records could be written.
+    pub fn audit_failure(&self) {
+        self.0.audit_failures.increment(1);
+    }
+
+    /// So many audit records are lost.
+    pub fn audit_lost(&self, records: u64) {
+        self.0.audit_lost.increment(records);
+    }
+
+    /// How many audit records wait; to be said before a rendering.
+    pub fn audit_waiting(&self, records: usize) {
+        #[expect(clippy::cast_precision_loss, reason = "there are few")]
+        self.0.audit_waiting.set(records as f64);
+    }
+
+    /// Whether audit records can be written; to be said before a rendering.
+    pub fn audit_up(&self, up: bool) {
+        self.0.audit_up.set(if up { 1.0 } else { 0.0 });
     }
 
     /// Whether the node takes traffic; to be said before a rendering.

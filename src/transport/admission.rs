@@ -39,6 +39,7 @@ pub(super) async fn admit(request: &HttpRequest, access: &Access) -> Result<Visi
         address: address_of(request),
         certificate: request.conn_data::<Subject>(),
         asserted: &asserted,
+        user_agent: headers.get(USER_AGENT).and_then(|it| it.to_str().ok()),
     };
     let caller = Box::pin(access.admit(knock)).await?;
     Ok(visit(request, caller))

@@ -28,6 +28,7 @@
 mod world;
 
 mod api_keys;
+mod audit_command;
 mod batches;
 mod bridge_matrix;
 mod calls;

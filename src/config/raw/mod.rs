@@ -5,10 +5,15 @@
 //! them; doc comments become the schema's descriptions. Each value is checked by itself here;
 //! what concerns two keys is checked in `resolve.rs`.
 
+mod audit;
 mod auth;
 mod gateway;
 mod policy;
 
+pub use audit::{
+    Audit, OnFailure as AuditOnFailure, Payloads, RedactedTool, Redaction, Retention,
+    TenantRetention,
+};
 pub use auth::{ApiKeys, Auth, Oidc, Proxy};
 pub use gateway::{
     Breaker, Gateway, Isolation, Pin, Root, Set, Tool, Upstream, UpstreamLimits, UpstreamTimeouts,
@@ -66,6 +71,8 @@ pub struct Raw {
     /// How often who may call what: as `"600/min"` (or `/s`, `/h`, `/day`), which is 600 at once and
     /// 600 per minute, or as `{ rate = "600/min", burst = 20 }`.
     pub limits: CallLimits,
+    /// The record of what happened.
+    pub audit: Audit,
     /// Where operators look.
     pub admin: Admin,
     /// Log lines, on standard error.

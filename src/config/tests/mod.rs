@@ -1,5 +1,6 @@
 //! Tables of configurations: valid, invalid, overridden.
 
+mod audit;
 mod change;
 mod gateway;
 mod mcp_json;
@@ -227,7 +228,7 @@ enabled = true
              than 30s",
             "switchboard.toml:21: sessions.max: expected a whole number",
             "switchboard.toml:24: calls.grace: must be more than zero",
-            "switchboard.toml:25: calls.deadline: \"9999d\" is too much: 366d is the most",
+            "switchboard.toml:25: calls.deadline: \"9999d\" is too much: 3660d is the most",
             "switchboard.toml:28: store.url: there is no store \"postgres\"; write \
              \"embedded:DIRECTORY\", \"memory:\" or a Redis URL, as in \"redis://HOST:6379\"",
             "switchboard.toml:31: log.format: unknown value `xml`, expected `text` or `json`",
