@@ -15,8 +15,8 @@ fn files(directory: &Path) -> String {
     let certificate = params.self_signed(&key).unwrap();
     for (name, text) in [("a.pem", certificate.pem()), ("a.key", key.serialize_pem())] {
         let file = directory.join(name);
-        std::fs::write(&file, text).unwrap();
-        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
+        fs::write(&file, text).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
     }
     let shown = directory.display();
     format!("[server.tls]\ncertificate = \"{shown}/a.pem\"\nkey = \"{shown}/a.key\"\n")
@@ -85,18 +85,18 @@ fn files_that_cannot_be_used_are_named() {
         directory.path().join("a.key"),
     );
     let (shown, shown_key) = (certificate.display(), key.display());
-    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
     let open = format!(
         "3: server.tls.key: the file {shown_key} can be read or changed by every user: take that away \
          with `chmod o=`"
     );
     check(&tls, &[&line(&open)]);
     files(directory.path());
-    std::fs::write(&certificate, "nothing").unwrap();
+    fs::write(&certificate, "nothing").unwrap();
     let nothing =
         format!("2: server.tls.certificate: the file {shown} holds no certificate in PEM");
     check(&tls, &[&line(&nothing)]);
-    std::fs::remove_file(&certificate).unwrap();
+    fs::remove_file(&certificate).unwrap();
     let complaint = load_file(&tls).unwrap_err();
     assert!(complaint.contains("a.pem cannot be read"), "{complaint}");
 }
