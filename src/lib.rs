@@ -97,7 +97,7 @@
 //! | [`store`] | state that outlives the process: records, event logs, inboxes |
 //! | [`client`] | a client of MCP servers, for the command line and for tests |
 //! | [`node`] | this process among the others that share its store |
-//! | [`policy`] | allow-lists and limits as pure decisions |
+//! | [`policy`] | who may call what, and how often; allow-lists and sizes |
 //! | [`service`] | the seam: request in, result out |
 //! | [`session`] | session actors, the registry, event logs, replay |
 //! | [`task`] | calls that go on as tasks, in both generations |

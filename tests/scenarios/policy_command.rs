@@ -49,7 +49,11 @@ async fn what_the_page_types_answers_what_the_page_prints() {
     let directory = example();
     let shown = blocks("console").concat();
     let is_typed = |line: &&str| line.starts_with("$ ");
-    let script: Vec<_> = shown.lines().filter(is_typed).map(|line| &line[2..]).collect();
+    let script: Vec<_> = shown
+        .lines()
+        .filter(is_typed)
+        .map(|line| &line[2..])
+        .collect();
     assert!(script.len() >= 3, "{script:?}");
     let place = binary();
     let path = format!(
@@ -66,7 +70,10 @@ async fn what_the_page_types_answers_what_the_page_prints() {
 
     let ran = ran.await.expect("bash runs");
     let printed = String::from_utf8(ran.stdout).unwrap();
-    let expected = shown.lines().filter(|line| !is_typed(line)).collect::<Vec<_>>();
+    let expected = shown
+        .lines()
+        .filter(|line| !is_typed(line))
+        .collect::<Vec<_>>();
     let expected = without_version(&expected.join("\n"));
     assert_eq!(without_version(&printed), expected, "{:?}", ran.stderr);
 }
@@ -108,8 +115,14 @@ async fn a_file_without_cases_or_with_unknown_keys_is_no_test() {
     for (text, said) in [
         ("cases = []", "there are no cases"),
         ("", "missing field `cases`"),
-        ("[[cases]]\nname = 'a'\nexpect = 'allow'", "unknown variant `allow`"),
-        ("[[cases]]\nname = 'a'\nexpect = 'hidden'\ntools = 'b'", "unknown field `tools`"),
+        (
+            "[[cases]]\nname = 'a'\nexpect = 'allow'",
+            "unknown variant `allow`",
+        ),
+        (
+            "[[cases]]\nname = 'a'\nexpect = 'hidden'\ntools = 'b'",
+            "unknown field `tools`",
+        ),
     ] {
         std::fs::write(path.join("cases.toml"), text).unwrap();
         let ended = policy(path, &["test", "cases.toml"]).await;
@@ -118,7 +131,11 @@ async fn a_file_without_cases_or_with_unknown_keys_is_no_test() {
     }
     let ended = policy(path, &["test", "none.toml"]).await;
     assert_eq!(ended.code, 2);
-    assert!(ended.err.contains("none.toml: cannot be read"), "{}", ended.err);
+    assert!(
+        ended.err.contains("none.toml: cannot be read"),
+        "{}",
+        ended.err
+    );
 }
 
 #[tokio::test]
