@@ -217,10 +217,16 @@ fn what_is_wrong_is_said_with_its_key_and_line() {
 
 #[test]
 fn limits_can_be_set_by_the_environment() {
+    let names = [
+        "LIMITS_PER_USER",
+        "LIMITS_PER_TOOL_JIRA_GET",
+        "ROLES_OPS_INHERITS",
+    ];
+    let [user, tool, role] = names.map(|rest| format!("{}{rest}", env::PREFIX));
     let variables = [
-        ("SWITCHBOARD_LIMITS_PER_USER", "5/min"),
-        ("SWITCHBOARD_LIMITS_PER_TOOL_JIRA_GET", "6/min"),
-        ("SWITCHBOARD_ROLES_OPS_INHERITS", "base"),
+        (user.as_str(), "5/min"),
+        (tool.as_str(), "6/min"),
+        (role.as_str(), "base"),
     ];
     let text = "[limits]\nper_user = { rate = '1/s', burst = 9 }\nper_tool = { 'jira.get' = '1/s' }\n\
                 [roles.base]\n[roles.ops]";
