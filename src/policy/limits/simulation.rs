@@ -170,7 +170,7 @@ fn users_who_call_five_times_too_often_get_what_they_may_for_few_commands() {
     let tally = run(&rules, 10, 0);
     assert_eq!((tally.offered, tally.passed.len()), (18_000, USERS));
     tally.check_bounds();
-    assert!(tally.least_used() > 95, "{}", tally.least_used());
+    assert!(tally.least_used() >= 95, "{}", tally.least_used());
     assert!(
         tally.commands_per_hundred_calls() < 35,
         "{}",
@@ -230,6 +230,6 @@ fn high_rates_hold_within_a_second_and_for_clocks_that_are_apart() {
     for skew in [0, 7 * SECOND] {
         let tally = run(&rules, 10, skew);
         tally.check_bounds();
-        assert!(tally.least_used() > 90, "{}", tally.least_used());
+        assert!(tally.least_used() >= 90, "{}", tally.least_used());
     }
 }
