@@ -89,6 +89,12 @@ impl Ground {
         self.push(place, key.to_owned(), problem.into());
     }
 
+    /// Complains as [`Self::complain_within`] does; what is at `key` then counts as wrong by itself.
+    pub(super) fn refuse_within(&mut self, key: &str, problem: impl Into<String>) {
+        self.complain_within(key, problem);
+        self.broken.insert(key.to_owned());
+    }
+
     /// Complains about one key, whose value then counts as wrong by itself.
     pub(super) fn refuse(&mut self, key: &str, problem: impl Into<String>) {
         self.complain(&[key], problem);
