@@ -100,7 +100,7 @@
 //! | [`client`] | a client of MCP servers, for the command line and for tests |
 //! | [`node`] | this process among the others that share its store |
 //! | [`keyring`] | the API keys there are |
-//! | [`policy`] | who may call what, and how often, as decisions |
+//! | [`policy`] | who may call what, and how often; allow-lists and sizes |
 //! | [`audit`] | the record of what happened: redacted, chained, durable |
 //! | [`service`] | the seam: request in, result out |
 //! | [`session`] | session actors, the registry, event logs, replay |
