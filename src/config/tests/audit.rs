@@ -52,7 +52,10 @@ fn every_key_of_the_audit_can_be_written() {
         payloads = "1d"
     "#;
     let audit = load_file(text).unwrap().audit.unwrap();
-    assert_eq!((audit.sink, audit.on_failure), (Sink::Stdout, OnFailure::Open));
+    assert_eq!(
+        (audit.sink, audit.on_failure),
+        (Sink::Stdout, OnFailure::Open)
+    );
     assert_eq!(audit.payloads, Payloads::Off);
     assert_eq!((audit.segment_size, audit.payload_max), (1 << 20, 1 << 10));
     assert_eq!(audit.rules.action, Action::Token);
@@ -79,6 +82,13 @@ keys = ["("]
             r#"switchboard.toml:4: audit.redaction.action: "hide" is no action; there are: drop, mask, token, encrypt, keep"#,
             r#"switchboard.toml:5: audit.redaction.actions: "emails" is nothing that is looked for; there are: pointer, key, credentials, pem, jwt, api_key, card, iban, national_id, email, phone, ip, high_entropy"#,
             "switchboard.toml:6: audit.redaction.keys: cannot be read as a pattern: regex parse error:     (     ^ error: unclosed group",
+        ],
+    );
+    check(
+        "audit.sink = 'stdout'\nstore.url = 'memory:'",
+        &[
+            "switchboard.toml:1: audit.sink: needs `cluster.keys` with a store in memory, which makes a \
+             key that ends with the process: nobody could read these records later",
         ],
     );
     check(
