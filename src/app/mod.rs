@@ -53,7 +53,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::access::{Access, Present};
 use crate::admin::Admin;
 use crate::admin::socket::{self, AdminSocket, SocketFile};
-use crate::audit::Audit;
+use crate::audit::{self, Audit};
 use crate::config::settings::StoreKind;
 use crate::config::{self, Environment, Overrides, Settings};
 use crate::gateway::Gateways;
@@ -114,6 +114,14 @@ fn stdio(sources: Sources, own: Own) -> Result<(), StartError> {
     let mut settings = sources.settings()?;
     // Such a session lives with its pipes; a client may start several processes in one directory.
     settings.store.kind = StoreKind::Memory;
+    if let Some(audit) = &settings.audit {
+        if audit.sink == audit::Sink::Stdout {
+            return Err(audit::OpenError::StdoutTaken.into());
+        }
+        if settings.cluster.keys.is_none() {
+            return Err(audit::OpenError::Keyless.into());
+        }
+    }
     write_log(&settings);
     run(|tasks, opened| async move {
         let reload = Reload::new(sources, &settings, false);
@@ -140,6 +148,9 @@ fn stdio(sources: Sources, own: Own) -> Result<(), StartError> {
         let result = served.await.map_err(StartError::Stdio);
         assembled.shutdown.advance(Phase::Stopping);
         let _cut = tokio::time::timeout(STEP, tasks.idle()).await;
+        if let Some(audit) = &assembled.audit {
+            let _left_to_the_next = tokio::time::timeout(STEP, audit.close()).await;
+        }
         result
     })
 }

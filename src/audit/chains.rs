@@ -104,7 +104,7 @@ impl Second {
         let second = at_ms / 1_000;
         if self.of != second || self.text.is_empty() {
             let text = calendar::rfc3339(Timestamp(at_ms));
-            self.text = text.trim_end_matches('Z').to_owned();
+            text.trim_end_matches('Z').clone_into(&mut self.text);
             self.of = second;
         }
         out.push_str(&self.text);

@@ -195,6 +195,35 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(100_000))]
+
+        /// Whatever a line is made into: it is told from what was written, and nothing panics.
+        #[test]
+        fn no_changed_line_passes(
+            from in 0..260_usize,
+            length in 0..20_usize,
+            put in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..8),
+        ) {
+            static WRITTEN: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
+                let boxes = Boxes { who: Some("abc".into()), payload: None };
+                written(&boxes)
+            });
+            let mut bytes = WRITTEN.clone().into_bytes();
+            let from = from.min(bytes.len());
+            let to = (from + length).min(bytes.len());
+            bytes.splice(from..to, put);
+            if let Ok(text) = std::str::from_utf8(&bytes)
+                && let Ok(line) = Line::parse(text)
+            {
+                let whole = Line::parse(&WRITTEN).unwrap();
+                let is_same = line.canonical == whole.canonical && line.sealed == whole.sealed;
+                // Only the chain value itself is outside of the checksum.
+                proptest::prop_assert!(is_same, "{text}");
+            }
+        }
+    }
+
     #[test]
     fn what_is_no_line_is_refused_whatever_it_is() {
         for text in ["", "{}", "ä", &"ä".repeat(60), &"x".repeat(500)] {

@@ -31,6 +31,12 @@ pub enum OpenError {
         /// The operating system's reason.
         source: io::Error,
     },
+    /// Standard output is not ours to write to.
+    #[error("standard output is the protocol's here: `audit.sink` has to be a directory")]
+    StdoutTaken,
+    /// The keys end with the process.
+    #[error("`cluster.keys` are needed here: without, nobody could read these records later")]
+    Keyless,
     /// What is to be taken out of records.
     #[error("the audit's redaction cannot be used")]
     Rules(#[from] super::redact::RulesError),

@@ -304,6 +304,14 @@ impl Audit {
     }
 }
 
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // As by closing; nobody waits for it.
+        let (done, _closed) = oneshot::channel();
+        let _closed_already = self.shared.ask(Job::Close(done));
+    }
+}
+
 /// Whether a call waits for its record.
 enum Waits {
     For(Result<(), Unavailable>),

@@ -429,6 +429,7 @@ fn derived(secret: &Secret, purpose: &[u8]) -> LessSafeKey {
 }
 
 /// Random bytes, drawn many at a time.
+#[derive(Default)]
 struct Pool {
     bytes: Vec<u8>,
 }
@@ -436,12 +437,6 @@ struct Pool {
 impl std::fmt::Debug for Pool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Pool")
-    }
-}
-
-impl Default for Pool {
-    fn default() -> Self {
-        Self { bytes: Vec::new() }
     }
 }
 

@@ -224,22 +224,18 @@ impl Writer {
 
     /// Says it when writing began to fail, and when it works again.
     fn tell(&mut self, problem: Option<&io::Error>) {
-        match problem {
-            Some(error) => {
-                self.shared.metrics.audit_failure();
-                if self.shared.set_well(false) {
-                    tracing::error!(%error, "audit records cannot be written");
-                }
+        if let Some(error) = problem {
+            self.shared.metrics.audit_failure();
+            if self.shared.set_well(false) {
+                tracing::error!(%error, "audit records cannot be written");
             }
-            None => {
-                if !self.shared.set_well(true) {
-                    return;
-                }
-                let lost = std::mem::take(&mut self.lost);
-                tracing::info!(lost, "audit records can be written again");
-                let problem = "records could not be written for a while".to_owned();
-                self.record(Caller::DEFAULT_TENANT, What::Alarm { problem, lost });
-            }
+            return;
+        }
+        if self.shared.set_well(true) {
+            let lost = std::mem::take(&mut self.lost);
+            tracing::info!(lost, "audit records can be written again");
+            let problem = "records could not be written for a while".to_owned();
+            self.record(Caller::DEFAULT_TENANT, What::Alarm { problem, lost });
         }
     }
 

@@ -1,9 +1,10 @@
 //! The audit, from what was written to what it needs.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::layers::Ground;
 use super::raw;
+use super::settings::{StoreKind, StoreSettings};
 use super::values::Period;
 use crate::audit::redact::{Action, Class, Redactor, Rules, RulesError};
 use crate::audit::{Config, Keep, OnFailure, Payloads, Places, Retention, Sink};
@@ -14,7 +15,8 @@ const SINK: &str = "audit.sink";
 /// The audit, if there is to be one. Everything is checked whether or not there is.
 pub(super) fn resolve(
     raw: &raw::Audit,
-    data_directory: &Path,
+    store: &StoreSettings,
+    cluster: &raw::Cluster,
     ground: &mut Ground,
 ) -> Option<Config> {
     let rules = rules(&raw.redaction, ground);
@@ -22,7 +24,7 @@ pub(super) fn resolve(
     let (sink, records) = sink(raw.sink.as_deref()?, ground)?;
     let within = |written: &Option<String>, name: &str| match written {
         Some(path) => PathBuf::from(path),
-        None => data_directory.join("audit").join(name),
+        None => store.data_directory().join("audit").join(name),
     };
     let places = Places {
         records,
@@ -32,6 +34,11 @@ pub(super) fn resolve(
     if sink == Sink::Directory && places.records == places.checkpoints {
         let problem = "must be another directory than that of `audit.sink`";
         ground.complain(&["audit.checkpoints", SINK], problem);
+    }
+    if store.kind == StoreKind::Memory && cluster.keys.is_empty() {
+        let problem = "needs `cluster.keys` with a store in memory, which makes a key that ends with \
+                       the process: nobody could read these records later";
+        ground.complain(&[SINK], problem);
     }
     Some(Config {
         sink,

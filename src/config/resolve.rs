@@ -56,7 +56,7 @@ pub(super) fn resolve(
         kind: store::kind(raw, environment, ground),
         bounds: bounds(&raw.streams, ground),
     };
-    let audit = audit::resolve(&raw.audit, store.data_directory(), ground);
+    let audit = audit::resolve(&raw.audit, &store, &raw.cluster, ground);
     Settings {
         server: ServerSettings {
             listen,

@@ -37,11 +37,11 @@ pub fn rfc3339(at: Timestamp) -> String {
 #[must_use]
 pub fn parse(text: &str) -> Option<Timestamp> {
     let (date, time) = text.split_once('T').unwrap_or((text, "00:00:00Z"));
-    let mut parts = date.splitn(3, '-').map(|part| number(part));
+    let mut parts = date.splitn(3, '-').map(number);
     let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
     let time = time.strip_suffix('Z')?;
     let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
-    let mut parts = time.splitn(3, ':').map(|part| number(part));
+    let mut parts = time.splitn(3, ':').map(number);
     let (hour, minute, second) = (parts.next()??, parts.next()??, parts.next()??);
     let in_range = (1_970..10_000).contains(&year)
         && (1..=12).contains(&month)

@@ -157,18 +157,14 @@ impl<F: FnMut(Map<String, Value>) -> ControlFlow<()>> Walk<'_, F> {
         let (Trail::Calls, Some(call)) = (self.id.trail, call) else {
             return Ok(self.give(members));
         };
-        match record.text("kind") {
-            Some("begin") => {
-                members.insert("kind".to_owned(), "call".into());
-                self.begun.insert(call, members);
-                Ok(ControlFlow::Continue(()))
-            }
-            Some(_) | None => {
-                let mut whole = self.begun.remove(&call).unwrap_or_default();
-                join(&mut whole, members);
-                Ok(self.give(whole))
-            }
+        if record.text("kind") == Some("begin") {
+            members.insert("kind".to_owned(), "call".into());
+            self.begun.insert(call, members);
+            return Ok(ControlFlow::Continue(()));
         }
+        let mut whole = self.begun.remove(&call).unwrap_or_default();
+        join(&mut whole, members);
+        Ok(self.give(whole))
     }
 
     /// Whether a record could be part of what fits, before anything is opened.

@@ -153,9 +153,10 @@ impl Follow<'_> {
                     continue;
                 }
             }
-            let found = match files.contains(&first) {
-                true => self.segment(first, &must)?,
-                false => missing(first, &must),
+            let found = if files.contains(&first) {
+                self.segment(first, &must)?
+            } else {
+                missing(first, &must)
             };
             if let Some(bad) = found {
                 self.bad(bad);

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use serde::de::IgnoredAny;
 
 use super::class::{Action, Class, Report};
-use super::pointer::{Leads, Trail};
+use super::pointer::{Leads, Pointers, Trail};
 use super::{NESTED_MAX, Profile, Redactor};
 use crate::protocol::encode;
 
@@ -54,7 +54,7 @@ impl<'a> Document<'a> {
 
     pub(super) fn write(&mut self) {
         let pointers = self.profile.pointers;
-        let top = pointers.map(|pointers| pointers.top());
+        let top = pointers.map(Pointers::top);
         let _cut = self.value(top.as_ref());
     }
 
@@ -154,9 +154,7 @@ impl<'a> Document<'a> {
         match next {
             Next::Out(class) => Next::Out(class),
             Next::On(_) if self.redactor.is_secret_name(key) => Next::Out(Class::Key),
-            Next::On(_) if key == STRUCTURED => {
-                Next::On(self.profile.pointers.map(|pointers| pointers.top()))
-            }
+            Next::On(_) if key == STRUCTURED => Next::On(self.profile.pointers.map(Pointers::top)),
             Next::On(trail) => Next::On(trail),
         }
     }
@@ -183,9 +181,10 @@ impl<'a> Document<'a> {
             return Flow::Continue(());
         }
         // The same text gives the same token, however its document writes it.
-        let found = match json.starts_with('"') {
-            true => unquoted(json),
-            false => Cow::Borrowed(json),
+        let found = if json.starts_with('"') {
+            unquoted(json)
+        } else {
+            Cow::Borrowed(json)
         };
         let instead = self
             .redactor

@@ -161,7 +161,7 @@ fn caller(user: &str) -> Caller {
     }
 }
 
-fn party<'a>(caller: &'a Caller) -> Party<'a> {
+fn party(caller: &Caller) -> Party<'_> {
     Party {
         caller,
         session: Some("session-1"),

@@ -32,17 +32,16 @@ pub(super) fn run(host: Host, args: &Args) -> Result<u8, Failure> {
     let archive = places.archive()?;
     let now = Clock::system().now();
     let tenant = args.tenant.as_deref().unwrap_or(Caller::DEFAULT_TENANT);
-    let export = match &args.subject {
-        Some(user) => archive.export_subject(tenant, user, now),
-        None => {
-            let query = Query {
-                from_ms: args.times.from,
-                to_ms: args.times.to,
-                tenant: args.tenant.clone(),
-                ..Query::default()
-            };
-            archive.export_controls(&query, now)
-        }
+    let export = if let Some(user) = &args.subject {
+        archive.export_subject(tenant, user, now)
+    } else {
+        let query = Query {
+            from_ms: args.times.from,
+            to_ms: args.times.to,
+            tenant: args.tenant.clone(),
+            ..Query::default()
+        };
+        archive.export_controls(&query, now)
     };
     let export = export.map_err(|error| Failure::of(&error))?;
     // Nobody gets what it is not recorded that they got.

@@ -96,7 +96,12 @@ impl Writer {
                     .build();
                 client.map(Self::Node).map_err(|_| Failure::of(&error))
             }
-            Err(error @ (OpenError::Disk { .. } | OpenError::Rules(_))) => Err(Failure::of(&error)),
+            Err(
+                error @ (OpenError::Disk { .. }
+                | OpenError::StdoutTaken
+                | OpenError::Keyless
+                | OpenError::Rules(_)),
+            ) => Err(Failure::of(&error)),
         }
     }
 }

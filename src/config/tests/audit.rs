@@ -85,6 +85,13 @@ keys = ["("]
         ],
     );
     check(
+        "audit.sink = 'stdout'\nstore.url = 'memory:'",
+        &[
+            "switchboard.toml:1: audit.sink: needs `cluster.keys` with a store in memory, which makes a \
+             key that ends with the process: nobody could read these records later",
+        ],
+    );
+    check(
         r#"[audit]
 sink = "file:./a"
 checkpoints = "./a"

@@ -59,9 +59,9 @@ const DASH: u8 = 64;
 
 const KINDS: [u8; 256] = {
     let mut kinds = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        kinds[byte] = match byte as u8 {
+    let mut byte = 0_u8;
+    loop {
+        kinds[byte as usize] = match byte {
             b'0'..=b'9' => DIGIT | RUN,
             b'a'..=b'z' | b'A'..=b'Z' | b'/' | b'_' | b'.' => RUN,
             b'+' => ESCAPE | RUN,
@@ -72,9 +72,11 @@ const KINDS: [u8; 256] = {
             b':' => COLON,
             _ => 0,
         };
+        if byte == u8::MAX {
+            break kinds;
+        }
         byte += 1;
     }
-    kinds
 };
 
 fn look(text: &str) -> Look {
