@@ -114,7 +114,7 @@ fn another_certificate_needs_no_other_start_and_other_clients_do() {
     };
     let at_next_start = |before: &Settings, text: &str| {
         let after = load_file(text).unwrap();
-        Change::between(before, &before.gateway, &after).at_next_start
+        Change::between(before, &before.gateway, &before.policy, &after).at_next_start
     };
     let started = load_file(&first).unwrap();
     assert!(at_next_start(&started, &second).is_empty());
@@ -207,6 +207,6 @@ fn another_key_of_a_proxy_waits_for_the_next_start() {
     };
     let before = load("0123456789abcdef0123456789abcdef");
     let after = load("0123456789abcdef0123456789abcdeF");
-    let change = Change::between(&before, &before.gateway, &after);
+    let change = Change::between(&before, &before.gateway, &before.policy, &after);
     assert_eq!(change.at_next_start, ["auth.proxy.key"]);
 }
