@@ -6,7 +6,7 @@
 
 pub mod audit;
 mod drain;
-mod keys;
+pub mod keys;
 pub mod socket;
 
 use std::sync::Arc;

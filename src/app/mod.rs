@@ -61,6 +61,7 @@ use crate::identity::Caller;
 use crate::keyring::Keyring;
 use crate::node::{self, Node};
 use crate::once::{self, Calls, OnceService};
+use crate::policy::access::ADMIN;
 use crate::runtime::arbiters::Arbiters;
 use crate::runtime::clock::Clock;
 use crate::runtime::ratelimited;
@@ -144,7 +145,7 @@ fn stdio(sources: Sources, own: Own) -> Result<(), StartError> {
             shutdown.advance(Phase::Draining);
         });
         let (input, output) = (standard_input(), tokio::io::stdout());
-        let served = stdio::serve(context, endpoint, Arc::new(Caller::local()), input, output);
+        let served = stdio::serve(context, endpoint, Arc::new(owner()), input, output);
         let result = served.await.map_err(StartError::Stdio);
         assembled.shutdown.advance(Phase::Stopping);
         let _cut = tokio::time::timeout(STEP, tasks.idle()).await;
@@ -153,6 +154,15 @@ fn stdio(sources: Sources, own: Own) -> Result<(), StartError> {
         }
         result
     })
+}
+
+/// Who holds the other end of our standard input: whoever started this process, and could do as well
+/// whatever it can do.
+fn owner() -> Caller {
+    Caller {
+        roles: [ADMIN.into()].into(),
+        ..Caller::local()
+    }
 }
 
 /// Serves one service to `caller` on a pair of byte streams in this process, until `input` ends.
@@ -350,6 +360,7 @@ impl Assembled {
             .map(|endpoint| (endpoint.name.clone(), endpoint.service.clone()))
             .collect::<HashMap<_, _>>();
         let sessions = Sessions::start(Parts {
+            audit: audit.clone(),
             services,
             store: store.clone(),
             keys: keys.clone(),
@@ -386,7 +397,7 @@ impl Assembled {
             let changing = upstreams::change(gateways, reload.told(), self.clock_and_keys());
             self.tasks.spawn(TaskKind::Upkeep, changing);
         }
-        let reload = reload.telling(self.rules.clone());
+        let reload = reload.telling(self.rules.clone(), self.audit.clone());
         let reload = reload.run(self.shutdown.clone(), self.metrics.clone());
         self.tasks.spawn(TaskKind::Upkeep, reload);
     }

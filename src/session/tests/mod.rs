@@ -116,6 +116,7 @@ impl World {
     ) -> Self {
         let service: Arc<dyn Service> = Arc::new(Plain::default());
         let sessions = Sessions::start(Parts {
+            audit: None,
             services: HashMap::from([(Arc::from("main"), service)]),
             store,
             keys,
