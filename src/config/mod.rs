@@ -30,6 +30,7 @@ pub mod settings;
 mod store;
 #[cfg(test)]
 mod tests;
+mod upstream_auth;
 mod upstreams;
 pub mod values;
 

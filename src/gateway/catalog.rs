@@ -325,6 +325,7 @@ mod tests {
             size: 3,
         };
         let context = CallContext {
+            credential: None,
             principal: Principal::local(),
             endpoint: "main".into(),
             session: None,

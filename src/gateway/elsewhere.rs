@@ -391,6 +391,7 @@ impl Elsewhere {
             has_session: session.is_some(),
         };
         let context = CallContext {
+            credential: None,
             principal: sent.principal,
             endpoint: sent.endpoint,
             session,

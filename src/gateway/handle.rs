@@ -235,6 +235,7 @@ mod tests {
 
     fn context(principal: &str, endpoint: &str) -> CallContext {
         CallContext {
+            credential: None,
             principal: Principal::from_key(principal),
             endpoint: endpoint.into(),
             session: None,

@@ -151,6 +151,7 @@ fn of_ours(method: Method, params: Params) -> Call {
         method,
         params,
         context: CallContext {
+            credential: None,
             principal: Principal::local(),
             endpoint: "gateway".into(),
             session: None,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use super::credential::Presented;
 use super::deadline::Deadline;
 use super::outlet::Outlet;
 use crate::identity::Principal;
@@ -40,6 +41,8 @@ impl Call {
 pub struct CallContext {
     /// Whose call it is.
     pub principal: Principal,
+    /// The access token it came with, where upstreams may be asked in its caller's name.
+    pub credential: Option<Arc<Presented>>,
     /// The name of the endpoint it came in by.
     pub endpoint: Arc<str>,
     /// The session it belongs to; none in the stateless era.

@@ -14,6 +14,7 @@
 
 mod call;
 pub mod changes;
+mod credential;
 mod deadline;
 mod error;
 pub mod event;
@@ -22,6 +23,7 @@ pub mod pages;
 mod task_use;
 
 pub use call::{Call, CallContext, Client, SessionKey};
+pub use credential::Presented;
 pub use deadline::Deadline;
 pub use error::ServiceError;
 pub use outlet::{AskError, Outlet, Quiet};

@@ -51,6 +51,7 @@ pub fn start(
         method: request.method.clone(),
         params: request.params,
         context: CallContext {
+            credential: None,
             principal: negotiated.principal.clone(),
             endpoint: negotiated.endpoint.clone(),
             session: Some(session.id().key()),

@@ -119,6 +119,7 @@ impl One {
         });
         let capabilities = ClientCapabilities::parse(RawJson::of(&capabilities));
         let context = CallContext {
+            credential: None,
             principal: Principal::local(),
             endpoint: "main".into(),
             session: (version == ProtocolVersion::V2025_11_25).then(|| SessionKey("s".into())),

@@ -118,6 +118,7 @@ impl Caller {
             method: Method::parse(method),
             params: Params::new(RawJson::of(&params)),
             context: CallContext {
+                credential: None,
                 principal: Principal::local(),
                 endpoint: "main".into(),
                 session: None,

@@ -68,6 +68,7 @@ async fn call(
         method: Method::parse(method),
         params: Params::new(RawJson::of(&params)),
         context: CallContext {
+            credential: None,
             principal: Principal::local(),
             endpoint: "main".into(),
             session: None,

@@ -6,10 +6,12 @@
 //! what concerns two keys is checked in `resolve.rs`.
 
 mod gateway;
+mod upstream_auth;
 
 pub use gateway::{
     Breaker, Gateway, Isolation, Pin, Root, Set, Tool, Upstream, UpstreamLimits, UpstreamTimeouts,
 };
+pub use upstream_auth::{AuthKind, UpstreamAuth};
 
 use std::collections::BTreeMap;
 use std::fmt;

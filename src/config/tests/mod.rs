@@ -3,6 +3,7 @@
 mod change;
 mod gateway;
 mod mcp_json;
+mod upstream_auth;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

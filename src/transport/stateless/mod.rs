@@ -104,6 +104,7 @@ impl Surroundings<'_> {
                 method: request.method,
                 params: request.params,
                 context: CallContext {
+                    credential: None,
                     principal: self.principal.clone(),
                     endpoint: self.endpoint.name.clone(),
                     session: None,
