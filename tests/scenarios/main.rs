@@ -83,6 +83,7 @@ mod surroundings;
 mod tasks;
 mod ticket_desk;
 mod tools_command;
+mod upstream_credentials;
 mod upstream_faults;
 mod upstream_handles;
 mod upstream_http_sse;

@@ -171,3 +171,61 @@ fn own(exchange: &TokenExchange) -> ClientCredentials {
         resource: exchange.resource.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::oauth::{Issuer, Proof, Registered, Scopes};
+    use crate::egress::Settings;
+    use crate::runtime::secret::Secret;
+
+    const ISSUER: &str = "http://127.0.0.1:1";
+
+    /// Credentials of callers, by an issuer that is not there.
+    fn of_callers() -> Keys {
+        let config = Config::TokenExchange(TokenExchange {
+            issuer: Issuer {
+                issuer: ISSUER.to_owned(),
+                token_url: Some(format!("{ISSUER}/token")),
+            },
+            client: Registered {
+                id: "us".to_owned(),
+                proof: Proof::Nothing,
+            },
+            scopes: Scopes::default(),
+            resource: None,
+            audience: None,
+        });
+        let issuing = Issuing {
+            egress: Egress::new(Settings::default()).unwrap(),
+            clock: Clock::system(),
+        };
+        let tasks = Tasks::on(tokio::runtime::Handle::current());
+        Keys::new("crm", "http://127.0.0.1:1/mcp", config, issuing, tasks).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_one_caller_came_with_is_used_for_nobody_else() {
+        let keys = of_callers();
+        let (alice, bob) = (Principal::from_key("alice"), Principal::from_key("bob"));
+        assert!(keys.are_of_callers());
+        assert_eq!(keys.take(&alice, None), Err(OAuthError::NoCaller));
+
+        let presented = |issuer: &str| Presented {
+            issuer: issuer.into(),
+            token: Secret::new("hers".to_owned()),
+            expires: None,
+        };
+        assert_eq!(keys.take(&alice, Some(&presented(ISSUER))), Ok(()));
+
+        let current = async |principal| keys.of(principal).unwrap().current().await;
+        let hers = current(&alice).await;
+        assert!(matches!(hers, Err(OAuthError::Unreachable(_))), "{hers:?}");
+        assert_eq!(current(&bob).await, Err(OAuthError::NoCaller));
+
+        // Who did not issue it does not see it.
+        let foreign = presented("https://elsewhere.example");
+        assert_eq!(keys.take(&bob, Some(&foreign)), Ok(()));
+        assert_eq!(current(&bob).await, Err(OAuthError::NoCaller));
+    }
+}
