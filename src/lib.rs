@@ -148,6 +148,7 @@
 //! - Every queue, map, body and line has a bound, and meeting it has an answer.
 //! - A URL that somebody else named is asked through [`egress`] only, which connects to no address it
 //!   has not checked: this process reaches what others must not.
+//! - What a caller is let in by reaches no upstream. At most it is exchanged, at who issued it.
 //! - What a client sent is never re-serialized: `params` go on as the bytes that came.
 
 pub mod access;

@@ -103,9 +103,11 @@ impl Guard {
         let about = &named.canonical;
         let decision = rules.policy.decide(&call.context.caller, &named.target());
         if let Some(answer) = self.refusal(&call, named, &decision) {
-            let why = answer
-                .as_ref()
-                .map_or_else(ToString::to_string, |_| "refused".to_owned());
+            let why = if let Decision::Refused { refusal, .. } = &decision {
+                refusal.to_string()
+            } else {
+                decision.as_str().to_owned()
+            };
             recorder
                 .denied(&call, Some(about), &decision, version, &why)
                 .await;

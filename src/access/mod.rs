@@ -33,6 +33,7 @@ use crate::auth::token::{Refusal, Retry};
 use crate::identity::Caller;
 use crate::keyring::KeyRefusal;
 use crate::runtime::clock::Clock;
+use crate::service::CallerToken;
 use callers::Callers;
 
 /// The ways into one endpoint. Cloning shares them.
@@ -63,6 +64,24 @@ pub struct Knock<'a> {
     pub asserted: &'a [&'a [u8]],
     /// What the client calls itself.
     pub user_agent: Option<&'a str>,
+}
+
+/// Somebody who came in.
+#[derive(Clone, Debug)]
+pub struct Admitted {
+    /// Who.
+    pub caller: Arc<Caller>,
+    /// The token that says so, for where it is exchanged for another.
+    pub credential: Option<Arc<CallerToken>>,
+}
+
+impl From<Arc<Caller>> for Admitted {
+    fn from(caller: Arc<Caller>) -> Self {
+        Self {
+            caller,
+            credential: None,
+        }
+    }
 }
 
 /// Why nobody was let in.
@@ -143,26 +162,26 @@ impl Access {
     ///
     /// # Errors
     /// [`Denied`].
-    pub async fn admit(&self, knock: Knock<'_>) -> Result<Arc<Caller>, Denied> {
+    pub async fn admit(&self, knock: Knock<'_>) -> Result<Admitted, Denied> {
         let from = (knock.address, knock.user_agent);
-        let caller = self.caller_of(knock).await?;
+        let admitted = self.caller_of(knock).await?;
         self.0
             .recorder
-            .admitted(&caller, &self.0.endpoint, || Origin {
+            .admitted(&admitted.caller, &self.0.endpoint, || Origin {
                 address: from.0,
                 user_agent: from.1.map(str::to_owned),
             });
-        Ok(caller)
+        Ok(admitted)
     }
 
-    async fn caller_of(&self, knock: Knock<'_>) -> Result<Arc<Caller>, Denied> {
+    async fn caller_of(&self, knock: Knock<'_>) -> Result<Admitted, Denied> {
         match knock.presented {
             Presented::ApiKey(key) => {
                 let Some(keyring) = &self.0.ways.keys else {
                     return Err(self.refused(&"API keys are not taken here"));
                 };
                 match keyring.verify(&key, knock.address).await {
-                    Ok(record) => Ok(self.0.callers.of_key(&record)),
+                    Ok(record) => Ok(self.0.callers.of_key(&record).into()),
                     Err(KeyRefusal::Unavailable) => Err(Denied::Unavailable(SOON)),
                     Err(refusal) => Err(self.refused(&refusal)),
                 }
@@ -174,10 +193,17 @@ impl Access {
                 };
                 match tokens
                     .issuers
-                    .verify(token.reveal(), &tokens.audience)
+                    .verify(token.expose(), &tokens.audience)
                     .await
                 {
-                    Ok(verified) => Ok(self.0.callers.of_token(&verified)),
+                    Ok(verified) => Ok(Admitted {
+                        caller: self.0.callers.of_token(&verified),
+                        credential: Some(Arc::new(CallerToken {
+                            issuer: verified.issuer.clone(),
+                            token,
+                            expires: Some(verified.expires),
+                        })),
+                    }),
                     Err(Refusal {
                         retry: Retry::After(after),
                         ..
@@ -185,12 +211,12 @@ impl Access {
                     Err(refusal) => Err(self.refused(&refusal)),
                 }
             }
-            Presented::Nothing => self.admit_by_connection(&knock),
+            Presented::Nothing => Ok(self.caller_by_connection(&knock)?.into()),
         }
     }
 
     /// Whose connection it is, or who a proxy on its other end says they are.
-    fn admit_by_connection(&self, knock: &Knock<'_>) -> Result<Arc<Caller>, Denied> {
+    fn caller_by_connection(&self, knock: &Knock<'_>) -> Result<Arc<Caller>, Denied> {
         if let (Some(proxy), Some(address)) = (&self.0.ways.proxy, knock.address) {
             match proxy.verify(address, knock.asserted, self.0.clock.now()) {
                 Ok(Said::Caller(asserted)) => return Ok(self.0.callers.of_proxy(&asserted)),

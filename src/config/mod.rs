@@ -36,6 +36,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod upstream_auth;
 mod upstreams;
 pub mod values;
 

@@ -29,7 +29,7 @@ use crate::store::{StoreError, StoreResult};
 use crate::telemetry::events::{
     Event as _, SessionClosed, SessionPanicked, SessionRestored, StoreFailed,
 };
-use crate::telemetry::labels::{CloseReason, StoreOperation};
+use crate::telemetry::labels::{CloseReason, Label as _, StoreOperation};
 
 /// Births and restores that may wait; senders beyond it wait their turn.
 const MAILBOX: usize = 1_024;
@@ -141,10 +141,8 @@ impl Registry {
         }
         // Counted once, wherever else it was a guest.
         if let Some((handle, true)) = taken_out {
-            let reason_word = reason.as_str().to_owned();
-            let what = What::SessionClosed {
-                reason: reason_word,
-            };
+            let word = reason.text().to_owned();
+            let what = What::SessionClosed { reason: word };
             self.shared.record(&handle, what);
             SessionClosed {
                 session: id.log_name(),

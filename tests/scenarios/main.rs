@@ -88,6 +88,7 @@ mod tasks;
 mod ticket_desk;
 mod tls;
 mod tools_command;
+mod upstream_credentials;
 mod upstream_faults;
 mod upstream_handles;
 mod upstream_http_sse;

@@ -9,6 +9,7 @@ mod audit;
 mod auth;
 mod gateway;
 mod policy;
+mod upstream_auth;
 
 pub use audit::{
     Audit, OnFailure as AuditOnFailure, Payloads, RedactedTool, Redaction, Retention,
@@ -18,6 +19,7 @@ pub use auth::{ApiKeys, Auth, Oidc, Proxy};
 pub use gateway::{
     Breaker, Gateway, Isolation, Pin, Root, Set, Tool, Upstream, UpstreamLimits, UpstreamTimeouts,
 };
+pub use upstream_auth::{AuthKind, UpstreamAuth};
 
 pub use policy::{
     AnyOf, Binding, CallLimits, OnFailure, RateLimit, Role, RoleLimits, Rule, Running, Scalar,

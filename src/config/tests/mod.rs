@@ -6,6 +6,7 @@ mod gateway;
 mod mcp_json;
 mod policy;
 mod tls;
+mod upstream_auth;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
