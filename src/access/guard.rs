@@ -34,6 +34,7 @@ use crate::service::{
     Call, CallFuture, Canonical, Description, EntryKind, Reply, Sees, Service, ServiceError,
     SessionKey, TaskUse,
 };
+use crate::telemetry::metrics::Metrics;
 
 /// What a guard needs.
 #[expect(missing_debug_implementations, reason = "it is taken apart at once")]
@@ -54,6 +55,8 @@ pub struct Parts {
     pub recorder: Recorder,
     /// The time.
     pub clock: Clock,
+    /// Where refusals are counted.
+    pub metrics: Metrics,
 }
 
 /// See the module docs. Cloning shares it.
@@ -204,15 +207,24 @@ impl Guard {
         let demands = rules.limits.demands(caller, &roles, server, name);
         let permit = match self.0.permits.enter(&demands.running) {
             Entered::Permit(permit) => permit,
-            Entered::Refused(refused) => return Err(limited(&refused)),
+            Entered::Refused(refused) => return Err(self.limited(&refused)),
         };
         if !demands.rates.is_empty() {
             let now = self.0.clock.wall_micros();
             if let Take::Refused(refused) = self.0.tokens.take(&demands.rates, now).await {
-                return Err(limited(&refused));
+                return Err(self.limited(&refused));
             }
         }
         Ok(Some(permit))
+    }
+
+    fn limited(&self, refused: &Refused) -> ServiceError {
+        self.0.metrics.limited(refused.because.label());
+        let retry_after = refused.retry_after().map_or(SOON, Duration::from_micros);
+        ServiceError::Limited {
+            what: refused.to_string(),
+            retry_after,
+        }
     }
 }
 
@@ -220,14 +232,6 @@ type Answer = Result<Reply, ServiceError>;
 
 /// How soon to come again where nothing better is known: another call may end at any time.
 const SOON: Duration = Duration::from_secs(1);
-
-fn limited(refused: &Refused) -> ServiceError {
-    let retry_after = refused.retry_after().map_or(SOON, Duration::from_micros);
-    ServiceError::Limited {
-        what: refused.to_string(),
-        retry_after,
-    }
-}
 
 impl Service for Guard {
     fn describe(&self, caller: &Caller) -> Arc<Description> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use url::Url;
 
+use super::counted::Counted;
 use super::error::StartError;
 use super::parts;
 use crate::access::{Access, Guard, Parts, Present, Recorder, Tokens, Ways};
@@ -15,7 +16,7 @@ use crate::config::Settings;
 use crate::config::settings::{EndpointSettings, OidcSettings, Way};
 use crate::egress::Egress;
 use crate::keyring::Keyring;
-use crate::policy::limits::{self, LocalTokens, Permits};
+use crate::policy::limits::Permits;
 use crate::runtime::clock::Clock;
 use crate::runtime::tasks::Tasks;
 use crate::service::Service;
@@ -31,7 +32,7 @@ pub(super) struct Doors<'a> {
     pub(super) rules: Present,
     /// Where everything goes on record.
     recorder: Recorder,
-    counted: Arc<dyn limits::Tokens>,
+    counted: Counted,
     permits: Permits,
 }
 
@@ -42,6 +43,7 @@ impl<'a> Doors<'a> {
         clock: &'a Clock,
         tasks: &'a Tasks,
         audit: Option<&Audit>,
+        counted: Counted,
     ) -> Self {
         Self {
             recorder: Recorder::new(audit.cloned(), clock.clone()),
@@ -50,7 +52,7 @@ impl<'a> Doors<'a> {
             clock,
             tasks,
             rules: Present::new(parts::rules(&settings.policy)),
-            counted: Arc::new(LocalTokens::new()),
+            counted,
             permits: Permits::default(),
         }
     }
@@ -78,10 +80,11 @@ impl<'a> Doors<'a> {
             endpoint: endpoint.name.clone(),
             access: endpoint.access.clone(),
             rules: self.rules.clone(),
-            tokens: self.counted.clone(),
+            tokens: self.counted.tokens.clone(),
             permits: self.permits.clone(),
             recorder: self.recorder.clone(),
             clock: self.clock.clone(),
+            metrics: self.counted.metrics.clone(),
         })
     }
 

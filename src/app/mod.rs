@@ -19,6 +19,7 @@
 //! and where the settings come from. It serves HTTP ([`Host::serve`]) or standard input and output
 //! ([`Host::stdio`]) for the life of a process, or beside other work ([`Host::start`]).
 
+mod counted;
 mod doors;
 mod error;
 mod host;
@@ -37,6 +38,7 @@ mod tests;
 mod upstreams;
 mod welcome;
 
+use counted::Counted;
 use doors::Doors;
 pub use error::StartError;
 pub use host::Host;
@@ -340,7 +342,9 @@ impl Assembled {
             error_on_the_wire: transport::reply::error_object,
         });
         let keyring = keys::keyring(&store, &keys, &clock);
-        let doors = Doors::new(settings, &keyring, &clock, &tasks, audit.as_ref());
+        let counted = Counted::of(&opened, settings, &clock, &metrics);
+        let audited = audit.as_ref();
+        let doors = Doors::new(settings, &keyring, &clock, &tasks, audited, counted.clone());
         // Tasks stand before whatever answers.
         let mut with_tasks = Vec::new();
         let mut endpoints = answering(&task_parts)?;
@@ -372,7 +376,8 @@ impl Assembled {
             metrics: metrics.clone(),
             config: parts::session_config(settings),
         });
-        tasks.spawn(TaskKind::Upkeep, upkeep(sessions.clone(), metrics.clone()));
+        let upkeep = upkeep(sessions.clone(), metrics.clone(), counted);
+        tasks.spawn(TaskKind::Upkeep, upkeep);
         Ok(Self {
             clock,
             tasks,
@@ -639,14 +644,15 @@ fn admin_socket(path: PathBuf, admin: Admin, tasks: &Tasks) -> Option<AdminSocke
     }
 }
 
-/// Keeps the registry alive, the measurements folded and the warnings counted, for the life of the
-/// process.
-async fn upkeep(sessions: Sessions, metrics: Metrics) {
+/// Keeps the registry alive, the measurements folded, the limits swept and the warnings counted, for
+/// the life of the process.
+async fn upkeep(sessions: Sessions, metrics: Metrics, counted: Counted) {
     let mut interval = tokio::time::interval(Duration::from_secs(1));
     loop {
         interval.tick().await;
         sessions.revive_registry();
         metrics.upkeep();
+        counted.upkeep();
         ratelimited::tell_overdue();
     }
 }

@@ -119,6 +119,9 @@ fn at_next_start(started: &Settings, new: &Settings) -> Vec<String> {
             keys.insert("server.tls.client_ca".to_owned());
         }
     }
+    if started.policy.limits.nodes() != new.policy.limits.nodes() {
+        keys.insert("limits.nodes".to_owned());
+    }
     if started.auth.proxy != new.auth.proxy && !wrote(&keys, "auth.proxy.") {
         keys.insert("auth.proxy.key".to_owned());
     }

@@ -24,8 +24,8 @@ use metrics_exporter_prometheus::{
 };
 
 use super::labels::{
-    CloseReason, Label, Outcome, Refusal, ReloadOutcome, StoreOperation, StreamKind, TaskEnd,
-    UpstreamEnd, UpstreamName,
+    AskEnd, CloseReason, Label, LimitReason, Outcome, Refusal, ReloadOutcome, StoreOperation,
+    StreamKind, TaskEnd, UpstreamEnd, UpstreamName,
 };
 use crate::protocol::method::Method;
 use crate::protocol::version::Era;
@@ -98,6 +98,12 @@ catalogue! {
         "Open client connections.";
     REFUSED = Counter "mcp_refused_total" in Count by [Refusal]:
         "What was shed, rejected or denied before it began.";
+    LIMITED = Counter "mcp_limited_total" in Count by [LimitReason]:
+        "Calls that a limit refused.";
+    LIMIT_KEYS = Gauge "mcp_limit_keys" in Count by []:
+        "Buckets that this node counts, one for each limit and whom it counts apart.";
+    LIMIT_STORE_ASKS = Counter "mcp_limit_store_asks_total" in Count by [AskEnd]:
+        "Times the store was asked for tokens of shared limits; one answer serves several calls.";
     STORE_ERRORS = Counter "mcp_store_errors_total" in Count by [StoreOperation]:
         "Store operations that failed.";
     STORE_UP = Gauge "mcp_store_up" in Count by []:
@@ -160,6 +166,9 @@ struct Tables {
     open_streams: Cells<Gauge>,
     connections: Gauge,
     refused: Cells<Counter>,
+    limited: Cells<Counter>,
+    limit_keys: Gauge,
+    limit_store_asks: Cells<Counter>,
     store_errors: Cells<Counter>,
     store_up: Gauge,
     key_strangers: Gauge,
@@ -234,6 +243,9 @@ impl Metrics {
             open_streams: cells(StreamKind::COUNT),
             connections: gauge(&recorder, &CONNECTIONS, vec![]),
             refused: cells(Refusal::COUNT),
+            limited: cells(LimitReason::COUNT),
+            limit_keys: gauge(&recorder, &LIMIT_KEYS, vec![]),
+            limit_store_asks: cells(AskEnd::COUNT),
             store_errors: cells(StoreOperation::COUNT),
             store_up: gauge(&recorder, &STORE_UP, vec![]),
             key_strangers: gauge(&recorder, &KEY_STRANGERS, vec![]),
@@ -328,6 +340,28 @@ impl Metrics {
         let tables = &*self.0;
         tables.refused[reason.index()]
             .get_or_init(|| counter(&tables.recorder, &REFUSED, vec![label(&reason)]))
+            .increment(1);
+    }
+
+    /// A limit refused a call.
+    pub fn limited(&self, reason: LimitReason) {
+        let tables = &*self.0;
+        tables.limited[reason.index()]
+            .get_or_init(|| counter(&tables.recorder, &LIMITED, vec![label(&reason)]))
+            .increment(1);
+    }
+
+    /// How many buckets limits are counted with; to be said every few seconds.
+    pub fn limit_keys(&self, keys: usize) {
+        #[expect(clippy::cast_precision_loss, reason = "there are at most 200,000")]
+        self.0.limit_keys.set(keys as f64);
+    }
+
+    /// The store was asked for tokens of limits.
+    pub fn limit_store_ask(&self, end: AskEnd) {
+        let tables = &*self.0;
+        tables.limit_store_asks[end.index()]
+            .get_or_init(|| counter(&tables.recorder, &LIMIT_STORE_ASKS, vec![label(&end)]))
             .increment(1);
     }
 

@@ -74,6 +74,7 @@ mod rmcp_client;
 mod rounds;
 mod sessions;
 mod several_nodes;
+mod shared_limits;
 mod slow_clients;
 mod stateless;
 mod stdio;

@@ -1,6 +1,7 @@
 //! Three nodes that share limits, offered five times as much as may pass.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -14,6 +15,7 @@ use super::{Demand, Key, Limits, SharedTokens, Take, Tokens};
 use crate::identity::Caller;
 use crate::store::StoreFuture;
 use crate::store::buckets::{Ask, Buckets, Given};
+use crate::telemetry::metrics::Metrics;
 
 const SECOND: u64 = 1_000_000;
 const START: u64 = 1_000 * SECOND;
@@ -86,7 +88,7 @@ fn run(rules: &[(&str, Who, What, &str)], calls_per_second: u64, skew: u64) -> T
     let limits = limits.unwrap();
     let store = Arc::new(Store::default());
     let nodes: Vec<_> = (0..NODES)
-        .map(|_| SharedTokens::new(store.clone(), 3))
+        .map(|_| SharedTokens::new(store.clone(), NonZeroU32::MIN, Metrics::new()))
         .collect();
     let demands: Vec<Vec<Demand>> = (0..USERS * TOOLS)
         .map(|pair| {
