@@ -232,9 +232,9 @@ enabled = true
             "switchboard.toml:31: log.format: unknown value `xml`, expected `text` or `json`",
             "switchboard.toml:32: log.filter: \"infoo\" is not a level: use off, error, warn, \
              info, debug or trace, alone or as MODULE=LEVEL, separated by commas",
-            "switchboard.toml:34: metrics: unknown key; known here: `admin`, `calls`, `cluster`, \
-             `endpoints`, `gateway`, `log`, `server`, `sessions`, `store`, `streams`, `tasks`, \
-             `upstreams`",
+            "switchboard.toml:34: metrics: unknown key; known here: `admin`, `audit`, `calls`, \
+             `cluster`, `endpoints`, `gateway`, `log`, `server`, `sessions`, `store`, `streams`, \
+             `tasks`, `upstreams`",
         ],
     );
 }
