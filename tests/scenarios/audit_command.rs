@@ -239,6 +239,16 @@ async fn exit_codes_tell_bad_usage_from_failure() {
             "{typed:?}"
         );
     }
+    let key = format!("cluster.keys = [\"{KEY}\"]");
+    fs::write(recorded.path("keys.toml"), key).unwrap();
+    let by_directory = ["--dir", "./audit", "--config", "keys.toml"];
+    let verified = recorded
+        .audit(&[&["verify"], &by_directory[..]].concat())
+        .await;
+    assert_eq!(verified.code, 0, "{}", verified.err);
+    let erase = ["erase", "--subject", "ann", "--tenant", "acme"];
+    let held = recorded.audit(&[&erase[..], &by_directory].concat()).await;
+    assert_eq!(held.code, 2, "{}", held.err);
     let nothing = run(empty.path(), &["audit", "verify"]).await;
     assert_eq!(nothing.code, 2, "{}", nothing.err);
     fs::write(

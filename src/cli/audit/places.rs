@@ -84,6 +84,8 @@ impl Target {
                 place.clone_from(directory);
             }
         }
+        // What is too old is the node's business, by its own configuration.
+        config.retention = config.retention.without_age();
         if self.dir.is_some() {
             config.sink = Sink::Directory;
         }

@@ -25,6 +25,11 @@ enum Writer {
 
 /// Makes everything personal about somebody unreadable.
 pub(super) fn erase(places: &Places, tenant: &str, subject: &str) -> Result<u8, Failure> {
+    if places.settings.audit.is_none() {
+        let problem = "erasing needs the configuration of the node, which says whether there is a \
+                       legal hold: name it with --config";
+        return Err(Failure::Usage(problem.to_owned()));
+    }
     let reference = block_on(async {
         match Writer::open(places)? {
             Writer::Node(node) => {
