@@ -18,6 +18,9 @@ use crate::runtime::secret;
 /// Where a browser comes back to, unless said otherwise.
 const CALLBACK: &str = "127.0.0.1:0";
 
+/// Why a secret does not stand without the issuer it is for.
+const SECRETS_GO: &str = ": secrets go to no authorization server but the one they are for";
+
 /// The keys that are of some kinds only, with these.
 const KEYS: &[(&str, &[AuthKind])] = {
     use AuthKind::{AuthorizationCode, ClientCredentials, CrossApp, Static, TokenExchange};
@@ -113,6 +116,11 @@ impl Table<'_> {
         self.ground.complain(&[&key, &kind, self.path], problem);
     }
 
+    /// Complains that these keys are missing, with what else there is to say.
+    fn needs(&mut self, keys: &str, more: &str) {
+        self.complain("kind", &format!("needs {keys} beside it{more}"));
+    }
+
     /// Complains about keys that mean nothing with this kind.
     fn foreign_keys(&mut self) {
         for (key, kinds) in KEYS {
@@ -162,10 +170,7 @@ impl Table<'_> {
         token_url: Option<&String>,
     ) -> Issuer {
         if issuer.is_none() {
-            self.complain(
-                key,
-                "is needed: secrets go to no authorization server but the one they are for",
-            );
+            self.needs(&format!("`{key}`"), SECRETS_GO);
         }
         Issuer {
             issuer: self.url(key, issuer).unwrap_or_default(),
@@ -192,7 +197,7 @@ impl Table<'_> {
             (None, Some(key)) => self.key(key),
             (None, None) => {
                 if needs_proof {
-                    self.complain("client_secret", "or `private_key` is needed");
+                    self.needs("`client_secret` or `private_key`", "");
                 }
                 Proof::Nothing
             }
@@ -217,9 +222,7 @@ impl Table<'_> {
         let raw = self.raw;
         let has_proof = raw.client_secret.is_some() || raw.private_key.is_some();
         if has_proof && raw.issuer.is_none() {
-            let problem =
-                "is needed: secrets go to no authorization server but the one they are for";
-            self.complain("issuer", problem);
+            self.needs("`issuer`", SECRETS_GO);
         }
         let is_registered = raw.client_id.is_some() || has_proof;
         let callback = raw.callback.as_deref().unwrap_or(CALLBACK).parse();
@@ -260,7 +263,7 @@ impl Table<'_> {
         };
         let identity = raw.identity.as_ref();
         if identity.is_none() {
-            self.complain("identity", "is needed with this `kind`");
+            self.needs("`identity`", "");
         }
         let identity = identity.and_then(|identity| self.secret("identity", identity));
         CrossApp {
@@ -287,7 +290,7 @@ impl Table<'_> {
     fn needed(&mut self, key: &str, value: Option<&String>) -> String {
         let value = value.filter(|value| !value.is_empty());
         if value.is_none() {
-            self.complain(key, "is needed with this `kind`");
+            self.needs(&format!("`{key}`"), "");
         }
         value.cloned().unwrap_or_default()
     }

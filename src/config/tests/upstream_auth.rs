@@ -114,11 +114,17 @@ fn what_is_missing_or_too_much_is_said() {
             "kind = \"static\"\nbearer = \"env:SECRET\"\nissuer = \"https://as\"",
             "auth.issuer: means nothing with this `kind`",
         ),
-        ("kind = \"client_credentials\"", "auth.issuer: is needed"),
-        ("kind = \"client_credentials\"", "auth.client_id: is needed"),
         (
             "kind = \"client_credentials\"",
-            "auth.client_secret: or `private_key` is needed",
+            "auth.kind: needs `issuer` beside it",
+        ),
+        (
+            "kind = \"client_credentials\"",
+            "auth.kind: needs `client_id` beside it",
+        ),
+        (
+            "kind = \"client_credentials\"",
+            "auth.kind: needs `client_secret` or `private_key` beside it",
         ),
         (
             "kind = \"client_credentials\"\nissuer = \"as.example\"",
@@ -138,7 +144,7 @@ fn what_is_missing_or_too_much_is_said() {
         ),
         (
             "kind = \"authorization_code\"\nclient_id = \"us\"\nclient_secret = \"env:SECRET\"",
-            "auth.issuer: is needed: secrets go to no",
+            "auth.kind: needs `issuer` beside it: secrets go to no",
         ),
         (
             "kind = \"authorization_code\"\nclient_document = \"http://h/c\"",
@@ -146,7 +152,7 @@ fn what_is_missing_or_too_much_is_said() {
         ),
         (
             "kind = \"cross_app\"",
-            "auth.identity: is needed with this `kind`",
+            "auth.kind: needs `identity` beside it",
         ),
         ("kind = \"magic\"", "auth.kind"),
     ] {
