@@ -104,7 +104,8 @@ impl Callers {
         self.bound(Caller {
             principal: Principal::of_subject(tenant, "certificate", &name, ""),
             tenant: tenant.into(),
-            user: format!("certificate {name}").into(),
+            // As bindings name it. Whoever issued it, it is the same user; the principal is not.
+            user: subject.to_string().into(),
             client: None,
             proof: Proof::Certificate,
             roles: BTreeSet::new(),
