@@ -27,6 +27,7 @@
 
 mod world;
 
+mod access_tokens;
 mod api_keys;
 mod batches;
 mod bridge_matrix;
@@ -62,6 +63,7 @@ mod misbehaving_tools;
 mod once_only;
 mod operation;
 mod parked_calls;
+mod permissions;
 mod policy_command;
 mod questions;
 mod readme;
