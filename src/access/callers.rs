@@ -50,6 +50,7 @@ impl Callers {
                 owner: record.owner.as_str().into(),
             },
             roles: shared(&record.roles),
+            bound: BTreeSet::new(),
             scopes: shared(&record.scopes),
             claims: serde_json::Map::new(),
         })
@@ -71,6 +72,7 @@ impl Callers {
                     issuer: issuer.clone(),
                 },
                 roles: BTreeSet::new(),
+                bound: BTreeSet::new(),
                 scopes: token.scopes.clone(),
                 claims: token.claims.clone(),
             }
@@ -87,6 +89,7 @@ impl Callers {
             client: asserted.client.clone(),
             proof: Proof::Proxy,
             roles: BTreeSet::new(),
+            bound: BTreeSet::new(),
             scopes: asserted.scopes.clone(),
             claims: asserted.claims.clone(),
         })
@@ -101,10 +104,12 @@ impl Callers {
         self.bound(Caller {
             principal: Principal::of_subject(tenant, "certificate", &name, ""),
             tenant: tenant.into(),
-            user: format!("certificate {name}").into(),
+            // As bindings name it. Whoever issued it, it is the same user; the principal is not.
+            user: subject.to_string().into(),
             client: None,
             proof: Proof::Certificate,
             roles: BTreeSet::new(),
+            bound: BTreeSet::new(),
             scopes: BTreeSet::new(),
             claims: claims.as_object().cloned().unwrap_or_default(),
         })
@@ -132,9 +137,10 @@ impl Callers {
         caller
     }
 
-    /// The caller with the roles that are bound to them.
+    /// The caller with the roles that are bound to them. Apart from their own: what lasts longer than a
+    /// request, a subscription for example, is held against the rules of its day.
     fn bound(&self, mut caller: Caller) -> Arc<Caller> {
-        caller.roles = self.rules.get().policy.roles_of(&caller);
+        caller.bound = self.rules.get().policy.roles_of(&caller);
         Arc::new(caller)
     }
 }

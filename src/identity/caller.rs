@@ -24,8 +24,11 @@ pub struct Caller {
     pub client: Option<Arc<str>>,
     /// What was presented.
     pub proof: Proof,
-    /// What they are here, by our own configuration.
+    /// What the credential itself makes them: the roles of an API key.
     pub roles: BTreeSet<Arc<str>>,
+    /// Roles that were bound to them when the request came. Rules that have changed since bind anew.
+    #[serde(default)]
+    pub bound: BTreeSet<Arc<str>>,
     /// What they, or who issued the credential, let this one be used for.
     pub scopes: BTreeSet<Arc<str>>,
     /// What the credential says beyond that: claims of a token.
@@ -90,6 +93,7 @@ impl Caller {
             client: None,
             proof: Proof::Nothing,
             roles: BTreeSet::new(),
+            bound: BTreeSet::new(),
             scopes: BTreeSet::new(),
             claims: Map::new(),
         }
@@ -101,9 +105,9 @@ impl Caller {
         Self::of(Principal::from_key(key))
     }
 
-    /// Whether they have this role.
+    /// Whether they have this role, by their credential or because it was bound to them.
     #[must_use]
     pub fn has_role(&self, role: &str) -> bool {
-        self.roles.contains(role)
+        self.roles.contains(role) || self.bound.contains(role)
     }
 }

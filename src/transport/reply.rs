@@ -567,9 +567,11 @@ impl Refused {
     }
 }
 
-/// Whole seconds, at least one: `Retry-After` knows no fractions.
+/// Whole seconds, at least one: `Retry-After` knows no fractions, and whoever comes a fraction too early
+/// is refused again.
 fn seconds(after: Duration) -> u64 {
-    after.as_secs().max(1)
+    let begun = u64::from(after.subsec_nanos() > 0);
+    (after.as_secs() + begun).max(1)
 }
 
 /// Made once: from a text it would be checked for each answer.
@@ -646,6 +648,13 @@ mod tests {
             method,
             server_info: RawJson::empty_object(),
             event_max: 1_000,
+        }
+    }
+
+    #[test]
+    fn whoever_waits_as_long_as_is_said_is_not_too_early() {
+        for (milliseconds, said) in [(0, 1), (1, 1), (1_000, 1), (1_001, 2), (59_999, 60)] {
+            assert_eq!(seconds(Duration::from_millis(milliseconds)), said);
         }
     }
 

@@ -27,6 +27,7 @@
 
 mod world;
 
+mod access_tokens;
 mod api_keys;
 mod audit_command;
 mod batches;
@@ -63,6 +64,7 @@ mod misbehaving_tools;
 mod once_only;
 mod operation;
 mod parked_calls;
+mod permissions;
 mod policy_command;
 mod questions;
 mod readme;

@@ -3,8 +3,9 @@
 //! Spec: basic/transports, security warning (every revision): the defence against DNS rebinding.
 
 use actix_web::dev::RequestHead;
-use actix_web::http::header;
+use actix_web::http::{Method, header};
 
+use crate::auth::protected_resource;
 use crate::transport::config::Config;
 use crate::transport::reply::Refused;
 
@@ -31,8 +32,19 @@ pub(super) fn check(head: &RequestHead, config: &Config) -> Result<(), Refused> 
             .check([authority.as_str().as_bytes()])
             .map_err(Refused::Host)?;
     }
+    if tells_everybody(head) {
+        return Ok(());
+    }
     config
         .origins
         .check(values(header::ORIGIN))
         .map_err(Refused::Origin)
+}
+
+/// Whether it asks where to get a token: pages of any origin may know (RFC 9728, section 3.1).
+fn tells_everybody(head: &RequestHead) -> bool {
+    let path = head.uri.path();
+    let is_document =
+        path.starts_with(protected_resource::ROOT) || path.ends_with(protected_resource::ROOT);
+    head.method == Method::GET && is_document
 }

@@ -27,7 +27,8 @@ pub const SCOPES: &str = "mcp:tools mcp:tools:write mcp:admin";
 pub const GATEWAY: (&str, &str) = ("gateway", "gateway:secret/of+32 characters%");
 
 const SERVICE: (&str, &str) = ("service", "service-secret-of-32-characters!");
-const HOST: &str = "host";
+/// The client that people log in with.
+pub const HOST: &str = "host";
 const CALLBACK: &str = "http://127.0.0.1/callback";
 /// Redirects from the first page to the callback; there are five.
 const REDIRECTS_MAX: usize = 12;

@@ -1,6 +1,7 @@
 //! What the scenarios are told with.
 
 pub mod answer;
+pub mod asserted;
 pub mod authority;
 pub mod bystander;
 pub mod client;
