@@ -280,7 +280,7 @@ impl Table<'_> {
     fn scopes(&mut self) -> Scopes {
         let all = &self.raw.scopes;
         for scope in all {
-            if Scopes::parse(scope).to_string() != *scope {
+            if std::iter::once(scope).collect::<Scopes>().is_empty() {
                 self.complain("scopes", "has an entry that is not one scope");
             }
         }
