@@ -85,11 +85,22 @@ impl EchoCall {
         address: SocketAddr,
         connection: &mut Connection,
     ) -> Result<Self, Wrong> {
+        Self::begin_as("", subject, address, connection).await
+    }
+
+    /// The same with the header of a credential.
+    pub(crate) async fn begin_as(
+        credential: &str,
+        subject: Subject,
+        address: SocketAddr,
+        connection: &mut Connection,
+    ) -> Result<Self, Wrong> {
         let session = match subject {
-            Subject::Session => Some(mcp::initialize(address, connection).await?),
+            Subject::Session => Some(mcp::initialize_as(address, credential, connection).await?),
             Subject::Floor | Subject::Stateless => None,
         };
-        Self::begin_in(subject, session.as_deref(), address, connection).await
+        let headers = headers(subject, session.as_deref()) + credential;
+        Self::prepared(subject, session.is_some(), headers, address, connection).await
     }
 
     /// Makes one call in a session that is open, or as `subject` calls without one.
@@ -99,13 +110,18 @@ impl EchoCall {
         address: SocketAddr,
         connection: &mut Connection,
     ) -> Result<Self, Wrong> {
-        let headers = match (subject, session) {
-            (Subject::Session, Some(id)) => session_headers(id),
-            (Subject::Stateless, _) => mcp::stateless_headers("echo"),
-            // The floor gets the very request of the session era; its id means nothing there.
-            (Subject::Floor | Subject::Session, _) => session_headers(&"0".repeat(43)),
-        };
-        let goodbye = session.map(|_| mcp::delete(address, &headers));
+        let headers = headers(subject, session);
+        Self::prepared(subject, session.is_some(), headers, address, connection).await
+    }
+
+    async fn prepared(
+        subject: Subject,
+        in_session: bool,
+        headers: String,
+        address: SocketAddr,
+        connection: &mut Connection,
+    ) -> Result<Self, Wrong> {
+        let goodbye = in_session.then(|| mcp::delete(address, &headers));
         let request = post(address, &headers, &body(subject));
         let answer = connection.exchange(&request).await?;
         match subject {
@@ -143,6 +159,15 @@ impl EchoCall {
             connection.exchange(goodbye).await?;
         }
         Ok(())
+    }
+}
+
+fn headers(subject: Subject, session: Option<&str>) -> String {
+    match (subject, session) {
+        (Subject::Session, Some(id)) => session_headers(id),
+        (Subject::Stateless, _) => mcp::stateless_headers("echo"),
+        // The floor gets the very request of the session era; its id means nothing there.
+        (Subject::Floor | Subject::Session, _) => session_headers(&"0".repeat(43)),
     }
 }
 

@@ -19,6 +19,7 @@ mod floor_stream;
 mod held_sessions;
 mod http_client;
 mod idle_memory;
+mod issuer;
 mod latency;
 mod machine;
 mod mcp;
@@ -39,7 +40,7 @@ use clap::Parser;
 
 use failure::Failure;
 use options::Common;
-use scenarios::{alone, calls, churn, gateway, mixed, sessions, stream};
+use scenarios::{alone, calls, churn, gateway, mixed, sessions, stream, trust};
 
 /// The same as in the server, so that the floor differs in nothing but what it leaves out.
 #[global_allocator]
@@ -59,6 +60,8 @@ enum Command {
     Churn(With<churn::Args>),
     /// Calls, sessions and streams through the gateway, beside the same upstream called directly.
     Gateway(With<gateway::Args>),
+    /// Echo calls to servers that ask more and more of them: a token, roles, limits, a record.
+    Trust(With<trust::Args>),
     /// Everything at once, for as long as you like.
     Mixed(With<mixed::Args>),
     /// All of these, on one page.
@@ -83,6 +86,7 @@ fn main() -> ExitCode {
         Command::Stream(With { own, common }) => alone(&common, stream::measure(&common, &own)),
         Command::Churn(With { own, common }) => alone(&common, churn::measure(&common, &own)),
         Command::Gateway(With { own, common }) => alone(&common, gateway::measure(&common, &own)),
+        Command::Trust(With { own, common }) => alone(&common, trust::measure(&common, &own)),
         Command::Mixed(With { own, common }) => alone(&common, mixed::measure(&common, &own)),
         Command::All(common) => scenarios::all(&common),
         Command::Floor(args) => floor::main(&args),

@@ -30,6 +30,10 @@ pub(crate) fn expect(right: bool, answer: &Answer<'_>) -> Result<(), Wrong> {
 
 /// The handshake's first half, as bytes.
 pub(crate) fn initialize_request(address: SocketAddr) -> Vec<u8> {
+    hello(address, "")
+}
+
+fn hello(address: SocketAddr, credential: &str) -> Vec<u8> {
     let hello = json!({
         "jsonrpc": "2.0",
         "id": 0,
@@ -40,7 +44,7 @@ pub(crate) fn initialize_request(address: SocketAddr) -> Vec<u8> {
             "clientInfo": {"name": "loadtest", "version": env!("CARGO_PKG_VERSION")},
         },
     });
-    post(address, "", &hello.to_string())
+    post(address, credential, &hello.to_string())
 }
 
 /// Opens a session and returns its id.
@@ -48,13 +52,23 @@ pub(crate) async fn initialize(
     address: SocketAddr,
     connection: &mut Connection,
 ) -> Result<String, Wrong> {
-    let answer = connection.exchange(&initialize_request(address)).await?;
+    initialize_as(address, "", connection).await
+}
+
+/// The same with the header of a credential.
+pub(crate) async fn initialize_as(
+    address: SocketAddr,
+    credential: &str,
+    connection: &mut Connection,
+) -> Result<String, Wrong> {
+    let answer = connection.exchange(&hello(address, credential)).await?;
     let Some(id) = answer.header("mcp-session-id").map(str::to_owned) else {
         expect(false, &answer)?;
         return Ok(String::new());
     };
     let ready = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
-    let ready = post(address, &session_headers(&id), &ready.to_string());
+    let headers = session_headers(&id) + credential;
+    let ready = post(address, &headers, &ready.to_string());
     let answer = connection.exchange(&ready).await?;
     expect(answer.status == 202, &answer)?;
     Ok(id)

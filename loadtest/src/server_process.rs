@@ -45,6 +45,8 @@ pub(crate) struct ServerProcess {
     name: &'static str,
     process: Child,
     address: SocketAddr,
+    /// The header that requests need, if they need one.
+    credential: String,
     _store: Option<Redis>,
     _directory: Option<TempDir>,
 }
@@ -59,6 +61,24 @@ impl ServerProcess {
         settings: &[(&str, &str)],
     ) -> Result<Self, Failure> {
         Self::serve("switchboard", binary, store, workers, settings, "").await
+    }
+
+    /// Starts the shipped binary with the demonstration tools and a configuration.
+    pub(crate) async fn configured(
+        binary: &Path,
+        store: Store,
+        workers: u16,
+        configuration: &str,
+    ) -> Result<Self, Failure> {
+        Self::serve("switchboard", binary, store, workers, &[], configuration).await
+    }
+
+    /// Says which header it asks for.
+    pub(crate) fn asking_for(self, header: &str) -> Self {
+        Self {
+            credential: header.to_owned(),
+            ..self
+        }
     }
 
     /// Starts the shipped binary as a gateway before `upstream`, whose names it shows unchanged and
@@ -160,6 +180,7 @@ impl ServerProcess {
             name,
             process,
             address,
+            credential: String::new(),
             _store: None,
             _directory: directory,
         })
@@ -171,6 +192,11 @@ impl ServerProcess {
 
     pub(crate) const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The header that requests need, as a line; empty if they need none.
+    pub(crate) fn credential(&self) -> &str {
+        &self.credential
     }
 
     /// CPU time used so far.

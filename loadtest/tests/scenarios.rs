@@ -117,6 +117,17 @@ fn calls_sessions_and_events_go_through_the_gateway() {
 }
 
 #[test]
+fn calls_are_asked_for_more_and_more() {
+    let found = findings("trust");
+    assert_eq!(
+        subjects(&found["medians"]),
+        [
+            "floor", "nothing", "token", "+ policy", "+ limits", "+ audit"
+        ]
+    );
+}
+
+#[test]
 fn abandoned_sessions_are_forgotten() {
     let found = findings("churn");
     assert_eq!(found["medians"]["sessions_left"], 0.0);

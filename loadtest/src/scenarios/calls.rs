@@ -150,7 +150,8 @@ pub(super) async fn connect(
     let address = server.address();
     let begun = async {
         let mut connection = Connection::open(address).await?;
-        let call = EchoCall::begin(subject, address, &mut connection).await?;
+        let call =
+            EchoCall::begin_as(server.credential(), subject, address, &mut connection).await?;
         Ok::<_, Wrong>((connection, call))
     };
     let begun = tokio::time::timeout(PATIENCE, begun)

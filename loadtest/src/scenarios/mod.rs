@@ -6,6 +6,7 @@ pub(crate) mod gateway;
 pub(crate) mod mixed;
 pub(crate) mod sessions;
 pub(crate) mod stream;
+pub(crate) mod trust;
 
 use std::future::Future;
 use std::time::Duration;
@@ -30,13 +31,14 @@ where
 pub(crate) fn all(common: &Common) -> Result<(), Failure> {
     let findings = on_one_thread(async {
         let mut findings = Vec::new();
-        for next in 0..6 {
+        for next in 0..7 {
             let found = match next {
                 0 => calls::measure(common, &calls::Args::default()).await?,
                 1 => sessions::measure(common, &sessions::Args::default()).await?,
                 2 => stream::measure(common, &stream::Args::default()).await?,
                 3 => churn::measure(common, &churn::Args::default()).await?,
                 4 => gateway::measure(common, &gateway::Args::default()).await?,
+                5 => trust::measure(common, &trust::Args::default()).await?,
                 _ => mixed::measure(common, &mixed::Args::default()).await?,
             };
             found.print().map_err(Failure::own("printing"))?;

@@ -61,7 +61,6 @@ fn roles_bindings_scopes_and_limits_change_now() {
         "[[bindings]]\nrole = 'r'\ntenant = 't'",
         "[scopes]\nall = ['some']",
         "[limits]\nper_user = '1/s'",
-        "[limits]\nnodes = 3",
     ] {
         check_change(role, &format!("{role}{more}"), "policy", "");
     }

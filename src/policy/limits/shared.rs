@@ -397,7 +397,7 @@ mod tests {
         assert_eq!(store.commands.load(Ordering::Acquire), 2);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn while_the_store_is_away_each_limit_does_as_it_says() {
         let (store, tokens) = shared();
         store.is_away.store(true, Ordering::Release);
