@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use node::{ENDPOINT, Node};
-use switchboard::identity::Principal;
+use switchboard::identity::Caller;
 use switchboard::runtime::clock::{Clock, Timestamp};
 use switchboard::session::Config;
 use switchboard::store::Bounds;
@@ -25,18 +25,18 @@ fn bench(criterion: &mut Criterion) {
         .iter()
         .map(|session| session.id().as_str().to_owned())
         .collect::<Vec<_>>();
-    let principal = Principal::local();
+    let caller = Arc::new(Caller::local());
     let mut group = criterion.benchmark_group("find_session");
     // In turn, so that neither the caches nor one shard of the index answer for all.
     let mut next = ids.iter().cycle();
     group.bench_function("live_among_10000", |bencher| {
         bencher.to_async(&node.runtime).iter(|| {
             let id = next.next().expect("there are ids");
-            let find = node.sessions.find(black_box(id), &principal, ENDPOINT);
+            let find = node.sessions.find(black_box(id), &caller, ENDPOINT);
             async { find.await.expect("the session is live") }
         });
     });
-    let stranger = Principal::from_key("stranger");
+    let stranger = Arc::new(Caller::known_as("stranger"));
     group.bench_function("refuse_a_stranger", |bencher| {
         bencher.to_async(&node.runtime).iter(|| {
             let find = node.sessions.find(black_box(&ids[0]), &stranger, ENDPOINT);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use node::{ENDPOINT, Node};
-use switchboard::identity::Principal;
+use switchboard::identity::Caller;
 use switchboard::runtime::clock::{Clock, Timestamp};
 use switchboard::store::embedded::EmbeddedStore;
 use switchboard::store::memory::MemoryStore;
@@ -70,11 +70,11 @@ fn passivate(node: &Node, clock: &Clock) {
 
 /// Restores one after the other: a client that comes back waits for its own session only.
 fn restore(node: &Node, ids: &[String]) -> Duration {
-    let principal = Principal::local();
+    let caller = Arc::new(Caller::local());
     node.runtime.block_on(async {
         let started = Instant::now();
         for id in ids {
-            let found = node.sessions.find(id, &principal, ENDPOINT).await;
+            let found = node.sessions.find(id, &caller, ENDPOINT).await;
             found.expect("the store has it");
         }
         started.elapsed()

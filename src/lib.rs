@@ -95,18 +95,20 @@
 //! | [`identity`] | who is calling, as a value in every key |
 //! | [`telemetry`] | the metrics catalogue, events for operators, logs |
 //! | [`egress`] | the guard on the way out: what others name is asked only where it is public |
-//! | [`auth`] | the proofs of an identity that a request or its connection carries |
 //! | [`store`] | state that outlives the process: records, event logs, inboxes |
-//! | [`auth`] | who presents what: access tokens as an OAuth resource server checks them |
+//! | [`auth`] | proofs of who is calling: API keys, access tokens, certificates, a proxy's word |
 //! | [`client`] | a client of MCP servers, for the command line and for tests |
 //! | [`node`] | this process among the others that share its store |
-//! | [`policy`] | allow-lists and limits as pure decisions |
+//! | [`keyring`] | the API keys there are |
+//! | [`policy`] | who may call what, and how often; allow-lists and sizes |
+//! | [`audit`] | the record of what happened: redacted, chained, durable |
 //! | [`service`] | the seam: request in, result out |
 //! | [`session`] | session actors, the registry, event logs, replay |
 //! | [`task`] | calls that go on as tasks, in both generations |
 //! | [`once`] | calls that are made once, by their idempotency key |
 //! | [`spread`] | changes announced here, told on the other nodes |
 //! | [`server`] | the library: tools, resources, prompts out of async functions |
+//! | [`access`] | who comes in at an endpoint, and the guard that holds each call against the rules |
 //! | [`gateway`] | many MCP servers behind one endpoint, each in its own revision |
 //! | [`builtin`] | the demonstration and conformance sets, written with the library |
 //! | [`transport`] | Streamable HTTP of both eras, HTTP+SSE, stdio |
@@ -125,8 +127,8 @@
 //! | 0 | `runtime`, `protocol` (not each other) |
 //! | 1 | `telemetry`, `identity`, `egress` |
 //! | 2 | `store`, `auth`, `client` (not each other) |
-//! | 3 | `node`, `policy`, `service` (not each other) |
-//! | 4 | `session`, `server`, `gateway`, `task`, `once`, `spread` (never each other: they meet in `service`) |
+//! | 3 | `node`, `keyring`, `policy`, `audit`, `service` (not each other) |
+//! | 4 | `access`, `session`, `server`, `gateway`, `task`, `once`, `spread` (never each other: they meet in `service`) |
 //! | 5 | `builtin`, `transport`, `admin` (transport never imports `store`) |
 //! | 6 | `config` |
 //! | 7 | `app`, then `testing`, then `cli`, then `main` |
@@ -146,11 +148,13 @@
 //! - Every queue, map, body and line has a bound, and meeting it has an answer.
 //! - A URL that somebody else named is asked through [`egress`] only, which connects to no address it
 //!   has not checked: this process reaches what others must not.
+//! - What a caller is let in by reaches no upstream. At most it is exchanged, at who issued it.
 //! - What a client sent is never re-serialized: `params` go on as the bytes that came.
 
 pub mod access;
 pub mod admin;
 pub mod app;
+pub mod audit;
 pub mod auth;
 pub mod builtin;
 pub mod cli;

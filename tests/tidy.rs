@@ -19,8 +19,10 @@ const IMPORT_TABLE: &[&[&str]] = &[
     &["runtime", "protocol"],
     &["telemetry", "identity", "egress"],
     &["store", "auth", "client"],
-    &["node", "policy", "audit", "service"],
-    &["session", "task", "once", "spread", "gateway", "server"],
+    &["node", "keyring", "policy", "audit", "service"],
+    &[
+        "access", "session", "task", "once", "spread", "gateway", "server",
+    ],
     &["builtin", "transport", "admin"],
     &["config"],
     &["app"],

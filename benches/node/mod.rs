@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::SystemRunner;
-use switchboard::identity::Principal;
+use switchboard::identity::Caller;
 use switchboard::protocol::version::ProtocolVersion;
 use switchboard::runtime::arbiters::Arbiters;
 use switchboard::runtime::clock::Clock;
@@ -46,6 +46,7 @@ impl Node {
         let server = Server::builder("bench", "0").build(&keys);
         let service: Arc<dyn Service> = Arc::new(server.expect("an empty server is well-formed"));
         let parts = Parts {
+            audit: None,
             services: HashMap::from([(ENDPOINT.into(), service)]),
             store,
             keys,
@@ -75,7 +76,7 @@ impl Node {
         let open = || NewSession {
             version: ProtocolVersion::V2025_11_25,
             client: Client::unknown(),
-            principal: Principal::local(),
+            caller: Arc::new(Caller::local()),
             endpoint: ENDPOINT.into(),
         };
         let all = (0..count).map(|_| self.sessions.open(open()));

@@ -43,7 +43,7 @@ impl Callers {
         self.known(&self.by_key, record.id.clone(), record, || Caller {
             principal: Principal::of_owner(&record.tenant, &record.owner),
             tenant: record.tenant.as_str().into(),
-            user: format!("owner {}", record.owner).into(),
+            user: record.user().into(),
             client: None,
             proof: Proof::ApiKey {
                 id: record.id.as_str().into(),

@@ -1,7 +1,7 @@
 //! What stands before everything that answers: each call is held against the rules first.
 //!
-//! A [`Guard`] asks in this order: may this caller do that ([`crate::policy::access`]), and is it
-//! within its limits ([`crate::policy::limits`]). What a caller may not see is in no list of theirs, and
+//! A [`Guard`] asks in this order: may this caller do that ([`crate::policy::access`]), is it within
+//! its limits ([`crate::policy::limits`]), and is it on record ([`crate::audit`]). What a caller may not see is in no list of theirs, and
 //! answers like what is not there; what they may see and not call is answered by a tool error that
 //! says what is missing, or by a challenge if another credential would do.
 //!
@@ -17,6 +17,7 @@ use futures_util::future::BoxFuture;
 use super::Access;
 use super::asked::{Asked, Named, canonical, kind_of};
 use super::lists;
+use super::record::Recorder;
 use super::rules::{Present, Rules};
 use crate::auth::challenge::Problem;
 use crate::identity::Caller;
@@ -33,6 +34,7 @@ use crate::service::{
     Call, CallFuture, Canonical, Description, EntryKind, Reply, Sees, Service, ServiceError,
     SessionKey, TaskUse,
 };
+use crate::telemetry::metrics::Metrics;
 
 /// What a guard needs.
 #[expect(missing_debug_implementations, reason = "it is taken apart at once")]
@@ -49,8 +51,12 @@ pub struct Parts {
     pub tokens: Arc<dyn Tokens>,
     /// Where running calls are counted.
     pub permits: Permits,
+    /// Where calls are put on record.
+    pub recorder: Recorder,
     /// The time.
     pub clock: Clock,
+    /// Where refusals are counted.
+    pub metrics: Metrics,
 }
 
 /// See the module docs. Cloning shares it.
@@ -77,13 +83,7 @@ impl Guard {
         let rules = parts.rules.get();
         let service = &*parts.service;
         match Asked::of(&call, service, &parts.endpoint) {
-            Asked::Named(named) => {
-                if let Err(answer) = self.decide(&rules, &call, &named) {
-                    return *answer;
-                }
-                let _running = self.within_limits(&rules, &call, &named).await?;
-                service.call(call).await
-            }
+            Asked::Named(named) => self.serve_named(&rules, call, &named).await,
             Asked::List(kind) => {
                 let caller = call.context.caller.clone();
                 let reply = service.call(call).await?;
@@ -92,14 +92,72 @@ impl Guard {
                 lists::seen(reply, kind, sees).ok_or(ServiceError::Internal)
             }
             Asked::Own => service.call(call).await,
-            Asked::Unknown => {
-                let roles = rules.policy.all_roles_of(&call.context.caller);
-                if roles.contains(ADMIN) {
-                    return service.call(call).await;
-                }
-                Err(ServiceError::MethodNotFound(call.method.to_string()))
-            }
+            Asked::Unknown => self.serve_unknown(&rules, call).await,
         }
+    }
+
+    async fn serve_named(
+        &self,
+        rules: &Rules,
+        call: Call,
+        named: &Named,
+    ) -> Result<Reply, ServiceError> {
+        let (recorder, version) = (&self.0.recorder, rules.policy.version());
+        let about = &named.canonical;
+        let decision = rules.policy.decide(&call.context.caller, &named.target());
+        if let Some(answer) = self.refusal(&call, named, &decision) {
+            let why = if let Decision::Refused { refusal, .. } = &decision {
+                refusal.to_string()
+            } else {
+                decision.as_str().to_owned()
+            };
+            recorder
+                .denied(&call, Some(about), &decision, version, &why)
+                .await;
+            return answer;
+        }
+        recorder.allowed(&call, about);
+        let _running = match self.within_limits(rules, &call, named).await {
+            Ok(permit) => permit,
+            Err(error) => {
+                let why = error.to_string();
+                recorder
+                    .denied(&call, Some(about), &decision, version, &why)
+                    .await;
+                return Err(error);
+            }
+        };
+        let begun = recorder
+            .begin(&call, Some(about), &decision, version)
+            .await?;
+        let outcome = self.0.service.call(call).await;
+        Recorder::end(begun, &outcome);
+        outcome
+    }
+
+    /// What no rule can be about is for who may do everything.
+    async fn serve_unknown(&self, rules: &Rules, call: Call) -> Result<Reply, ServiceError> {
+        let (recorder, version) = (&self.0.recorder, rules.policy.version());
+        let is_admin = || {
+            rules
+                .policy
+                .all_roles_of(&call.context.caller)
+                .contains(ADMIN)
+        };
+        if !rules.policy.is_open() && !is_admin() {
+            let decision = Decision::Hidden { rule: None };
+            let error = ServiceError::MethodNotFound(call.method.to_string());
+            let why = error.to_string();
+            recorder.denied(&call, None, &decision, version, &why).await;
+            return Err(error);
+        }
+        let decision = Decision::Allowed {
+            rule: rules.policy.admin_rule(),
+        };
+        let begun = recorder.begin(&call, None, &decision, version).await?;
+        let outcome = self.0.service.call(call).await;
+        Recorder::end(begun, &outcome);
+        outcome
     }
 
     /// Whether a caller's lists have what clients know by that name.
@@ -109,22 +167,10 @@ impl Guard {
         standing.is_listed(kind, &canonical.name)
     }
 
-    /// Lets the call pass, or gives the answer to it.
-    fn decide(&self, rules: &Rules, call: &Call, named: &Named) -> Result<(), Box<Answer>> {
-        let caller = &*call.context.caller;
-        let decision = rules.policy.decide(caller, &named.target());
-        if let Decision::Allowed { .. } = decision {
-            return Ok(());
-        }
-        tracing::info!(
-            method = %call.method,
-            decision = decision.as_str(),
-            rule = decision.rule().map_or("none", |rule| rule.as_str()),
-            policy = &**rules.policy.version(),
-            "a call was not allowed"
-        );
-        Err(Box::new(match decision {
-            Decision::Allowed { .. } => return Ok(()),
+    /// The answer to a call that may not pass.
+    fn refusal(&self, call: &Call, named: &Named, decision: &Decision) -> Option<Answer> {
+        Some(match decision {
+            Decision::Allowed { .. } => return None,
             Decision::Hidden { .. } => Err(named.unknown()),
             Decision::Refused { refusal, .. } => match named.kind {
                 Kind::Tool => {
@@ -135,10 +181,14 @@ impl Guard {
                     Err(ServiceError::Denied(refusal.to_string()))
                 }
             },
-            Decision::NeedsScopes { scopes, .. } => Err(ServiceError::NeedsScopes(
-                self.0.access.challenge(Problem::InsufficientScope, scopes),
-            )),
-        }))
+            Decision::NeedsScopes { scopes, .. } => {
+                let problem = Problem::InsufficientScope;
+                let challenge = self.0.access.challenge(problem, scopes.clone());
+                let recorder = &self.0.recorder;
+                recorder.challenged(call, &named.canonical, &challenge);
+                Err(ServiceError::NeedsScopes(challenge))
+            }
+        })
     }
 
     /// Counts the call; what is given stands for its place among those that run.
@@ -157,15 +207,24 @@ impl Guard {
         let demands = rules.limits.demands(caller, &roles, server, name);
         let permit = match self.0.permits.enter(&demands.running) {
             Entered::Permit(permit) => permit,
-            Entered::Refused(refused) => return Err(limited(&refused)),
+            Entered::Refused(refused) => return Err(self.limited(&refused)),
         };
         if !demands.rates.is_empty() {
             let now = self.0.clock.wall_micros();
             if let Take::Refused(refused) = self.0.tokens.take(&demands.rates, now).await {
-                return Err(limited(&refused));
+                return Err(self.limited(&refused));
             }
         }
         Ok(Some(permit))
+    }
+
+    fn limited(&self, refused: &Refused) -> ServiceError {
+        self.0.metrics.limited(refused.because.label());
+        let retry_after = refused.retry_after().map_or(SOON, Duration::from_micros);
+        ServiceError::Limited {
+            what: refused.to_string(),
+            retry_after,
+        }
     }
 }
 
@@ -174,21 +233,13 @@ type Answer = Result<Reply, ServiceError>;
 /// How soon to come again where nothing better is known: another call may end at any time.
 const SOON: Duration = Duration::from_secs(1);
 
-fn limited(refused: &Refused) -> ServiceError {
-    let retry_after = refused.retry_after().map_or(SOON, Duration::from_micros);
-    ServiceError::Limited {
-        what: refused.to_string(),
-        retry_after,
-    }
-}
-
 impl Service for Guard {
     fn describe(&self, caller: &Caller) -> Arc<Description> {
         self.0.service.describe(caller)
     }
 
     fn call(&self, call: Call) -> CallFuture {
-        if self.0.rules.get().are_open() {
+        if self.0.rules.get().are_open() && !self.0.recorder.is_on() {
             return self.0.service.call(call);
         }
         Box::pin(self.clone().serve(call))

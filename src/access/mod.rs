@@ -10,6 +10,7 @@ mod asked;
 mod callers;
 mod guard;
 mod lists;
+mod record;
 mod rules;
 mod ways;
 
@@ -19,9 +20,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use guard::{Guard, Parts};
+pub use record::Recorder;
 pub use rules::{Present, Rules};
 pub use ways::{Tokens, Ways};
 
+use crate::audit::Origin;
 use crate::auth::certificate::Subject;
 use crate::auth::challenge::{Challenge, Problem};
 use crate::auth::presented::{Malformed, Presented};
@@ -30,6 +33,7 @@ use crate::auth::token::{Refusal, Retry};
 use crate::identity::Caller;
 use crate::keyring::KeyRefusal;
 use crate::runtime::clock::Clock;
+use crate::service::CallerToken;
 use callers::Callers;
 
 /// The ways into one endpoint. Cloning shares them.
@@ -42,6 +46,8 @@ struct Inner {
     /// Who everybody is where nothing has to be presented.
     anybody: Option<Arc<Caller>>,
     callers: Callers,
+    recorder: Recorder,
+    endpoint: Arc<str>,
     clock: Clock,
 }
 
@@ -56,6 +62,26 @@ pub struct Knock<'a> {
     pub certificate: Option<&'a Subject>,
     /// All values of the header by which a proxy speaks ([`Access::proxy_header`]).
     pub asserted: &'a [&'a [u8]],
+    /// What the client calls itself.
+    pub user_agent: Option<&'a str>,
+}
+
+/// Somebody who came in.
+#[derive(Clone, Debug)]
+pub struct Admitted {
+    /// Who.
+    pub caller: Arc<Caller>,
+    /// The token that says so, for where it is exchanged for another.
+    pub credential: Option<Arc<CallerToken>>,
+}
+
+impl From<Arc<Caller>> for Admitted {
+    fn from(caller: Arc<Caller>) -> Self {
+        Self {
+            caller,
+            credential: None,
+        }
+    }
 }
 
 /// Why nobody was let in.
@@ -87,22 +113,29 @@ impl Access {
     /// Everybody may come in, as [`Caller::local`].
     #[must_use]
     pub fn open() -> Self {
-        Self::by(
-            Ways::default(),
-            Present::new(Rules::open()),
-            Clock::system(),
-        )
+        let clock = Clock::system();
+        let recorder = Recorder::new(None, clock.clone());
+        let rules = Present::new(Rules::open());
+        Self::by("", Ways::default(), rules, recorder, clock)
     }
 
     /// Whoever proves to be somebody in one of these ways may; everybody, if there is none. Roles that
     /// `rules` bind to callers are theirs from the start.
     #[must_use]
-    pub fn by(ways: Ways, rules: Present, clock: Clock) -> Self {
+    pub fn by(
+        endpoint: &str,
+        ways: Ways,
+        rules: Present,
+        recorder: Recorder,
+        clock: Clock,
+    ) -> Self {
         let anybody = ways.is_empty().then(|| Arc::new(Caller::local()));
         Self(Arc::new(Inner {
             ways,
             anybody,
             callers: Callers::new(rules),
+            recorder,
+            endpoint: endpoint.into(),
             clock,
         }))
     }
@@ -129,14 +162,26 @@ impl Access {
     ///
     /// # Errors
     /// [`Denied`].
-    pub async fn admit(&self, knock: Knock<'_>) -> Result<Arc<Caller>, Denied> {
+    pub async fn admit(&self, knock: Knock<'_>) -> Result<Admitted, Denied> {
+        let from = (knock.address, knock.user_agent);
+        let admitted = self.caller_of(knock).await?;
+        self.0
+            .recorder
+            .admitted(&admitted.caller, &self.0.endpoint, || Origin {
+                address: from.0,
+                user_agent: from.1.map(str::to_owned),
+            });
+        Ok(admitted)
+    }
+
+    async fn caller_of(&self, knock: Knock<'_>) -> Result<Admitted, Denied> {
         match knock.presented {
             Presented::ApiKey(key) => {
                 let Some(keyring) = &self.0.ways.keys else {
                     return Err(self.refused(&"API keys are not taken here"));
                 };
                 match keyring.verify(&key, knock.address).await {
-                    Ok(record) => Ok(self.0.callers.of_key(&record)),
+                    Ok(record) => Ok(self.0.callers.of_key(&record).into()),
                     Err(KeyRefusal::Unavailable) => Err(Denied::Unavailable(SOON)),
                     Err(refusal) => Err(self.refused(&refusal)),
                 }
@@ -148,10 +193,17 @@ impl Access {
                 };
                 match tokens
                     .issuers
-                    .verify(token.reveal(), &tokens.audience)
+                    .verify(token.expose(), &tokens.audience)
                     .await
                 {
-                    Ok(verified) => Ok(self.0.callers.of_token(&verified)),
+                    Ok(verified) => Ok(Admitted {
+                        caller: self.0.callers.of_token(&verified),
+                        credential: Some(Arc::new(CallerToken {
+                            issuer: verified.issuer.clone(),
+                            token,
+                            expires: Some(verified.expires),
+                        })),
+                    }),
                     Err(Refusal {
                         retry: Retry::After(after),
                         ..
@@ -159,12 +211,12 @@ impl Access {
                     Err(refusal) => Err(self.refused(&refusal)),
                 }
             }
-            Presented::Nothing => self.admit_by_connection(&knock),
+            Presented::Nothing => Ok(self.caller_by_connection(&knock)?.into()),
         }
     }
 
     /// Whose connection it is, or who a proxy on its other end says they are.
-    fn admit_by_connection(&self, knock: &Knock<'_>) -> Result<Arc<Caller>, Denied> {
+    fn caller_by_connection(&self, knock: &Knock<'_>) -> Result<Arc<Caller>, Denied> {
         if let (Some(proxy), Some(address)) = (&self.0.ways.proxy, knock.address) {
             match proxy.verify(address, knock.asserted, self.0.clock.now()) {
                 Ok(Said::Caller(asserted)) => return Ok(self.0.callers.of_proxy(&asserted)),
@@ -175,12 +227,17 @@ impl Access {
         if let (true, Some(subject)) = (self.0.ways.certificates, knock.certificate) {
             return Ok(self.0.callers.of_certificate(subject));
         }
+        self.0
+            .recorder
+            .turned_away(&self.0.endpoint, "nothing was presented");
         Err(self.challenged(Problem::Missing))
     }
 
     /// A refusal whose reason only the operator learns.
     fn refused(&self, reason: &dyn std::fmt::Display) -> Denied {
         tracing::info!(%reason, "a credential was refused");
+        let reason = reason.to_string();
+        self.0.recorder.turned_away(&self.0.endpoint, &reason);
         self.challenged(Problem::InvalidToken)
     }
 

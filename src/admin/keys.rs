@@ -4,9 +4,34 @@ use actix_web::HttpResponse;
 use actix_web::web::{Data, Json};
 
 use super::Admin;
-use crate::keyring::order::Order;
+use crate::audit::{Event, What};
+use crate::keyring::order::{Answer, Order};
 
 pub(super) async fn keys(admin: Data<Admin>, order: Json<Order>) -> HttpResponse {
     let answer = admin.keyring.obey(order.into_inner()).await;
+    if let (Some(audit), Some(event)) = (&admin.audit, on_record(&answer)) {
+        // It has happened, whether or not that can be written now.
+        drop(audit.note(&event));
+    }
     super::not_cached(HttpResponse::Ok().json(answer))
+}
+
+/// What of an answer goes on record.
+#[must_use]
+pub fn on_record(answer: &Answer) -> Option<Event> {
+    let (record, what) = match answer {
+        Answer::Created { record, .. } => {
+            let (key, roles) = (record.id.clone(), record.roles.iter().cloned().collect());
+            (record, What::KeyCreated { key, roles })
+        }
+        Answer::Revoked(record) => {
+            let key = record.id.clone();
+            (record, What::KeyRevoked { key })
+        }
+        Answer::Listed { .. } | Answer::Refused(_) => return None,
+    };
+    Some(Event {
+        subject: Some(record.user().into()),
+        ..Event::of(&record.tenant, what)
+    })
 }

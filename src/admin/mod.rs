@@ -4,8 +4,9 @@
 //! about clients or sessions beyond numbers. What changes something is on a Unix socket only
 //! ([`socket`]).
 
+pub mod audit;
 mod drain;
-mod keys;
+pub mod keys;
 pub mod socket;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpResponse, Responder};
 use serde_json::json;
 
+use crate::audit::Audit;
 use crate::gateway::{Gateways, UpstreamStatus};
 use crate::keyring::Keyring;
 use crate::node::Node;
@@ -40,6 +42,8 @@ pub struct Admin {
     pub keyring: Keyring,
     /// The upstreams, if there are any.
     pub gateways: Option<Gateways>,
+    /// The record of what happens, if there is one.
+    pub audit: Option<Audit>,
 }
 
 impl Admin {
@@ -60,6 +64,11 @@ impl Admin {
         }
         if !self.sessions.can_be_opened() {
             reasons.push("sessions: as many live here as may");
+        }
+        // Calls that may go on without their records are no reason.
+        let is_unrecorded = |audit: &Audit| audit.is_fail_closed() && !audit.is_well();
+        if self.audit.as_ref().is_some_and(is_unrecorded) {
+            reasons.push("audit records cannot be written");
         }
         if self
             .upstreams()
@@ -119,6 +128,9 @@ async fn metrics(admin: Data<Admin>) -> HttpResponse {
     admin.metrics.ready(admin.reasons_against().is_empty());
     if let Some(gateways) = &admin.gateways {
         gateways.measure();
+    }
+    if let Some(audit) = &admin.audit {
+        audit.measure();
     }
     not_cached(
         HttpResponse::Ok()

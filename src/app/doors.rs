@@ -5,16 +5,18 @@ use std::sync::Arc;
 
 use url::Url;
 
+use super::counted::Counted;
 use super::error::StartError;
 use super::parts;
-use crate::access::{Access, Guard, Parts, Present, Tokens, Ways};
+use crate::access::{Access, Guard, Parts, Present, Recorder, Tokens, Ways};
+use crate::audit::Audit;
 use crate::auth::protected_resource::ProtectedResource;
 use crate::auth::token::Issuers;
 use crate::config::Settings;
 use crate::config::settings::{EndpointSettings, OidcSettings, Way};
 use crate::egress::Egress;
 use crate::keyring::Keyring;
-use crate::policy::limits::{self, LocalTokens, Permits};
+use crate::policy::limits::Permits;
 use crate::runtime::clock::Clock;
 use crate::runtime::tasks::Tasks;
 use crate::service::Service;
@@ -28,7 +30,9 @@ pub(super) struct Doors<'a> {
     pub(super) tasks: &'a Tasks,
     /// The rules that hold, now and later.
     pub(super) rules: Present,
-    counted: Arc<dyn limits::Tokens>,
+    /// Where everything goes on record.
+    recorder: Recorder,
+    counted: Counted,
     permits: Permits,
 }
 
@@ -38,14 +42,17 @@ impl<'a> Doors<'a> {
         keyring: &'a Keyring,
         clock: &'a Clock,
         tasks: &'a Tasks,
+        audit: Option<&Audit>,
+        counted: Counted,
     ) -> Self {
         Self {
+            recorder: Recorder::new(audit.cloned(), clock.clone()),
             settings,
             keyring,
             clock,
             tasks,
             rules: Present::new(parts::rules(&settings.policy)),
-            counted: Arc::new(LocalTokens::new()),
+            counted,
             permits: Permits::default(),
         }
     }
@@ -55,7 +62,13 @@ impl<'a> Doors<'a> {
         let mut settings = self.settings.endpoints.iter();
         if let Some(settings) = settings.find(|it| it.name == *endpoint.name) {
             let ways = self.ways(settings)?;
-            endpoint.access = Access::by(ways, self.rules.clone(), self.clock.clone());
+            endpoint.access = Access::by(
+                &endpoint.name,
+                ways,
+                self.rules.clone(),
+                self.recorder.clone(),
+                self.clock.clone(),
+            );
         }
         Ok(())
     }
@@ -67,9 +80,11 @@ impl<'a> Doors<'a> {
             endpoint: endpoint.name.clone(),
             access: endpoint.access.clone(),
             rules: self.rules.clone(),
-            tokens: self.counted.clone(),
+            tokens: self.counted.tokens.clone(),
             permits: self.permits.clone(),
+            recorder: self.recorder.clone(),
             clock: self.clock.clone(),
+            metrics: self.counted.metrics.clone(),
         })
     }
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
+use crate::audit;
 use crate::client::ClientError;
 use crate::config::Complaints;
 use crate::server::RegistrationError;
@@ -39,6 +40,9 @@ pub enum StartError {
     /// The store cannot be used as it is configured; the text is the whole sentence.
     #[error(transparent)]
     Redis(#[from] redis::OpenError),
+    /// Nothing could be recorded.
+    #[error("the audit cannot begin")]
+    Audit(#[from] audit::OpenError),
     /// The address could not be listened on.
     #[error("cannot listen on {address}")]
     Listen {

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use super::error::StartError;
 use super::store::OpenedStore;
+use crate::admin::keys::on_record;
+use crate::audit::Audit;
 use crate::config::Settings;
 use crate::keyring::Keyring;
 use crate::keyring::order::{Answer, Order};
@@ -11,6 +13,7 @@ use crate::runtime::clock::Clock;
 use crate::runtime::seal::ClusterKeys;
 use crate::runtime::tasks::Tasks;
 use crate::store::Store;
+use crate::telemetry::metrics::Metrics;
 
 /// The keys in a store.
 pub(super) fn keyring(store: &Arc<dyn Store>, keys: &ClusterKeys, clock: &Clock) -> Keyring {
@@ -30,7 +33,16 @@ pub async fn obey(settings: &Settings, order: Order) -> Result<Answer, StartErro
         None => opened.kept_keys()?,
     };
     let store = opened.as_store();
+    let audit = settings.audit.as_ref().map(|config| {
+        let metrics = Metrics::new();
+        Audit::open(config, &keys, &clock, &metrics, "command line")
+    });
+    let audit = audit.transpose()?;
     let answer = keyring(&store, &keys, &clock).obey(order).await;
+    if let (Some(audit), Some(event)) = (&audit, on_record(&answer)) {
+        drop(audit.note(&event));
+        audit.close().await;
+    }
     // What is told to be done is done.
     if let Err(error) = store.flush().await {
         return Ok(Answer::Refused(error.to_string()));

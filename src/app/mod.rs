@@ -19,6 +19,7 @@
 //! and where the settings come from. It serves HTTP ([`Host::serve`]) or standard input and output
 //! ([`Host::stdio`]) for the life of a process, or beside other work ([`Host::start`]).
 
+mod counted;
 mod doors;
 mod error;
 mod host;
@@ -37,6 +38,7 @@ mod tests;
 mod upstreams;
 mod welcome;
 
+use counted::Counted;
 use doors::Doors;
 pub use error::StartError;
 pub use host::Host;
@@ -53,6 +55,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::access::{Access, Present};
 use crate::admin::Admin;
 use crate::admin::socket::{self, AdminSocket, SocketFile};
+use crate::audit::{self, Audit};
 use crate::config::settings::StoreKind;
 use crate::config::{self, Environment, Overrides, Settings};
 use crate::gateway::Gateways;
@@ -60,6 +63,7 @@ use crate::identity::Caller;
 use crate::keyring::Keyring;
 use crate::node::{self, Node};
 use crate::once::{self, Calls, OnceService};
+use crate::policy::access::ADMIN;
 use crate::runtime::arbiters::Arbiters;
 use crate::runtime::clock::Clock;
 use crate::runtime::ratelimited;
@@ -113,6 +117,14 @@ fn stdio(sources: Sources, own: Own) -> Result<(), StartError> {
     let mut settings = sources.settings()?;
     // Such a session lives with its pipes; a client may start several processes in one directory.
     settings.store.kind = StoreKind::Memory;
+    if let Some(audit) = &settings.audit {
+        if audit.sink == audit::Sink::Stdout {
+            return Err(audit::OpenError::StdoutTaken.into());
+        }
+        if settings.cluster.keys.is_none() {
+            return Err(audit::OpenError::Keyless.into());
+        }
+    }
     write_log(&settings);
     run(|tasks, opened| async move {
         let reload = Reload::new(sources, &settings, false);
@@ -135,12 +147,24 @@ fn stdio(sources: Sources, own: Own) -> Result<(), StartError> {
             shutdown.advance(Phase::Draining);
         });
         let (input, output) = (standard_input(), tokio::io::stdout());
-        let served = stdio::serve(context, endpoint, Arc::new(Caller::local()), input, output);
+        let served = stdio::serve(context, endpoint, Arc::new(owner()), input, output);
         let result = served.await.map_err(StartError::Stdio);
         assembled.shutdown.advance(Phase::Stopping);
         let _cut = tokio::time::timeout(STEP, tasks.idle()).await;
+        if let Some(audit) = &assembled.audit {
+            let _left_to_the_next = tokio::time::timeout(STEP, audit.close()).await;
+        }
         result
     })
+}
+
+/// Who holds the other end of our standard input: whoever started this process, and could do as well
+/// whatever it can do.
+fn owner() -> Caller {
+    Caller {
+        roles: [ADMIN.into()].into(),
+        ..Caller::local()
+    }
 }
 
 /// Serves one service to `caller` on a pair of byte streams in this process, until `input` ends.
@@ -205,6 +229,7 @@ struct Assembled {
     sessions: Sessions,
     servers: Vec<(String, Server)>,
     gateways: Option<Gateways>,
+    audit: Option<Audit>,
     endpoints: Vec<Endpoint>,
 }
 
@@ -281,6 +306,11 @@ impl Assembled {
         };
         let store = opened.as_store();
         let incarnation = Incarnation(u64::from_be_bytes(seal::random()));
+        let audit = settings.audit.as_ref().map(|config| {
+            let node = format!("{:016x}", incarnation.0);
+            Audit::open(config, &keys, &clock, &metrics, &node)
+        });
+        let audit = audit.transpose()?;
         let node = if opened.is_shared() {
             Node::new(node::Parts {
                 store: store.clone(),
@@ -312,7 +342,9 @@ impl Assembled {
             error_on_the_wire: transport::reply::error_object,
         });
         let keyring = keys::keyring(&store, &keys, &clock);
-        let doors = Doors::new(settings, &keyring, &clock, &tasks);
+        let counted = Counted::of(&opened, settings, &clock, &metrics);
+        let audited = audit.as_ref();
+        let doors = Doors::new(settings, &keyring, &clock, &tasks, audited, counted.clone());
         // Tasks stand before whatever answers.
         let mut with_tasks = Vec::new();
         let mut endpoints = answering(&task_parts)?;
@@ -332,6 +364,7 @@ impl Assembled {
             .map(|endpoint| (endpoint.name.clone(), endpoint.service.clone()))
             .collect::<HashMap<_, _>>();
         let sessions = Sessions::start(Parts {
+            audit: audit.clone(),
             services,
             store: store.clone(),
             keys: keys.clone(),
@@ -343,7 +376,8 @@ impl Assembled {
             metrics: metrics.clone(),
             config: parts::session_config(settings),
         });
-        tasks.spawn(TaskKind::Upkeep, upkeep(sessions.clone(), metrics.clone()));
+        let upkeep = upkeep(sessions.clone(), metrics.clone(), counted);
+        tasks.spawn(TaskKind::Upkeep, upkeep);
         Ok(Self {
             clock,
             tasks,
@@ -357,6 +391,7 @@ impl Assembled {
             sessions,
             servers: Vec::new(),
             gateways: None,
+            audit,
             endpoints,
         })
     }
@@ -367,7 +402,7 @@ impl Assembled {
             let changing = upstreams::change(gateways, reload.told(), self.clock_and_keys());
             self.tasks.spawn(TaskKind::Upkeep, changing);
         }
-        let reload = reload.telling(self.rules.clone());
+        let reload = reload.telling(self.rules.clone(), self.audit.clone());
         let reload = reload.run(self.shutdown.clone(), self.metrics.clone());
         self.tasks.spawn(TaskKind::Upkeep, reload);
     }
@@ -425,6 +460,7 @@ impl Running {
             metrics: assembled.metrics.clone(),
             keyring: assembled.keyring.clone(),
             gateways: assembled.gateways.clone(),
+            audit: assembled.audit.clone(),
         };
         let listeners = Listeners::open(&Serving {
             settings: &settings,
@@ -507,6 +543,7 @@ impl Running {
             node,
             sessions,
             gateways,
+            audit,
             ..
         } = self.assembled;
         let drain = self.settings.server.timeouts.drain;
@@ -564,6 +601,11 @@ impl Running {
             let ended = tokio::time::timeout(STEP, gateways.stop()).await;
             report("upstreams", ended.is_err().then_some(1));
         }
+        // Whatever ended is recorded by now.
+        if let Some(audit) = &audit {
+            let closed = tokio::time::timeout(STEP, audit.close()).await;
+            report("audit", closed.is_err().then_some(1));
+        }
         // What this node held may be taken over at once.
         let retired = tokio::time::timeout(STEP, node.retire()).await;
         report("lease", retired.is_err().then_some(1));
@@ -602,14 +644,15 @@ fn admin_socket(path: PathBuf, admin: Admin, tasks: &Tasks) -> Option<AdminSocke
     }
 }
 
-/// Keeps the registry alive, the measurements folded and the warnings counted, for the life of the
-/// process.
-async fn upkeep(sessions: Sessions, metrics: Metrics) {
+/// Keeps the registry alive, the measurements folded, the limits swept and the warnings counted, for
+/// the life of the process.
+async fn upkeep(sessions: Sessions, metrics: Metrics, counted: Counted) {
     let mut interval = tokio::time::interval(Duration::from_secs(1));
     loop {
         interval.tick().await;
         sessions.revive_registry();
         metrics.upkeep();
+        counted.upkeep();
         ratelimited::tell_overdue();
     }
 }

@@ -21,9 +21,11 @@ use tokio::sync::{Notify, watch};
 use super::parts;
 use super::sources::Sources;
 use crate::access::Present;
+use crate::audit::{Audit, Event, What};
 use crate::config::settings::PolicySettings;
 use crate::config::{Change, Settings};
 use crate::gateway;
+use crate::identity::Caller;
 use crate::runtime::shutdown::Shutdown;
 use crate::telemetry::events::{Cautioned, ConfigRefused, ConfigReloaded, Event as _};
 use crate::telemetry::metrics::Metrics;
@@ -44,6 +46,7 @@ pub(super) struct Reload {
     policy: PolicySettings,
     /// Where calls find that.
     rules: Option<Present>,
+    audit: Option<Audit>,
     /// The cautions of the last configuration that was right.
     cautions: Vec<String>,
     hangup: Option<Signal>,
@@ -65,16 +68,18 @@ impl Reload {
             told: watch::Sender::new(Arc::new(started.gateway.clone())),
             policy: started.policy.clone(),
             rules: None,
+            audit: None,
             cautions: started.cautions.clone(),
             started: started.clone(),
             hangup,
         }
     }
 
-    /// Tells these of another policy.
-    pub(super) fn telling(self, rules: Present) -> Self {
+    /// Tells these of another policy, and puts it on record.
+    pub(super) fn telling(self, rules: Present, audit: Option<Audit>) -> Self {
         Self {
             rules: Some(rules),
+            audit,
             ..self
         }
     }
@@ -141,6 +146,13 @@ impl Reload {
         if let Some(policy) = &change.policy {
             if let Some(rules) = &self.rules {
                 rules.set(parts::rules(policy));
+            }
+            let what = What::PolicyChanged {
+                version: policy.access.version().to_string(),
+                previous: self.policy.access.version().to_string(),
+            };
+            if let Some(audit) = &self.audit {
+                drop(audit.note(&Event::of(Caller::DEFAULT_TENANT, what)));
             }
             self.policy = policy.clone();
         }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 
 use crate::config::Settings;
-use crate::config::settings::{BuiltinSet, Serves};
+use crate::config::settings::{BuiltinSet, EndpointSettings, Serves};
 use crate::server::Server;
 
 /// The text of the welcome, with the addresses the system gave.
@@ -50,7 +50,11 @@ impl Welcome<'_> {
         };
         writeln!(out, "  admin    {admin}/health  /ready  /metrics")?;
         writeln!(out, "  store    {}", self.store)?;
-        if self.address.ip().is_loopback() {
+        let ways = self.settings.auth.names();
+        let asks = |endpoint: &EndpointSettings| !endpoint.ways.is_empty();
+        if self.settings.endpoints.iter().all(asks) {
+            writeln!(out, "  auth     {}", ways.join(", "))?;
+        } else if self.address.ip().is_loopback() {
             writeln!(out, "  auth     none: only this machine can connect")?;
         } else {
             writeln!(

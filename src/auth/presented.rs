@@ -3,40 +3,13 @@
 //! One credential, in one place: `Authorization: Bearer …` for tokens and keys, or `X-API-Key` for
 //! keys. Anything in a query string is not looked at (basic/authorization, access token usage).
 
-use std::fmt;
-
-use zeroize::Zeroizing;
-
 use super::api_key::{self, ApiKey};
+use crate::runtime::secret::Secret;
 
 /// The header that holds a key alone.
 pub const API_KEY_HEADER: &str = "x-api-key";
 /// Characters of a token: more than any issuer makes of one, less than a header field may be.
 pub const TOKEN_LEN_MAX: usize = 8 * 1024;
-
-/// A token as it came. Never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct BearerToken(Zeroizing<String>);
-
-impl BearerToken {
-    /// A token that stands for somebody else's text.
-    #[must_use]
-    pub fn new(text: &str) -> Self {
-        Self(Zeroizing::new(text.to_owned()))
-    }
-
-    /// Its text, for whoever checks it or hands it to its issuer.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for BearerToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("BearerToken([redacted])")
-    }
-}
 
 /// What a request presents.
 #[derive(Debug)]
@@ -48,7 +21,7 @@ pub enum Presented {
     /// Something that claims to be one of our keys and is not written like one.
     NoApiKey,
     /// Any other bearer token.
-    Token(BearerToken),
+    Token(Secret),
 }
 
 /// Why what a request presents cannot be looked at: the request itself is wrong.
@@ -86,7 +59,7 @@ pub fn presented<'a>(
             Ok(if token.starts_with(api_key::PREFIX) {
                 as_key(token)
             } else {
-                Presented::Token(BearerToken::new(token))
+                Presented::Token(Secret::new(token.to_owned()))
             })
         }
     }
@@ -138,7 +111,7 @@ mod tests {
             let Ok(Presented::Token(token)) = read(&[written], &[]) else {
                 panic!("{written}");
             };
-            assert_eq!(token.reveal(), "a.b.c");
+            assert_eq!(token.expose(), "a.b.c");
             assert!(!format!("{token:?}").contains("a.b.c"));
         }
         assert!(matches!(

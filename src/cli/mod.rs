@@ -4,6 +4,7 @@
 //!
 //! It holds no logic of the server; `app` does.
 
+mod audit;
 mod check;
 mod drain;
 mod guard;
@@ -62,6 +63,9 @@ enum Command {
     /// Make, list and revoke API keys
     #[command(subcommand)]
     Key(key::Command),
+    /// Verify, search, give out and erase what was recorded
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// List and call the tools of any server
     #[command(subcommand)]
     Tools(tools::Command),
@@ -140,6 +144,7 @@ impl Cli {
             Some(Command::Schema) => schema::run(),
             Some(Command::Drain(args)) => drain::run(host, args),
             Some(Command::Key(command)) => key::run(host, command),
+            Some(Command::Audit(command)) => audit::run(host, command),
             Some(Command::Tools(command)) => tools::run(command),
             Some(Command::Policy(command)) => policy::run(host, command),
             Some(Command::Guard(args)) => guard::run(args),

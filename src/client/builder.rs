@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::connected::Client;
 use super::connection::Connection;
 use super::connector::{Connector, HttpEndpoint};
+use super::credential::Credentials;
 use super::error::ClientError;
 use super::host::{Host, Notice, Question, Refusal};
 use super::limits::Limits;
@@ -49,6 +50,7 @@ pub struct Builder {
     speak: Speak,
     host: Host,
     headers: Vec<(String, String)>,
+    credentials: Option<Arc<dyn Credentials>>,
     limits: Limits,
     timeout: Duration,
 }
@@ -86,6 +88,7 @@ impl Builder {
                 pauses: Pauses::default(),
             },
             headers: Vec::new(),
+            credentials: None,
             limits: Limits::default(),
             timeout: TIMEOUT,
         }
@@ -165,6 +168,12 @@ impl Builder {
         self
     }
 
+    /// What a server lets it in by, over HTTP.
+    pub fn credentials(mut self, credentials: Arc<dyn Credentials>) -> Self {
+        self.credentials = Some(credentials);
+        self
+    }
+
     /// How much a server may say at once.
     pub const fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
@@ -182,7 +191,10 @@ impl Builder {
     /// # Errors
     /// [`ClientError`].
     pub async fn http(self, url: &str) -> Result<Client, ClientError> {
-        let endpoint = HttpEndpoint::new(url, &self.headers, self.limits)?;
+        let mut endpoint = HttpEndpoint::new(url, &self.headers, self.limits)?;
+        if let Some(credentials) = &self.credentials {
+            endpoint = endpoint.with(credentials.clone());
+        }
         let (host, connector) = self.connector();
         let connection = connector.http(&endpoint).await?;
         self.connected(connection, host).await

@@ -10,6 +10,7 @@ use tokio::process::{ChildStdin, ChildStdout};
 use super::builder::Speak;
 use super::child::Child;
 use super::connection::{Connection, Hears, Introduction, Parts, Wire};
+use super::credential::Credentials;
 use super::error::ClientError;
 use super::http::{Http, header};
 use super::limits::Limits;
@@ -39,6 +40,12 @@ impl HttpEndpoint {
             map.append(name, value);
         }
         Ok(Self(Http::new(url, map, limits)?))
+    }
+
+    /// The same endpoint, let in by these credentials. It shares connections with this one.
+    #[must_use]
+    pub fn with(&self, credentials: Arc<dyn Credentials>) -> Self {
+        Self(self.0.clone().with(credentials))
     }
 }
 

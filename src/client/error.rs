@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use super::oauth::OAuthError;
 use crate::protocol::jsonrpc::ResponseError;
 
 /// A request has no result.
@@ -43,6 +44,9 @@ pub enum ClientError {
     /// The session ended: a new one has to be opened.
     #[error("the server no longer knows the session")]
     SessionLost,
+    /// The server lets nobody in without a credential, and there is none that it accepts. Nothing ran.
+    #[error("no credential for the server: {0}")]
+    Credential(OAuthError),
     /// There was no answer in time. The server was told to stop.
     #[error("no answer within {0:?}")]
     TimedOut(Duration),
@@ -94,6 +98,7 @@ impl ClientError {
             | Self::Spawn { .. }
             | Self::Answered { .. }
             | Self::SessionLost
+            | Self::Credential(_)
             | Self::TimedOut(_)
             | Self::OutcomeUnknown { .. }
             | Self::Protocol(_)

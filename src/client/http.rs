@@ -10,6 +10,7 @@
 //!
 //! Spec: 2026-07-28 basic/transports/streamable-http; 2025-11-25 basic/transports.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,8 +24,10 @@ use hyper::header::{
 use hyper::{Method, Request as HttpRequest, StatusCode, Uri};
 use reqwest::Url;
 
-use super::agent::{Agent, Answer, reasons, unsent};
+use super::agent::{Agent, Answer, reasons};
 use super::connection::Hears;
+use super::credential::Credentials;
+use super::door::{Door, Unanswered};
 use super::error::ClientError;
 use super::host::{busy, respond};
 use super::limits::Limits;
@@ -96,7 +99,7 @@ pub(super) struct Exchanged {
 /// One MCP endpoint.
 #[derive(Clone, Debug)]
 pub(super) struct Http {
-    pub(super) agent: Agent,
+    pub(super) door: Door,
     pub(super) url: Url,
     pub(super) uri: Uri,
     /// Of every request.
@@ -128,12 +131,18 @@ impl Http {
             headers.insert(PROXY_AUTHORIZATION, secret.clone());
         }
         Ok(Self {
-            agent,
+            door: Door::new(agent),
             url: parsed,
             uri,
             headers,
             limits,
         })
+    }
+
+    /// The same server, let in by these.
+    pub(super) fn with(mut self, credentials: Arc<dyn Credentials>) -> Self {
+        self.door = self.door.with(credentials);
+        self
     }
 
     /// Sends a request and waits for its answer; what the server asks or tells meanwhile goes to
@@ -149,8 +158,8 @@ impl Http {
             let (name, value) = sendable(name, value)?;
             request.headers_mut().insert(name, value);
         }
-        let sent = self.agent.send_from_here(request).await;
-        let answer = sent.map_err(|error| unsent(&error, outgoing.method))?;
+        let sent = self.door.send_from_here(request).await;
+        let answer = sent.map_err(|error| error.of(outgoing.method))?;
         let status = answer.status();
         let session = answer.headers().get(SESSION_ID).cloned();
         let response = if !status.is_success() {
@@ -185,11 +194,11 @@ impl Http {
 
     /// Sends a message that is never answered.
     pub(super) async fn send(&self, speaking: &Speaking, text: String) -> Result<(), ClientError> {
-        let sent = self.agent.send(self.post(speaking, text));
+        let sent = self.door.send(self.post(speaking, text));
         let sent = tokio::time::timeout(NOTICE, sent).await;
         let answer = sent
             .map_err(|_| ClientError::TimedOut(NOTICE))?
-            .map_err(|error| ClientError::Unreachable(reasons(&error)))?;
+            .map_err(Unanswered::of_nothing)?;
         if answer.status().is_success() {
             return Ok(());
         }
@@ -202,7 +211,7 @@ impl Http {
             return;
         }
         let request = self.request(Method::DELETE, speaking);
-        match tokio::time::timeout(NOTICE, self.agent.send(request)).await {
+        match tokio::time::timeout(NOTICE, self.door.send(request)).await {
             // 405 is a server whose sessions end by themselves.
             Ok(Ok(_)) => {}
             Ok(Err(error)) => tracing::debug!(%error, "a session could not be ended"),
@@ -476,9 +485,10 @@ impl<'a> Following<'a> {
             let cursor = cursor.map_err(|_| self.unknown("its event id cannot be sent".into()))?;
             request.headers_mut().insert(LAST_EVENT_ID, cursor);
         }
-        let answer = match self.http.agent.send(request).await {
+        let answer = match self.http.door.send(request).await {
             Ok(answer) => answer,
-            Err(error) => return Ok(Err(reasons(&error))),
+            Err(Unanswered::Connection(error)) => return Ok(Err(reasons(&error))),
+            Err(error @ Unanswered::Credential(_)) => return Err(self.unknown(error.to_string())),
         };
         let status = answer.status();
         if status.is_success() && is(&answer, "text/event-stream") {

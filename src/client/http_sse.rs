@@ -12,13 +12,13 @@ use std::sync::Arc;
 
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
 use hyper::{Method, StatusCode, Uri};
-use hyper_util::client::legacy;
 use reqwest::Url;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::agent::{Agent, Answer, reasons, unsent};
+use super::agent::{Answer, reasons};
 use super::connection::Hears;
+use super::door::{Door, Unanswered};
 use super::error::ClientError;
 use super::http::{
     Asked, EVENTS, Exchanged, Http, JSON, NOTICE, Outgoing, Unread, bare_status, beside, chunk, is,
@@ -45,7 +45,7 @@ pub(super) struct HttpSse {
 /// Where messages go.
 #[derive(Clone, Debug)]
 struct Post {
-    agent: Agent,
+    door: Door,
     uri: Uri,
     headers: HeaderMap,
 }
@@ -59,10 +59,8 @@ impl HttpSse {
     ) -> Result<Self, ClientError> {
         let mut headers = http.headers.clone();
         headers.insert(ACCEPT, EVENTS);
-        let asked = http.agent.send(request(Method::GET, &http.uri, headers));
-        let answer = asked
-            .await
-            .map_err(|error| ClientError::Unreachable(reasons(&error)))?;
+        let asked = http.door.send(request(Method::GET, &http.uri, headers));
+        let answer = asked.await.map_err(Unanswered::of_nothing)?;
         if !answer.status().is_success() || !is(&answer, "text/event-stream") {
             return Err(refused(answer).await);
         }
@@ -73,7 +71,7 @@ impl HttpSse {
         let mut headers = http.headers.clone();
         headers.insert(CONTENT_TYPE, JSON);
         let post = Post {
-            agent: http.agent.clone(),
+            door: http.door.clone(),
             uri: stream.endpoint(&http.url).await?,
             headers,
         };
@@ -144,22 +142,22 @@ impl Post {
     /// Sends a request, whose answer comes on the stream.
     async fn message(&self, text: String, method: &str) -> Result<(), ClientError> {
         let answer = self.post(text).await;
-        taken(answer.map_err(|error| unsent(&error, method))?).await
+        taken(answer.map_err(|error| error.of(method))?).await
     }
 
     /// Sends a message that is never answered.
     async fn notice(&self, text: String) -> Result<(), ClientError> {
         let sent = async {
             let answer = self.post(text).await;
-            taken(answer.map_err(|error| ClientError::Unreachable(reasons(&error)))?).await
+            taken(answer.map_err(Unanswered::of_nothing)?).await
         };
         let sent = tokio::time::timeout(NOTICE, sent).await;
         sent.map_err(|_| ClientError::TimedOut(NOTICE))?
     }
 
-    async fn post(&self, text: String) -> Result<Answer, legacy::Error> {
+    async fn post(&self, text: String) -> Result<Answer, Unanswered> {
         let message = request(Method::POST, &self.uri, self.headers.clone());
-        self.agent.send(message.map(|_| text)).await
+        self.door.send(message.map(|_| text)).await
     }
 }
 

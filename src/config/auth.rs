@@ -117,6 +117,12 @@ impl AuthSettings {
             .collect()
     }
 
+    /// All proofs there are, as people know them.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.ways().into_iter().map(|(name, _)| name).collect()
+    }
+
     /// Whether nobody is asked for anything.
     pub(super) fn is_empty(&self) -> bool {
         self.ways().is_empty()

@@ -112,16 +112,15 @@ fn at_next_start(started: &Settings, new: &Settings) -> Vec<String> {
     }
     // A certificate takes effect at once, unless there was none.
     let tls = |settings: &Settings| settings.server.tls.clone().map(|tls| tls.config.clients);
-    match (tls(started), tls(new)) {
-        (Some(before), Some(after)) => {
-            keys.remove("server.tls.certificate");
-            keys.remove("server.tls.key");
-            if before != after && !wrote(&keys, "server.tls.") {
-                keys.insert("server.tls.client_ca".to_owned());
-            }
+    if let (Some(before), Some(after)) = (tls(started), tls(new)) {
+        keys.remove("server.tls.certificate");
+        keys.remove("server.tls.key");
+        if before != after && !wrote(&keys, "server.tls.") {
+            keys.insert("server.tls.client_ca".to_owned());
         }
-        // It is written, then.
-        (None, _) | (_, None) => {}
+    }
+    if started.policy.limits.nodes() != new.policy.limits.nodes() {
+        keys.insert("limits.nodes".to_owned());
     }
     if started.auth.proxy != new.auth.proxy && !wrote(&keys, "auth.proxy.") {
         keys.insert("auth.proxy.key".to_owned());

@@ -196,6 +196,21 @@ pub const UPSTREAM_PARKED: Period = Period::from_secs(600);
 /// One message, as `EVENT`: what we took could not be passed on otherwise.
 pub const UPSTREAM_MESSAGE: ByteSize = ByteSize::new(10 * MIB);
 
+/// How long a call waits for its audit record: a disk that takes longer is not well.
+pub const AUDIT_PATIENCE: Period = Period::from_secs(5);
+/// A file of audit records, read whole when it is verified: 64 MiB of memory.
+pub const AUDIT_SEGMENT_SIZE: ByteSize = ByteSize::new(64 * MIB);
+/// Records are deleted by whole files, so what is kept for days should not lie in one for longer.
+pub const AUDIT_SEGMENT_AGE: Period = Period::from_secs(86_400);
+/// Arguments or a result of one call: 16 KiB x 2 x 1,000 calls a second = 32 MiB a second at the worst.
+pub const AUDIT_PAYLOAD: ByteSize = ByteSize::new(16 * KIB);
+/// What is known of calls: a year and the month in which it is looked at.
+pub const AUDIT_METADATA: Period = Period::from_secs(400 * 86_400);
+/// Arguments and results.
+pub const AUDIT_PAYLOADS: Period = Period::from_secs(30 * 86_400);
+/// Everything else that happened: two years.
+pub const AUDIT_SECURITY: Period = Period::from_secs(730 * 86_400);
+
 // The defaults keep the rules that `resolve` holds a file to.
 const _: () = {
     assert!(HEADER_FIELD.get() <= HEADER_BLOCK.get() && URI.get() <= HEADER_BLOCK.get());
@@ -211,5 +226,6 @@ const _: () = {
     assert!(TASK_TTL.get().as_secs() <= TASK_TTL_MAX.get().as_secs());
     assert!(TASKS_PER_PRINCIPAL <= TASKS);
     assert!(EVENT.get() >= EVENT_MIN && LINE.get() >= EVENT_MIN);
+    assert!(AUDIT_PAYLOADS.get().as_secs() <= AUDIT_METADATA.get().as_secs());
     assert!(UPSTREAM_MESSAGE.get() >= EVENT_MIN && HOPS <= HOPS_MAX);
 };

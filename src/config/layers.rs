@@ -71,21 +71,28 @@ impl Ground {
     }
 
     /// Complains about something at `key`, at the nearest place above it that was set by anyone.
+    /// Silent if what is there is known to be wrong by itself.
     pub(super) fn complain_within(&mut self, key: &str, problem: impl Into<String>) {
         let above = std::iter::successors(Some(key), |key| {
             key.rfind(['.', '[']).map(|end| &key[..end])
         });
-        let mut keys = above.clone();
-        // What is wrong by itself was said; what follows from that needs not be.
-        if above.into_iter().any(|key| self.broken.contains(key)) {
+        let follows = |broken: &String| {
+            let below = broken.strip_prefix(key);
+            below.is_some_and(|below| below.starts_with(['.', '[']))
+        };
+        let broken = above.clone().any(|key| self.broken.contains(key));
+        if broken || self.broken.iter().any(follows) {
             return;
         }
-        let place = keys.find_map(|key| self.places.get(key).cloned());
-        self.push(
-            place.unwrap_or(Place::Default),
-            key.to_owned(),
-            problem.into(),
-        );
+        let place = above.into_iter().find_map(|key| self.places.get(key));
+        let place = place.cloned().unwrap_or(Place::Default);
+        self.push(place, key.to_owned(), problem.into());
+    }
+
+    /// Complains as [`Self::complain_within`] does; what is at `key` then counts as wrong by itself.
+    pub(super) fn refuse_within(&mut self, key: &str, problem: impl Into<String>) {
+        self.complain_within(key, problem);
+        self.broken.insert(key.to_owned());
     }
 
     /// Complains about one key, whose value then counts as wrong by itself.
@@ -235,12 +242,18 @@ impl Layers {
                 for (at, value) in tables.iter().enumerate() {
                     let place = Place::Line(line_of(text, value.span().start));
                     let at = format!("[{at}]");
-                    self.node(text, node, value, &[path, &[&at]].concat(), place);
+                    let path = [path, &[&at]].concat();
+                    // Also one that is wrong has its place, so that the others keep theirs.
+                    descend(&mut self.table, &path);
+                    self.node(text, node, value, &path, place);
                 }
             }
             (Node::Each(_), _) => {
                 let problem = format!("expected a list of tables, as in `[[{}]]`", key_of(path));
                 self.refuse(path, place, problem);
+            }
+            (Node::Table(_), _) if path.last().is_some_and(|part| part.starts_with('[')) => {
+                self.refuse(path, place, "expected a table, as in { key = \"value\" }");
             }
             (Node::Table(_) | Node::Named(_), _) => {
                 let problem = format!("expected a table, as in `[{}]`", key_of(path));

@@ -14,6 +14,7 @@
 //! - A secret is never shown, not even in a complaint about it.
 //! - No configuration at all is a working one.
 
+mod audit;
 mod auth;
 mod callers;
 mod change;
@@ -35,6 +36,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod upstream_auth;
 mod upstreams;
 pub mod values;
 

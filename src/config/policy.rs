@@ -56,7 +56,7 @@ fn access(raw: &Raw, ground: &mut Ground) -> access::Config {
             .filter_map(|(place, sign)| {
                 let key = format!("bindings[{at}].any_of[{place}]");
                 let read = self::sign(sign);
-                read.map_err(|problem| ground.complain_within(&key, problem))
+                read.map_err(|problem| ground.refuse_within(&key, problem))
                     .ok()
             });
         BindingConfig {

@@ -74,13 +74,11 @@ fn peer(entry: &str, ground: &mut Ground) -> Option<IpNet> {
 }
 
 fn header(name: &str, ground: &mut Ground) -> Option<String> {
-    match HeaderName::from_bytes(name.as_bytes()) {
-        Ok(name) => Some(name.as_str().to_owned()),
-        Err(_) => {
-            ground.refuse(HEADER, format!("{name:?} is no name of a header"));
-            None
-        }
-    }
+    let parsed = HeaderName::from_bytes(name.as_bytes());
+    let parsed = parsed.map_err(|_| {
+        ground.refuse(HEADER, format!("{name:?} is no name of a header"));
+    });
+    parsed.ok().map(|name| name.as_str().to_owned())
 }
 
 fn key(

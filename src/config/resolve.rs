@@ -20,7 +20,7 @@ use super::settings::{
 use super::values::Period;
 #[cfg(feature = "sabotage")]
 use super::{Complaint, Place, env};
-use super::{Overrides, auth, defaults, endpoints, policy, secrets, store, tls, upstreams};
+use super::{Overrides, audit, auth, defaults, endpoints, policy, secrets, store, tls, upstreams};
 use crate::gateway;
 #[cfg(feature = "sabotage")]
 use crate::runtime::sabotage::Bug;
@@ -52,6 +52,11 @@ pub(super) fn resolve(
     let callers = Callers::resolve(&raw.server, listen, &endpoints, ground);
     let tls = tls::resolve(&raw.server.tls, ground);
     let admin_tls = admin_tls(raw, admin_listen, tls.is_some(), ground);
+    let store = StoreSettings {
+        kind: store::kind(raw, environment, ground),
+        bounds: bounds(&raw.streams, ground),
+    };
+    let audit = audit::resolve(&raw.audit, &store, &raw.cluster, ground);
     Settings {
         server: ServerSettings {
             listen,
@@ -69,10 +74,7 @@ pub(super) fn resolve(
         calls: calls(&raw.calls, ground),
         tasks: tasks(&raw.tasks, raw.server.limits.event.get(), ground),
         streams: streams(&raw.streams),
-        store: StoreSettings {
-            kind: store::kind(raw, environment, ground),
-            bounds: bounds(&raw.streams, ground),
-        },
+        store,
         cluster: ClusterSettings {
             keys: secrets::cluster_keys(&raw.cluster.keys, environment, ground),
             lease: lease(&raw.cluster, ground),
@@ -85,6 +87,7 @@ pub(super) fn resolve(
             endpoints: gateways,
             hops_max: hops(&raw.gateway, ground),
         },
+        audit,
         admin_listen,
         admin_tls,
         log: log(&raw.log, ground),

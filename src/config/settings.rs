@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::change::Written;
+use crate::audit;
 use crate::auth::proxy;
 use crate::auth::token::IssuerConfig;
 use crate::gateway;
@@ -46,6 +47,8 @@ pub struct Settings {
     pub gateway: gateway::config::Config,
     /// Who may call what, and how often.
     pub policy: PolicySettings,
+    /// The record of what happened, if there is to be one.
+    pub audit: Option<audit::Config>,
     /// A listener of its own for `/health`, `/ready` and `/metrics`.
     pub admin_listen: Option<SocketAddr>,
     /// Whether that one speaks TLS too.

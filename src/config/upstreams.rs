@@ -14,8 +14,10 @@ use super::env::Environment;
 use super::layers::Ground;
 use super::raw::{self, Raw, SecretText};
 use super::settings::BuiltinSet;
+use super::upstream_auth::{self, Auth};
 use super::values::Period;
 use super::{defaults, secrets};
+use crate::client::oauth;
 use crate::gateway::config::{
     BreakerConfig, BulkheadConfig, CommandConfig, Isolation, Pin, Reach, RootConfig, Secret, Show,
     Timeouts, ToolShown, UpstreamConfig,
@@ -91,9 +93,11 @@ struct One<'a> {
 impl One<'_> {
     fn resolve(&mut self) -> UpstreamConfig {
         let raw = self.raw;
+        let mut reach = self.reach();
         UpstreamConfig {
             name: self.name.to_owned(),
-            reach: self.reach(),
+            auth: self.auth(&mut reach),
+            reach,
             prefix: self.prefix(),
             isolation: match raw.isolation {
                 Some(raw::Isolation::Shared) => Isolation::Shared,
@@ -225,6 +229,49 @@ impl One<'_> {
         Reach::Url {
             url: text.to_owned(),
             headers,
+        }
+    }
+
+    /// What lets us in there: one more header, or what is issued.
+    fn auth(&mut self, reach: &mut Reach) -> Option<oauth::Config> {
+        let path = self.key("auth");
+        let raw = &self.raw.auth;
+        let auth = upstream_auth::resolve(raw, &path, self.environment, self.ground);
+        if auth == Auth::Nothing {
+            return None;
+        }
+        let Reach::Url { headers, .. } = reach else {
+            self.complain("auth.kind", "is for an upstream with `url`");
+            return None;
+        };
+        let name = match &auth {
+            Auth::Header(name, _) => name.clone(),
+            Auth::Nothing | Auth::Tokens(_) => "Authorization".to_owned(),
+        };
+        if headers
+            .iter()
+            .any(|(header, _)| header.eq_ignore_ascii_case(&name))
+        {
+            let problem = format!("stands beside an `{name}` in `headers`: leave one of them out");
+            self.complain("auth.kind", problem);
+        }
+        match auth {
+            Auth::Nothing => None,
+            Auth::Tokens(config) => Some(*config),
+            Auth::Header(name, value) => {
+                let is_ours = OUR_HEADERS.contains(&&*name.to_ascii_lowercase());
+                if is_ours || HeaderName::from_bytes(name.as_bytes()).is_err() {
+                    let problem =
+                        format!("{name:?} is not the name of a header, or is set by the gateway");
+                    self.complain("auth.header", problem);
+                } else if HeaderValue::from_str(&value.0).is_err() {
+                    let problem = "its secret has characters that no header can have";
+                    self.complain("auth.kind", problem);
+                } else {
+                    headers.push((name, value));
+                }
+                None
+            }
         }
     }
 
@@ -479,7 +526,7 @@ fn set_of(set: raw::Set) -> BuiltinSet {
 }
 
 /// Whether what is sent there stays on this machine.
-fn is_loopback(url: &Url) -> bool {
+pub(super) fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
     let name = host == "localhost" || host.ends_with(".localhost");

@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::policy::limits::rate::{RATE_PATTERN, Rate, RateError};
 
-/// A length of time, in whole milliseconds, from one millisecond to a year.
+/// A length of time, in whole milliseconds, from one millisecond to ten years.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Period(Duration);
 
@@ -45,7 +45,7 @@ const PERIOD_UNITS: [(&str, u64); 5] = [
     ("h", 3_600_000),
     ("d", 86_400_000),
 ];
-const PERIOD_MS_MAX: u64 = 366 * 86_400_000;
+const PERIOD_MS_MAX: u64 = 3_660 * 86_400_000;
 
 const SIZE_UNITS: [(&str, u64); 4] = [
     ("B", 1),
@@ -100,7 +100,7 @@ impl FromStr for Period {
         match millis {
             0 => Err(ValueError::Zero),
             1..=PERIOD_MS_MAX => Ok(Self(Duration::from_millis(millis))),
-            _ => Err(ValueError::TooMuch(text.to_owned(), "366d")),
+            _ => Err(ValueError::TooMuch(text.to_owned(), "3660d")),
         }
     }
 }
@@ -243,11 +243,11 @@ mod tests {
             assert_eq!(problem, ValueError::Period(text.to_owned()), "{text}");
         }
         assert_eq!("0s".parse::<Period>(), Err(ValueError::Zero));
-        for text in ["367d", "99999999999999999999999h"] {
+        for text in ["3661d", "99999999999999999999999h"] {
             let problem = text.parse::<Period>().unwrap_err();
             assert_eq!(
                 problem,
-                ValueError::TooMuch(text.to_owned(), "366d"),
+                ValueError::TooMuch(text.to_owned(), "3660d"),
                 "{text}"
             );
         }

@@ -31,6 +31,7 @@ use super::upstream::bulkhead::Place;
 use super::upstream::line::{Lease, Line};
 use super::upstream::pool::{Key, NoLine, Unit, Until};
 use super::{Gateway, in_process};
+use crate::client::ClientError;
 use crate::protocol::input::InputResponses;
 use crate::protocol::logging::LogLevel;
 use crate::protocol::method::Method;
@@ -371,6 +372,8 @@ async fn lease(
     call: &Call,
 ) -> Result<(Lease, Option<Opened>), NotLeased> {
     let (upstream, context) = (&route.upstream, &call.context);
+    let refused = |error| Failure::from(ClientError::Credential(error));
+    upstream.take_credential(context).map_err(refused)?;
     let config = &upstream.config;
     let handles = &gateway.0.handles;
     let may_be_asked = call.method.may_require_input();

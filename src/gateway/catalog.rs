@@ -384,6 +384,7 @@ mod tests {
         let context = CallContext {
             caller: Arc::new(Caller::local()),
             origin: Arc::default(),
+            credential: None,
             endpoint: "main".into(),
             session: None,
             version: ProtocolVersion::V2025_11_25,

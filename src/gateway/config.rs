@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::client::oauth;
 use crate::protocol::version::ProtocolVersion;
 
 /// One MCP server behind the gateway.
@@ -15,6 +16,8 @@ pub struct UpstreamConfig {
     pub name: String,
     /// Where it is.
     pub reach: Reach,
+    /// With [`Reach::Url`]: what lets us in there, beside headers that never change.
+    pub auth: Option<oauth::Config>,
     /// What its names begin with for clients; empty where names pass unchanged, which only an
     /// endpoint's sole upstream can have.
     pub prefix: String,

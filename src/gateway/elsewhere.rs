@@ -394,6 +394,7 @@ impl Elsewhere {
             caller: sent.caller,
             // The node where it came in has it on record.
             origin: Arc::default(),
+            credential: None,
             endpoint: sent.endpoint,
             session,
             version,

@@ -1,7 +1,7 @@
 //! All gateways of a process, with the upstreams they share.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 
 use serde::Serialize;
 
@@ -13,10 +13,12 @@ use super::holders::Holders;
 use super::kept_pins::KeptPins;
 use super::path::Hop;
 use super::upstream::actor::Life;
+use super::upstream::credentials::Issuing;
 use super::upstream::{Heard, Listener, State, Upstream};
 use super::warning;
 use super::{Gateway, Inner, Shown};
 use crate::client::ClientError;
+use crate::egress::{self, Egress};
 use crate::node::Node;
 use crate::protocol::jsonrpc::ResponseError;
 use crate::protocol::version::ProtocolVersion;
@@ -72,6 +74,8 @@ struct All {
     parked: ParkedCalls,
     holders: Arc<Holders>,
     elsewhere: Elsewhere,
+    /// Asks those who issue credentials for upstreams.
+    egress: OnceLock<Egress>,
     living: Mutex<Living>,
 }
 
@@ -132,6 +136,7 @@ impl Gateways {
                 parked,
                 holders,
                 elsewhere,
+                egress: OnceLock::new(),
                 living: Mutex::default(),
             }
         }));
@@ -165,7 +170,8 @@ impl Gateways {
                 let (store, clock) = (parts.store.clone(), parts.clock.clone());
                 let pins = KeptPins::new(store, clock, &upstream.name);
                 let (tasks, metrics) = (parts.tasks.clone(), &parts.metrics);
-                Upstream::new(upstream.clone(), here, pins, tasks, metrics)?
+                let issuing = || self.issuing();
+                Upstream::new(upstream.clone(), here, pins, tasks, metrics, &issuing)?
             };
             upstreams.insert(upstream.config.name.clone(), upstream);
         }
@@ -234,6 +240,22 @@ impl Gateways {
         living.lives.retain(|name, _| upstreams.contains_key(name));
         living.config = config.clone();
         Ok(())
+    }
+
+    /// What credentials of upstreams are got with: put together for the first that wants one, since
+    /// reading the certificates of this machine takes its time.
+    fn issuing(&self) -> Result<Issuing, ClientError> {
+        let egress = if let Some(egress) = self.0.egress.get() {
+            egress.clone()
+        } else {
+            let egress = Egress::new(egress::Settings::default());
+            let egress = egress.map_err(|error| ClientError::Address(error.to_string()))?;
+            self.0.egress.get_or_init(|| egress).clone()
+        };
+        Ok(Issuing {
+            egress,
+            clock: self.0.parts.clock.clone(),
+        })
     }
 
     /// The gateway of an endpoint.

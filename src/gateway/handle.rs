@@ -237,6 +237,7 @@ mod tests {
         CallContext {
             caller: Arc::new(Caller::known_as(principal)),
             origin: Arc::default(),
+            credential: None,
             endpoint: endpoint.into(),
             session: None,
             version: ProtocolVersion::NEWEST,

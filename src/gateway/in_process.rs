@@ -153,6 +153,7 @@ fn of_ours(method: Method, params: Params) -> Call {
         context: CallContext {
             caller: Arc::new(Caller::local()),
             origin: Arc::default(),
+            credential: None,
             endpoint: "gateway".into(),
             session: None,
             version: ProtocolVersion::NEWEST,

@@ -437,6 +437,7 @@ pub(super) mod tests {
 
     pub(in super::super) fn upstream(name: &str, prefix: &str) -> UpstreamConfig {
         UpstreamConfig {
+            auth: None,
             name: name.to_owned(),
             reach: Reach::InProcess("demo".to_owned()),
             prefix: prefix.to_owned(),

@@ -180,6 +180,12 @@ impl KeyRecord {
         }
     }
 
+    /// What its holder is called in limits and records.
+    #[must_use]
+    pub fn user(&self) -> String {
+        format!("owner {}", self.owner)
+    }
+
     pub(super) fn may_come_from(&self, address: Option<IpAddr>) -> bool {
         let holds = |address: IpAddr| {
             let address = address.to_canonical();

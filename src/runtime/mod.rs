@@ -12,5 +12,6 @@ pub mod queue;
 pub(crate) mod ratelimited;
 pub mod sabotage;
 pub mod seal;
+pub mod secret;
 pub mod shutdown;
 pub mod tasks;

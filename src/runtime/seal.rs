@@ -101,6 +101,13 @@ impl ClusterKeys {
         )
     }
 
+    /// Raw keys for one use, in the order of the cluster's, where neither a MAC nor a seal fits: to
+    /// derive more from, or to sign with.
+    #[must_use]
+    pub fn secrets(&self, label: &str) -> Vec<[u8; 32]> {
+        self.derive(label).collect()
+    }
+
     /// What the keys are called among nodes and in logs; the first is that of the key that signs.
     #[must_use]
     pub fn fingerprints(&self) -> Vec<Fingerprint> {

@@ -300,15 +300,19 @@ mod tests {
         listed.put(named("a"));
         listed.put(named("b"));
         assert!(matches!(listed.seen_by(&bob), Cow::Borrowed(_)));
-        let open = listed.digest(&bob);
+        let open = listed.digest(EntryKind::Tool, &bob, None);
 
         let mut secret = named("a0");
         secret.2.narrow(|caller| caller.principal.key() == "alice");
         let audience = listed.put(secret);
 
         assert!(audience.has(&alice) && !audience.has(&bob));
-        assert_eq!(listed.digest(&bob), open, "nothing changed for bob");
-        assert_ne!(listed.digest(&alice), open);
+        assert_eq!(
+            listed.digest(EntryKind::Tool, &bob, None),
+            open,
+            "nothing changed for bob"
+        );
+        assert_ne!(listed.digest(EntryKind::Tool, &alice, None), open);
         assert_eq!(listed.seen_by(&bob).position("b"), Some(1));
         assert!(listed.get("a0", &alice).is_some() && listed.get("a0", &bob).is_none());
         listed.remove("a0");

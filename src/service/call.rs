@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use super::credential::CallerToken;
 use super::deadline::Deadline;
 use super::origin::Origin;
 use super::outlet::Outlet;
@@ -43,6 +44,8 @@ pub struct CallContext {
     pub caller: Arc<Caller>,
     /// Where it comes from.
     pub origin: Arc<Origin>,
+    /// The access token it came with, where upstreams may be asked in its caller's name.
+    pub credential: Option<Arc<CallerToken>>,
     /// The name of the endpoint it came in by.
     pub endpoint: Arc<str>,
     /// The session it belongs to; none in the stateless era.

@@ -15,6 +15,7 @@
 mod call;
 mod catalog;
 pub mod changes;
+mod credential;
 mod deadline;
 mod error;
 pub mod event;
@@ -25,6 +26,7 @@ mod task_use;
 
 pub use call::{Call, CallContext, Client, SessionKey};
 pub use catalog::{Canonical, EntryKind, Sees};
+pub use credential::CallerToken;
 pub use deadline::Deadline;
 pub use error::ServiceError;
 pub use origin::{Origin, Visit};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::credential::CallerToken;
 use crate::identity::Caller;
 
 /// Where a request comes from, for the record. Nothing is decided by what a client says of itself.
@@ -23,6 +24,8 @@ pub struct Visit {
     pub caller: Arc<Caller>,
     /// From where.
     pub origin: Arc<Origin>,
+    /// The access token they presented.
+    pub credential: Option<Arc<CallerToken>>,
 }
 
 impl Visit {
@@ -32,6 +35,7 @@ impl Visit {
         Self {
             caller,
             origin: Arc::default(),
+            credential: None,
         }
     }
 }

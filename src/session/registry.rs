@@ -21,6 +21,7 @@ use super::id::SessionId;
 use super::letters::News;
 use super::messages::{Adopt, Awaken, Close, Died, End, Found, RecordRead, Restore, Unused};
 use super::sessions::Shared;
+use crate::audit::What;
 use crate::identity::Caller;
 use crate::runtime::ratelimited::warn_ratelimited;
 use crate::runtime::tasks::TaskKind;
@@ -28,7 +29,7 @@ use crate::store::{StoreError, StoreResult};
 use crate::telemetry::events::{
     Event as _, SessionClosed, SessionPanicked, SessionRestored, StoreFailed,
 };
-use crate::telemetry::labels::{CloseReason, StoreOperation};
+use crate::telemetry::labels::{CloseReason, Label as _, StoreOperation};
 
 /// Births and restores that may wait; senders beyond it wait their turn.
 const MAILBOX: usize = 1_024;
@@ -124,22 +125,25 @@ impl Registry {
     }
 
     /// Takes a session out of the index: cancels, and stops its actor. Says whether it was at home.
-    fn take_out(&self, id: &SessionId) -> Option<bool> {
+    fn take_out(&self, id: &SessionId) -> Option<(SessionHandle, bool)> {
         let (handle, was_at_home) = self.shared.forget(id)?;
         handle.inner().in_flight.close();
         stop_actor(&handle);
-        Some(was_at_home)
+        Some((handle, was_at_home))
     }
 
     /// Ends a session.
     fn end(&self, id: &SessionId, reason: CloseReason) {
-        let was_at_home = self.take_out(id).unwrap_or(false);
+        let taken_out = self.take_out(id);
         // What is kept for it may outlast its place in the index, and be kept where it has none.
         for service in self.shared.services.values() {
             service.let_go(&id.key());
         }
         // Counted once, wherever else it was a guest.
-        if was_at_home {
+        if let Some((handle, true)) = taken_out {
+            let word = reason.text().to_owned();
+            let what = What::SessionClosed { reason: word };
+            self.shared.record(&handle, what);
             SessionClosed {
                 session: id.log_name(),
                 reason,

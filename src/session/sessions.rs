@@ -22,6 +22,7 @@ use super::messages::{Adopt, Awaken, Close, Died, Found, Restore};
 use super::record::{Changing, Negotiated};
 use super::registry::Registry;
 use super::state::QuestionNumber;
+use crate::audit::{Audit, Event as AuditEvent, Party, What};
 use crate::identity::{Caller, Principal};
 use crate::node::Node;
 use crate::protocol::version::ProtocolVersion;
@@ -60,6 +61,8 @@ pub struct Parts {
     pub node: Node,
     /// Where to count.
     pub metrics: Metrics,
+    /// Where it goes on record that sessions begin and end, if anywhere.
+    pub audit: Option<Audit>,
     /// Bounds and times.
     pub config: Config,
 }
@@ -85,6 +88,7 @@ pub(super) struct Shared {
     pub(super) node: Node,
     pub(super) config: Config,
     pub(super) metrics: Metrics,
+    pub(super) audit: Option<Audit>,
     /// By id: the sessions that are at home here, and guests.
     pub(super) index: DashMap<SessionId, SessionHandle>,
     pub(super) clients: Clients,
@@ -168,6 +172,21 @@ impl Drop for Place {
     }
 }
 
+impl Shared {
+    /// Puts something about a session on record. Nobody waits for that.
+    pub(super) fn record(&self, session: &SessionHandle, what: What) {
+        let Some(audit) = &self.audit else { return };
+        let caller = session.caller();
+        let party = Party {
+            caller: &caller,
+            session: Some(session.id().as_str()),
+            address: None,
+            user_agent: None,
+        };
+        drop(audit.note(&AuditEvent::by(party, what)));
+    }
+}
+
 impl Sessions {
     /// Starts the registry.
     ///
@@ -187,6 +206,7 @@ impl Sessions {
             node: parts.node,
             config: parts.config,
             metrics: parts.metrics,
+            audit: parts.audit,
             index: DashMap::new(),
             doubts: AtomicU64::new(0),
             endings: Endings::default(),
@@ -315,6 +335,8 @@ impl Sessions {
                 .map_or("", |info| &info.name),
         }
         .emit(&shared.metrics);
+        let endpoint = negotiated.endpoint.to_string();
+        shared.record(&handle, What::SessionOpened { endpoint });
         Ok(handle)
     }
 

@@ -209,6 +209,30 @@ label! {
 }
 
 label! {
+    /// Why a limit refused a call.
+    LimitReason = "reason" {
+        /// As many had passed as may.
+        Rate = "rate",
+        /// As many ran as may.
+        Running = "running",
+        /// The store that nodes share was away.
+        StoreAway = "store_away",
+        /// This node counted as much as it can.
+        Full = "full",
+    }
+}
+
+label! {
+    /// What came of asking the store for the tokens of limits.
+    AskEnd = "end" {
+        /// It answered.
+        Answered = "answered",
+        /// It did not; the limits did as they say for that.
+        Failed = "failed",
+    }
+}
+
+label! {
     /// What the store was asked to do.
     StoreOperation = "operation" {
         /// Write the record of a new scope.
@@ -311,6 +335,8 @@ mod tests {
         is_a_closed_set(StreamKind::ALL);
         is_a_closed_set(CloseReason::ALL);
         is_a_closed_set(Refusal::ALL);
+        is_a_closed_set(LimitReason::ALL);
+        is_a_closed_set(AskEnd::ALL);
         is_a_closed_set(StoreOperation::ALL);
         is_a_closed_set(&[Era::Session, Era::Stateless]);
         let mut methods = Method::KNOWN.to_vec();

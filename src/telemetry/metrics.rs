@@ -24,8 +24,8 @@ use metrics_exporter_prometheus::{
 };
 
 use super::labels::{
-    CloseReason, Label, Outcome, Refusal, ReloadOutcome, StoreOperation, StreamKind, TaskEnd,
-    UpstreamEnd, UpstreamName,
+    AskEnd, CloseReason, Label, LimitReason, Outcome, Refusal, ReloadOutcome, StoreOperation,
+    StreamKind, TaskEnd, UpstreamEnd, UpstreamName,
 };
 use crate::protocol::method::Method;
 use crate::protocol::version::Era;
@@ -98,6 +98,12 @@ catalogue! {
         "Open client connections.";
     REFUSED = Counter "mcp_refused_total" in Count by [Refusal]:
         "What was shed, rejected or denied before it began.";
+    LIMITED = Counter "mcp_limited_total" in Count by [LimitReason]:
+        "Calls that a limit refused.";
+    LIMIT_KEYS = Gauge "mcp_limit_keys" in Count by []:
+        "Buckets that this node counts, one for each limit and whom it counts apart.";
+    LIMIT_STORE_ASKS = Counter "mcp_limit_store_asks_total" in Count by [AskEnd]:
+        "Times the store was asked for tokens of shared limits; one answer serves several calls.";
     STORE_ERRORS = Counter "mcp_store_errors_total" in Count by [StoreOperation]:
         "Store operations that failed.";
     STORE_UP = Gauge "mcp_store_up" in Count by []:
@@ -120,6 +126,16 @@ catalogue! {
         "Requests of clients to the upstream that ended.";
     PARKED_CALLS = Gauge "mcp_parked_calls" in Count by []:
         "Calls of upstreams that wait for a client without a session to answer.";
+    AUDIT_RECORDS = Counter "mcp_audit_records_total" in Count by []:
+        "Audit records made durable.";
+    AUDIT_FAILURES = Counter "mcp_audit_failures_total" in Count by []:
+        "Groups of audit records of which not all could be written.";
+    AUDIT_LOST = Counter "mcp_audit_lost_total" in Count by []:
+        "Audit records lost because too many waited to be written.";
+    AUDIT_WAITING = Gauge "mcp_audit_waiting" in Count by []:
+        "Audit records that wait to be written.";
+    AUDIT_UP = Gauge "mcp_audit_up" in Count by []:
+        "1 while audit records can be written, 0 while they cannot.";
     READY = Gauge "mcp_ready" in Count by []:
         "1 while /ready says so, 0 while it does not.";
 }
@@ -150,11 +166,19 @@ struct Tables {
     open_streams: Cells<Gauge>,
     connections: Gauge,
     refused: Cells<Counter>,
+    limited: Cells<Counter>,
+    limit_keys: Gauge,
+    limit_store_asks: Cells<Counter>,
     store_errors: Cells<Counter>,
     store_up: Gauge,
     key_strangers: Gauge,
     config_reloads: Cells<Counter>,
     parked_calls: Gauge,
+    audit_records: Counter,
+    audit_failures: Counter,
+    audit_lost: Counter,
+    audit_waiting: Gauge,
+    audit_up: Gauge,
     ready: Gauge,
 }
 
@@ -219,11 +243,19 @@ impl Metrics {
             open_streams: cells(StreamKind::COUNT),
             connections: gauge(&recorder, &CONNECTIONS, vec![]),
             refused: cells(Refusal::COUNT),
+            limited: cells(LimitReason::COUNT),
+            limit_keys: gauge(&recorder, &LIMIT_KEYS, vec![]),
+            limit_store_asks: cells(AskEnd::COUNT),
             store_errors: cells(StoreOperation::COUNT),
             store_up: gauge(&recorder, &STORE_UP, vec![]),
             key_strangers: gauge(&recorder, &KEY_STRANGERS, vec![]),
             config_reloads: cells(ReloadOutcome::COUNT),
             parked_calls: gauge(&recorder, &PARKED_CALLS, vec![]),
+            audit_records: counter(&recorder, &AUDIT_RECORDS, vec![]),
+            audit_failures: counter(&recorder, &AUDIT_FAILURES, vec![]),
+            audit_lost: counter(&recorder, &AUDIT_LOST, vec![]),
+            audit_waiting: gauge(&recorder, &AUDIT_WAITING, vec![]),
+            audit_up: gauge(&recorder, &AUDIT_UP, vec![]),
             ready: gauge(&recorder, &READY, vec![]),
             recorder,
         }))
@@ -311,6 +343,28 @@ impl Metrics {
             .increment(1);
     }
 
+    /// A limit refused a call.
+    pub fn limited(&self, reason: LimitReason) {
+        let tables = &*self.0;
+        tables.limited[reason.index()]
+            .get_or_init(|| counter(&tables.recorder, &LIMITED, vec![label(&reason)]))
+            .increment(1);
+    }
+
+    /// How many buckets limits are counted with; to be said every few seconds.
+    pub fn limit_keys(&self, keys: usize) {
+        #[expect(clippy::cast_precision_loss, reason = "there are at most 200,000")]
+        self.0.limit_keys.set(keys as f64);
+    }
+
+    /// The store was asked for tokens of limits.
+    pub fn limit_store_ask(&self, end: AskEnd) {
+        let tables = &*self.0;
+        tables.limit_store_asks[end.index()]
+            .get_or_init(|| counter(&tables.recorder, &LIMIT_STORE_ASKS, vec![label(&end)]))
+            .increment(1);
+    }
+
     pub(super) fn session_opened(&self) {
         self.0.sessions_opened.increment(1);
     }
@@ -384,6 +438,32 @@ impl Metrics {
     pub fn parked_calls(&self, calls: usize) {
         #[expect(clippy::cast_precision_loss, reason = "there are few")]
         self.0.parked_calls.set(calls as f64);
+    }
+
+    /// So many audit records became durable.
+    pub fn audit_records(&self, records: u64) {
+        self.0.audit_records.increment(records);
+    }
+
+    /// Not all of a group of audit records could be written.
+    pub fn audit_failure(&self) {
+        self.0.audit_failures.increment(1);
+    }
+
+    /// So many audit records are lost.
+    pub fn audit_lost(&self, records: u64) {
+        self.0.audit_lost.increment(records);
+    }
+
+    /// How many audit records wait; to be said before a rendering.
+    pub fn audit_waiting(&self, records: usize) {
+        #[expect(clippy::cast_precision_loss, reason = "there are few")]
+        self.0.audit_waiting.set(records as f64);
+    }
+
+    /// Whether audit records can be written; to be said before a rendering.
+    pub fn audit_up(&self, up: bool) {
+        self.0.audit_up.set(if up { 1.0 } else { 0.0 });
     }
 
     /// Whether the node takes traffic; to be said before a rendering.

@@ -9,10 +9,9 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use super::config::Endpoint;
 use super::reply::Refused;
-use crate::access::{Access, Denied, Knock};
+use crate::access::{Access, Admitted, Denied, Knock};
 use crate::auth::certificate::Subject;
 use crate::auth::presented::{self, API_KEY_HEADER};
-use crate::identity::Caller;
 use crate::service::{Origin, Visit};
 
 static API_KEY: HeaderName = HeaderName::from_static(API_KEY_HEADER);
@@ -24,7 +23,7 @@ static API_KEY: HeaderName = HeaderName::from_static(API_KEY_HEADER);
 pub(super) async fn admit(request: &HttpRequest, access: &Access) -> Result<Visit, Refused> {
     // Where nothing is asked for, nothing is looked at.
     if let Some(anybody) = access.anybody() {
-        return Ok(visit(request, anybody.clone()));
+        return Ok(visit(request, anybody.clone().into()));
     }
     let headers = request.headers();
     let values = |name: &HeaderName| headers.get_all(name).map(HeaderValue::as_bytes);
@@ -39,9 +38,10 @@ pub(super) async fn admit(request: &HttpRequest, access: &Access) -> Result<Visi
         address: address_of(request),
         certificate: request.conn_data::<Subject>(),
         asserted: &asserted,
+        user_agent: headers.get(USER_AGENT).and_then(|it| it.to_str().ok()),
     };
-    let caller = Box::pin(access.admit(knock)).await?;
-    Ok(visit(request, caller))
+    let admitted = Box::pin(access.admit(knock)).await?;
+    Ok(visit(request, admitted))
 }
 
 /// The protected resource metadata of an endpoint (RFC 9728), for whoever asks.
@@ -58,7 +58,7 @@ pub(super) async fn metadata(endpoint: Data<Endpoint>) -> HttpResponse {
     )
 }
 
-fn visit(request: &HttpRequest, caller: Arc<Caller>) -> Visit {
+fn visit(request: &HttpRequest, admitted: Admitted) -> Visit {
     let user_agent = request.headers().get(USER_AGENT);
     let origin = Origin {
         address: address_of(request),
@@ -67,8 +67,9 @@ fn visit(request: &HttpRequest, caller: Arc<Caller>) -> Visit {
             .map(str::to_owned),
     };
     Visit {
-        caller,
+        caller: admitted.caller,
         origin: Arc::new(origin),
+        credential: admitted.credential,
     }
 }
 

@@ -54,6 +54,7 @@ pub fn start(
         context: CallContext {
             caller: visit.caller.clone(),
             origin: visit.origin.clone(),
+            credential: visit.credential.clone(),
             endpoint: negotiated.endpoint.clone(),
             session: Some(session.id().key()),
             version: negotiated.version,

@@ -3,6 +3,8 @@
 # SWITCHBOARD_BINARY is the command; the suite says which scenario, which revision and, for some, which calls.
 set -u
 url=${!#}
+# The first version of the suite does not say it.
+: "${MCP_CONFORMANCE_PROTOCOL_VERSION:=2025-11-25}"
 tools() { "$SWITCHBOARD_BINARY" tools "$@" --url "$url" --protocol-version "$MCP_CONFORMANCE_PROTOCOL_VERSION"; }
 names() { tools ls --output json | "$PYTHON" -c 'import json, sys; [print(tool["name"]) for tool in json.load(sys.stdin)["tools"]]'; }
 # Somebody at a terminal who types the same line at each question.
@@ -39,6 +41,10 @@ print(json.dumps({"schema": schema}))')
     ;;
 http-standard-headers | http-invalid-tool-headers)
     for name in $(names); do tools call "$name" --json '{"region": "x"}'; done
+    ;;
+auth/*)
+    tools ls
+    tools call test-tool
     ;;
 *) echo "unknown scenario $MCP_CONFORMANCE_SCENARIO" >&2 && exit 2 ;;
 esac

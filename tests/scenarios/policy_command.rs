@@ -12,7 +12,8 @@ use crate::world::server::binary;
 fn blocks(language: &str) -> Vec<String> {
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/policy.md");
     let page = std::fs::read_to_string(page).expect("there is a page");
-    let blocks = page.split(&format!("```{language}\n")).skip(1);
+    let begin = format!("```{language}\n");
+    let blocks = page.split(&begin).skip(1);
     let blocks = blocks.map(|rest| rest.split("```").next().unwrap_or_default().to_owned());
     blocks.collect()
 }

@@ -141,7 +141,8 @@ async fn the_listener_of_operators_speaks_tls_if_it_is_told_to() {
 /// Ours: a key that everybody on the machine can read is nobody's secret.
 #[tokio::test]
 async fn a_private_key_that_everybody_can_read_is_refused_at_start() {
-    let files = Authority::new().signs_for_this_machine();
+    let authority = Authority::new();
+    let files = authority.signs_for_this_machine();
     let readable = std::fs::Permissions::from_mode(0o644);
     std::fs::set_permissions(&files.key, readable).unwrap();
     let directory = tempfile::tempdir().unwrap();

@@ -121,6 +121,7 @@ impl One {
         let context = CallContext {
             caller: Arc::new(Caller::local()),
             origin: Arc::default(),
+            credential: None,
             endpoint: "main".into(),
             session: (version == ProtocolVersion::V2025_11_25).then(|| SessionKey("s".into())),
             version,

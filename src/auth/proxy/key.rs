@@ -13,7 +13,7 @@ const SECRET_MIN: usize = 32;
 /// What verifies assertions: a shared secret, or the public key of the proxy.
 #[derive(Clone)]
 pub struct Key {
-    key: DecodingKey,
+    decoding: DecodingKey,
     algorithms: &'static [Algorithm],
     /// Tells two of them apart.
     digest: [u8; 32],
@@ -36,7 +36,7 @@ impl Key {
     /// # Errors
     /// If it is neither.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
-        let (key, algorithms): (_, &[Algorithm]) = if text.contains("-----BEGIN") {
+        let (decoding, algorithms): (_, &[Algorithm]) = if text.contains("-----BEGIN") {
             public_key(text).ok_or(KeyError::Unknown)?
         } else if text.len() < SECRET_MIN {
             return Err(KeyError::Short);
@@ -47,7 +47,7 @@ impl Key {
         let digest = digest(&SHA256, text.as_bytes());
         let digest = digest.as_ref().try_into();
         Ok(Self {
-            key,
+            decoding,
             algorithms,
             digest: digest.expect("invariant: SHA-256 has 32 bytes"),
         })
@@ -65,7 +65,7 @@ impl Key {
             .ok()
             .filter(|algorithm| self.algorithms.contains(algorithm))
             .ok_or(ProxyRefusal::Algorithm)?;
-        match crypto::verify(signature, message.as_bytes(), &self.key, algorithm) {
+        match crypto::verify(signature, message.as_bytes(), &self.decoding, algorithm) {
             Ok(true) => Ok(()),
             Ok(false) | Err(_) => Err(ProxyRefusal::Signature),
         }

@@ -119,6 +119,7 @@ impl Caller {
             context: CallContext {
                 caller: Arc::new(crate::identity::Caller::local()),
                 origin: Arc::default(),
+                credential: None,
                 endpoint: "main".into(),
                 session: None,
                 version: self.version,

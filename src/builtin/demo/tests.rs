@@ -70,6 +70,7 @@ async fn call(
         context: CallContext {
             caller: Arc::new(Caller::local()),
             origin: Arc::default(),
+            credential: None,
             endpoint: "main".into(),
             session: None,
             version: ProtocolVersion::V2025_11_25,

@@ -10,7 +10,7 @@ use super::KindChoice;
 use super::who::Who;
 use crate::cli::{FAILED, USAGE};
 use crate::policy::Policy;
-use crate::policy::access::Target;
+use crate::policy::access::{RuleId, Target};
 use crate::protocol::raw::RawJson;
 
 /// What `policy test` takes.
@@ -112,7 +112,7 @@ fn failure(policy: &Policy, case: &Case) -> Option<String> {
     let arguments = case.arguments.as_ref().map(RawJson::of);
     let target = Target::called(case.kind.into(), &case.name, arguments.as_ref());
     let explanation = policy.explain(&caller, &target);
-    let found = explanation.decision.rule().map(|rule| rule.as_str());
+    let found = explanation.decision.rule().map(RuleId::as_str);
     let expected = case.expect.as_str();
     if explanation.decision.as_str() != expected {
         return Some(format!("expected {expected}, but {explanation}"));

@@ -27,8 +27,8 @@ pub(in crate::cli) struct Args {
     )]
     kind: KindChoice,
     /// The arguments of the call, as a JSON object [default: none]
-    #[arg(long, value_name = "JSON", value_parser = arguments)]
-    args: Option<RawJson>,
+    #[arg(long = "args", value_name = "JSON", value_parser = arguments)]
+    arguments: Option<RawJson>,
     /// The caller's tenant [default: default]
     #[arg(long)]
     tenant: Option<String>,
@@ -64,7 +64,7 @@ pub(super) fn run(policy: &PolicySettings, args: &Args) -> u8 {
     };
     let caller = who.caller();
     let kind = Kind::from(args.kind);
-    let target = Target::called(kind, &args.name, args.args.as_ref());
+    let target = Target::called(kind, &args.name, args.arguments.as_ref());
     let explanation = policy.access.explain(&caller, &target);
     // A name begins with its server's.
     let (server, _) = args.name.split_once('.').unwrap_or_default();

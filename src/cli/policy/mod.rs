@@ -18,7 +18,7 @@ pub(super) enum Command {
     /// Decide the cases of a file and compare with what they expect
     Test(cases::Args),
     /// Say how a call would be decided, by which rule, and which limits it would fall under
-    Explain(explain::Args),
+    Explain(Box<explain::Args>),
 }
 
 pub(super) fn run(host: Host, command: &Command) -> u8 {

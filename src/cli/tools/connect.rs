@@ -1,20 +1,29 @@
 //! Which server is meant, and how to speak to it.
 
 use std::ffi::OsString;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::ask::Terminal;
 use super::notices::Notices;
 use super::{Failure, Output};
 use crate::client::Environment::Inherited;
+use crate::client::oauth::{AuthorizationCode, Config, Loopback, Means, OAuth, Scopes};
 use crate::client::{Builder, Client, ClientError, Program, Speak};
 use crate::config::values::Period;
 use crate::config::{self, Environment};
+use crate::egress::{self, Egress};
 use crate::protocol::logging::LogLevel;
 use crate::protocol::version::{Era, ProtocolVersion};
+use crate::runtime::clock::Clock;
 use crate::runtime::tasks::Tasks;
 
 /// Where a server on this machine is by default.
 const HERE: &str = "http://127.0.0.1:8000/mcp";
+
+/// How long somebody may take to log in: as long as a call.
+const LOGIN: Duration = Duration::from_secs(600);
 
 /// The server, and how to speak to it.
 #[derive(Clone, Debug, clap::Args)]
@@ -34,6 +43,9 @@ pub(in crate::cli) struct Target {
     /// Where the bearer token is: env:NAME or file:PATH
     #[arg(long, value_name = "REFERENCE", conflicts_with = "program")]
     bearer: Option<String>,
+    /// Log in where the server sends one to, in a browser on this machine
+    #[arg(long, conflicts_with_all = ["program", "bearer"])]
+    login: bool,
     /// How long to wait, questions to you not counted [default: 10m]
     #[arg(long, value_name = "TIME")]
     timeout: Option<Period>,
@@ -63,6 +75,9 @@ impl Target {
     pub(super) fn builder(&self, tasks: Tasks, notices: Notices) -> Result<Builder, Failure> {
         let terminal = Terminal::new(notices.clone());
         let (forms, turns) = (terminal.clone(), terminal);
+        let login = self
+            .login
+            .then(|| self.account(tasks.clone(), notices.clone()));
         let mut builder = Client::builder(tasks)
             .speak(self.speak())
             .follows_tasks()
@@ -84,7 +99,38 @@ impl Target {
                 .map_err(|problem| Failure::Usage(format!("--bearer: {problem}")))?;
             builder = builder.header("authorization", format!("Bearer {token}"));
         }
+        if let Some(account) = login {
+            builder = builder.credentials(Arc::new(account?));
+        }
         Ok(builder)
+    }
+
+    /// An account at the server that is logged in to when the server wants that.
+    fn account(&self, tasks: Tasks, notices: Notices) -> Result<OAuth, ClientError> {
+        let callback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let egress = Egress::new(egress::Settings::default());
+        let browser = Loopback::new(callback, LOGIN, tasks.clone(), move |url| {
+            notices.say(&format!("Log in at {url}"));
+        });
+        let means = Means {
+            egress: egress.map_err(|error| ClientError::Address(error.to_string()))?,
+            clock: Clock::system(),
+            tasks,
+            browser: Arc::new(browser),
+        };
+        let config = AuthorizationCode {
+            issuer: None,
+            client: None,
+            metadata_document: None,
+            scopes: Scopes::default(),
+            callback,
+        };
+        let account = OAuth::new(self.url(), Config::AuthorizationCode(config), means);
+        account.map_err(ClientError::Credential)
+    }
+
+    fn url(&self) -> &str {
+        self.url.as_deref().unwrap_or(HERE)
     }
 
     pub(super) async fn connect(&self, builder: Builder) -> Result<Client, ClientError> {
@@ -95,7 +141,7 @@ impl Target {
                 program.environment = Inherited;
                 builder.program(&program).await
             }
-            None => builder.http(self.url.as_deref().unwrap_or(HERE)).await,
+            None => builder.http(self.url()).await,
         }
     }
 

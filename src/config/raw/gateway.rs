@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{SecretText, count};
+use super::{SecretText, UpstreamAuth, count};
 use crate::config::defaults;
 use crate::config::values::{ByteSize, Period};
 
@@ -42,6 +42,8 @@ pub struct Upstream {
     /// With `url`: what is sent with every request. Each value is itself, or `env:NAME` or
     /// `file:PATH` where it is; `text:` before it if it looks like one of these and is not.
     pub headers: BTreeMap<String, SecretText>,
+    /// With `url`: what lets us in there, beside `headers`.
+    pub auth: UpstreamAuth,
     /// With `command`: variables the program gets besides the few that every program needs. Values
     /// as in `headers`.
     pub env: BTreeMap<String, SecretText>,
@@ -104,6 +106,7 @@ impl Default for Upstream {
             command: None,
             builtin: None,
             headers: BTreeMap::new(),
+            auth: UpstreamAuth::default(),
             env: BTreeMap::new(),
             cwd: None,
             prefix: None,

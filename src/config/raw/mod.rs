@@ -5,14 +5,21 @@
 //! them; doc comments become the schema's descriptions. Each value is checked by itself here;
 //! what concerns two keys is checked in `resolve.rs`.
 
+mod audit;
 mod auth;
 mod gateway;
 mod policy;
+mod upstream_auth;
 
+pub use audit::{
+    Audit, OnFailure as AuditOnFailure, Payloads, RedactedTool, Redaction, Retention,
+    TenantRetention,
+};
 pub use auth::{ApiKeys, Auth, Oidc, Proxy};
 pub use gateway::{
     Breaker, Gateway, Isolation, Pin, Root, Set, Tool, Upstream, UpstreamLimits, UpstreamTimeouts,
 };
+pub use upstream_auth::{AuthKind, UpstreamAuth};
 
 pub use policy::{
     AnyOf, Binding, CallLimits, OnFailure, RateLimit, Role, RoleLimits, Rule, Running, Scalar,
@@ -66,6 +73,8 @@ pub struct Raw {
     /// How often who may call what: as `"600/min"` (or `/s`, `/h`, `/day`), which is 600 at once and
     /// 600 per minute, or as `{ rate = "600/min", burst = 20 }`.
     pub limits: CallLimits,
+    /// The record of what happened.
+    pub audit: Audit,
     /// Where operators look.
     pub admin: Admin,
     /// Log lines, on standard error.

@@ -71,6 +71,12 @@ fn roles_bindings_scopes_and_limits_change_now() {
 }
 
 #[test]
+fn how_many_nodes_share_limits_is_known_at_the_start() {
+    let of = |nodes| format!("[limits]\nper_user = '1/s'\nnodes = {nodes}");
+    check_change(&of(2), &of(3), "policy", "limits.nodes");
+}
+
+#[test]
 fn everything_else_is_named_and_takes_effect_at_the_next_start() {
     check_change(
         "",

@@ -44,6 +44,7 @@ fn an_upstream_needs_no_more_than_a_place() {
             url: "https://jira.example/mcp".to_owned(),
             headers: Vec::new(),
         },
+        auth: None,
         prefix: "my-jira".to_owned(),
         isolation: Isolation::Shared,
         handle: "session".to_owned(),
@@ -173,6 +174,7 @@ fn every_key_of_an_upstream_can_be_written() {
             memory_max: Some(1 << 30),
             files_max: Some(64),
         }),
+        auth: None,
         prefix: "f".to_owned(),
         isolation: Isolation::Handle,
         handle: "conversation".to_owned(),
@@ -611,19 +613,37 @@ fn the_environment_sets_every_key_of_an_upstream() {
 /// What operators read about the gateway.
 const PAGE: &str = include_str!("../../../docs/gateway.md");
 
-/// The first example of the page in a language.
-pub(super) fn example(language: &str) -> &'static str {
+/// The examples of the page in a language.
+fn examples(language: &str) -> impl Iterator<Item = &'static str> {
     let start = format!("```{language}\n");
-    let (_, rest) = PAGE.split_once(&start).expect("there is an example");
-    rest.split_once("```").expect("it ends").0
+    let starts = PAGE
+        .match_indices(&start)
+        .map(|(at, start)| at + start.len());
+    let starts = starts.collect::<Vec<_>>();
+    starts
+        .into_iter()
+        .map(|at| PAGE[at..].split_once("```").expect("it ends").0)
+}
+
+/// The first of them.
+pub(super) fn example(language: &str) -> &'static str {
+    examples(language).next().expect("there is an example")
 }
 
 #[test]
-fn the_example_on_the_page_about_the_gateway_is_right() {
-    let variables = [("JIRA_AUTHORIZATION", "Bearer x")];
-    let settings = load_text(example("toml"), &variables, &Overrides::default()).unwrap();
-    assert_eq!(settings.gateway.upstreams.len(), 3);
-    assert_eq!(settings.cautions, Vec::<String>::new());
+fn the_examples_on_the_page_about_the_gateway_are_right() {
+    let variables = [
+        ("JIRA_AUTHORIZATION", "Bearer x"),
+        ("CRM_CLIENT_SECRET", "x"),
+        ("TICKETS_TOKEN", "x"),
+    ];
+    let examples = examples("toml").collect::<Vec<_>>();
+    assert_eq!(examples.len(), 2);
+    for example in examples {
+        let settings = load_text(example, &variables, &Overrides::default()).unwrap();
+        assert_eq!(settings.gateway.upstreams.len(), 3);
+        assert_eq!(settings.cautions, Vec::<String>::new());
+    }
 }
 
 #[test]

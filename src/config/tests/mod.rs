@@ -1,10 +1,12 @@
 //! Tables of configurations: valid, invalid, overridden.
 
+mod audit;
 mod change;
 mod gateway;
 mod mcp_json;
 mod policy;
 mod tls;
+mod upstream_auth;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -227,15 +229,15 @@ enabled = true
              than 30s",
             "switchboard.toml:21: sessions.max: expected a whole number",
             "switchboard.toml:24: calls.grace: must be more than zero",
-            "switchboard.toml:25: calls.deadline: \"9999d\" is too much: 366d is the most",
+            "switchboard.toml:25: calls.deadline: \"9999d\" is too much: 3660d is the most",
             "switchboard.toml:28: store.url: there is no store \"postgres\"; write \
              \"embedded:DIRECTORY\", \"memory:\" or a Redis URL, as in \"redis://HOST:6379\"",
             "switchboard.toml:31: log.format: unknown value `xml`, expected `text` or `json`",
             "switchboard.toml:32: log.filter: \"infoo\" is not a level: use off, error, warn, \
              info, debug or trace, alone or as MODULE=LEVEL, separated by commas",
-            "switchboard.toml:34: metrics: unknown key; known here: `admin`, `calls`, `cluster`, \
-             `endpoints`, `gateway`, `log`, `server`, `sessions`, `store`, `streams`, `tasks`, \
-             `upstreams`",
+            "switchboard.toml:34: metrics: unknown key; known here: `admin`, `audit`, `auth`, `bindings`, \
+             `calls`, `cluster`, `endpoints`, `gateway`, `limits`, `log`, `roles`, `scopes`, `server`, \
+             `sessions`, `store`, `streams`, `tasks`, `upstreams`",
         ],
     );
 }

@@ -15,8 +15,8 @@ fn files(directory: &Path) -> String {
     let certificate = params.self_signed(&key).unwrap();
     for (name, text) in [("a.pem", certificate.pem()), ("a.key", key.serialize_pem())] {
         let file = directory.join(name);
-        std::fs::write(&file, text).unwrap();
-        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
+        fs::write(&file, text).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
     }
     let shown = directory.display();
     format!("[server.tls]\ncertificate = \"{shown}/a.pem\"\nkey = \"{shown}/a.key\"\n")
@@ -85,18 +85,18 @@ fn files_that_cannot_be_used_are_named() {
         directory.path().join("a.key"),
     );
     let (shown, shown_key) = (certificate.display(), key.display());
-    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
     let open = format!(
         "3: server.tls.key: the file {shown_key} can be read or changed by every user: take that away \
          with `chmod o=`"
     );
     check(&tls, &[&line(&open)]);
     files(directory.path());
-    std::fs::write(&certificate, "nothing").unwrap();
+    fs::write(&certificate, "nothing").unwrap();
     let nothing =
         format!("2: server.tls.certificate: the file {shown} holds no certificate in PEM");
     check(&tls, &[&line(&nothing)]);
-    std::fs::remove_file(&certificate).unwrap();
+    fs::remove_file(&certificate).unwrap();
     let complaint = load_file(&tls).unwrap_err();
     assert!(complaint.contains("a.pem cannot be read"), "{complaint}");
 }
@@ -114,7 +114,7 @@ fn another_certificate_needs_no_other_start_and_other_clients_do() {
     };
     let at_next_start = |before: &Settings, text: &str| {
         let after = load_file(text).unwrap();
-        Change::between(before, &before.gateway, &after).at_next_start
+        Change::between(before, &before.gateway, &before.policy, &after).at_next_start
     };
     let started = load_file(&first).unwrap();
     assert!(at_next_start(&started, &second).is_empty());
@@ -207,6 +207,6 @@ fn another_key_of_a_proxy_waits_for_the_next_start() {
     };
     let before = load("0123456789abcdef0123456789abcdef");
     let after = load("0123456789abcdef0123456789abcdeF");
-    let change = Change::between(&before, &before.gateway, &after);
+    let change = Change::between(&before, &before.gateway, &before.policy, &after);
     assert_eq!(change.at_next_start, ["auth.proxy.key"]);
 }

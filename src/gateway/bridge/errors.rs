@@ -17,6 +17,7 @@ use super::array::quoted;
 use super::questions::Unaskable;
 use super::{Broken, Crossing};
 use crate::client::ClientError;
+use crate::client::oauth::{Fault, OAuthError};
 use crate::gateway::upstream::breaker::Ended;
 use crate::protocol::capabilities::ClientCapability;
 use crate::protocol::error_code::ErrorCode;
@@ -230,6 +231,8 @@ pub(crate) enum Failure {
     OtherEra(Box<Failure>),
     /// It turned the request away; nothing ran, and the same again would end the same.
     Refused(String),
+    /// We have nothing that it would let us in by, and that is nobody's fault but ours; nothing ran.
+    NoCredential,
     /// There was no answer in time. It may have run.
     TimedOut(Duration),
     /// The connection broke, or its server did. It may have run.
@@ -278,6 +281,7 @@ impl From<&ClientError> for Failure {
             }
             ClientError::Status { status, .. } => Self::Refused(format!("answered HTTP {status}")),
             ClientError::SessionLost => Self::SessionLost,
+            ClientError::Credential(error) => Self::of_credential(error),
             ClientError::TimedOut(time) => Self::TimedOut(*time),
             ClientError::OutcomeUnknown { .. } => {
                 Self::BrokeOff("broke off before it answered".into())
@@ -311,6 +315,9 @@ impl Failure {
     /// What it means for a call that no line could be opened for it: whatever happened, the call was
     /// not sent.
     pub(crate) fn of_opening(error: &ClientError) -> Self {
+        if let ClientError::Credential(error) = error {
+            return Self::of_credential(error);
+        }
         match Self::from(error) {
             Self::TimedOut(_) => Self::late(),
             Self::BrokeOff(_) => Self::not_ready("broke off when it was connected to"),
@@ -321,7 +328,24 @@ impl Failure {
                 Self::not_ready("refused to be connected to")
             }
             Self::Refused(what) => Self::not_ready(format!("{what} when it was connected to")),
-            not_sent @ Self::NotSent { .. } => not_sent,
+            not_sent @ (Self::NotSent { .. } | Self::NoCredential) => not_sent,
+        }
+    }
+
+    /// What it means that it let us in by nothing that we have.
+    fn of_credential(error: &OAuthError) -> Self {
+        match (error.fault(), error) {
+            (Fault::Ours, _) => Self::NoCredential,
+            (Fault::Theirs, _) => Self::Refused("does not accept our credential for it".into()),
+            (Fault::Caller, OAuthError::NoCaller) => Self::Refused(
+                "is asked in the name of callers, and this call came with no access token that can be \
+                 exchanged for one of its own"
+                    .into(),
+            ),
+            (Fault::Caller, _) => {
+                Self::Refused("is asked in the name of callers, and this one is not let in".into())
+            }
+            (Fault::Passing, _) => Self::not_sent("cannot be asked: who issues its credentials is away"),
         }
     }
 
@@ -375,7 +399,9 @@ impl Failure {
     pub(crate) const fn label(&self) -> UpstreamEnd {
         match self {
             Self::Answered { .. } => UpstreamEnd::Answered,
-            Self::NotSent { .. } | Self::SessionLost | Self::OtherEra(_) => UpstreamEnd::NotSent,
+            Self::NotSent { .. } | Self::SessionLost | Self::OtherEra(_) | Self::NoCredential => {
+                UpstreamEnd::NotSent
+            }
             Self::Refused(_) => UpstreamEnd::Refused,
             Self::TimedOut(_) | Self::BrokeOff(_) => UpstreamEnd::Unknown,
             Self::Broke(_) => UpstreamEnd::Broke,
@@ -399,6 +425,7 @@ impl Failure {
             | Self::Answered { .. }
             | Self::SessionLost
             | Self::OtherEra(_)
+            | Self::NoCredential
             | Self::Refused(_)
             | Self::TooLarge(_) => Ended::Answered,
         }
@@ -430,6 +457,7 @@ impl Failure {
             } => unavailable(upstream, why, theirs.unwrap_or(retry_after)),
             Self::SessionLost => unavailable(upstream, "lost our session", retry_after),
             Self::OtherEra(answered) => return answered.told(asked, crossing, retry_after),
+            Self::NoCredential => passed("cannot be asked: our own credential for it is not good"),
             Self::Refused(what) if *asked.method == Method::ToolsCall => {
                 let tool = failed_tool(&format!("upstream `{upstream}` {what}"));
                 return Answered::Outcome(Ok(tool));
@@ -544,6 +572,72 @@ mod tests {
             Err(ServiceError::Upstream(error)) => error,
             other => panic!("unexpected {other:?}"),
         }
+    }
+
+    /// 2026-07-28 basic/authorization as a gateway keeps it: whose fault it is decides who is told what.
+    #[test]
+    fn what_is_wrong_with_a_credential_is_told_to_whom_it_concerns() {
+        use OAuthError as E;
+        for (error, is_tool_error, expected) in [
+            (
+                E::NotAccepted,
+                true,
+                "upstream `files` does not accept our credential for it",
+            ),
+            (
+                E::ScopesNotGranted,
+                true,
+                "upstream `files` does not accept our credential for it",
+            ),
+            (
+                E::CallerRefused("secret".into()),
+                true,
+                "upstream `files` is asked in the name of callers, and this one is not let in",
+            ),
+            (
+                E::Refused("secret".into()),
+                false,
+                "upstream `files` cannot be asked: our own credential for it is not good",
+            ),
+            (
+                E::Declined("secret".into()),
+                false,
+                "upstream `files` cannot be asked: our own credential for it is not good",
+            ),
+        ] {
+            for opening in [false, true] {
+                let error = ClientError::Credential(error.clone());
+                let failure = if opening {
+                    Failure::of_opening(&error)
+                } else {
+                    Failure::of_request(&error, Era::Stateless)
+                };
+                assert_eq!(failure.ended(), Ended::Answered, "the upstream is well");
+                let told = failure.told(
+                    &asked(&Method::ToolsCall),
+                    &crossing(V2026_07_28, V2025_11_25),
+                    RETRY,
+                );
+                let Answered::Outcome(outcome) = told else {
+                    panic!("{told:?}");
+                };
+                match outcome {
+                    Ok(reply) => {
+                        assert!(
+                            is_tool_error && reply.members.as_str().contains(expected),
+                            "{reply:?}"
+                        );
+                    }
+                    Err(ServiceError::Upstream(error)) => {
+                        assert_eq!((error.code, &*error.message), (-32603, expected));
+                        assert!(!is_tool_error);
+                    }
+                    Err(error) => panic!("{error:?}"),
+                }
+            }
+        }
+        let away = ClientError::Credential(E::Unreachable("secret".into()));
+        assert!(Failure::of_request(&away, Era::Session).may_be_sent_again());
     }
 
     #[test]

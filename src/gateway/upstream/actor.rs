@@ -239,7 +239,8 @@ async fn attend(upstream: &Arc<Upstream>) -> Lost {
             );
     }
     let news = News::of(upstream, None);
-    let opened = upstream.open(upstream.era(), CapabilitySet::all(), news);
+    let keys = upstream.own_keys();
+    let opened = upstream.open(upstream.era(), CapabilitySet::all(), news, keys);
     let line = match opened.await {
         Ok(line) => line,
         Err(error) => {

@@ -11,6 +11,7 @@ pub(super) mod actor;
 pub(super) mod breaker;
 pub(super) mod bulkhead;
 pub(super) mod conversation;
+pub(super) mod credentials;
 pub(super) mod line;
 pub(super) mod listing;
 pub(super) mod news;
@@ -28,6 +29,7 @@ use tokio::sync::{Notify, watch};
 
 use self::breaker::Breaker;
 use self::bulkhead::Bulkhead;
+use self::credentials::{Issuing, Keys};
 use self::line::{Desk, Lease, Line};
 use self::news::{Changed, News};
 use self::offer::Offer;
@@ -38,9 +40,10 @@ use super::bridge::capability_set::CapabilitySet;
 use super::config::{CommandConfig, Reach, Secret, UpstreamConfig};
 use super::kept_pins::{self, KeptPins};
 use super::pins::{DefinitionHash, Pins};
+use crate::client::oauth::OAuthError;
 use crate::client::{
-    ClientError, Connector, Environment, HttpEndpoint, Introduction, Limits, Program, Speak,
-    StandardError,
+    ClientError, Connector, Credentials, Environment, HttpEndpoint, Introduction, Limits, Program,
+    Speak, StandardError,
 };
 use crate::identity::Principal;
 use crate::protocol::lifecycle::Implementation;
@@ -48,7 +51,7 @@ use crate::protocol::subscription::Change;
 use crate::protocol::version::{Era, ProtocolVersion};
 use crate::runtime::ratelimited::warn_ratelimited;
 use crate::runtime::tasks::{TaskKind, Tasks};
-use crate::service::Service;
+use crate::service::{CallContext, Service};
 use crate::telemetry::metrics::{Metrics, UpstreamRequests};
 
 /// Most sessions with one upstream over HTTP: each is one per principal and capability set.
@@ -85,6 +88,8 @@ pub(super) type Listener = Arc<dyn Fn(Heard<'_>) + Send + Sync>;
 pub(super) struct Upstream {
     pub(super) config: UpstreamConfig,
     reached: Reached,
+    /// What lets us in.
+    keys: Keys,
     tasks: Tasks,
     offer: watch::Sender<Arc<Offer>>,
     /// What it told of its lists.
@@ -125,6 +130,7 @@ impl Upstream {
         pins: KeptPins,
         tasks: Tasks,
         metrics: &Metrics,
+        issuing: &dyn Fn() -> Result<Issuing, ClientError>,
     ) -> Result<Arc<Self>, ClientError> {
         let limits = limits(&config);
         let (reached, lines_max, one_per_key) = match (&config.reach, here) {
@@ -147,7 +153,14 @@ impl Upstream {
                 return Err(ClientError::Address(what));
             }
         };
+        let keys = match (&config.reach, &config.auth) {
+            (Reach::Url { url, .. }, Some(auth)) => {
+                Keys::new(&config.name, url, auth.clone(), issuing()?, tasks.clone())?
+            }
+            (Reach::Url { .. } | Reach::Command(_) | Reach::InProcess(_), _) => Keys::Nothing,
+        };
         Ok(Arc::new(Self {
+            keys,
             breaker: Breaker::new(&config.name, config.breaker),
             bulkhead: Bulkhead::new(config.bulkhead),
             requests: metrics.upstream_requests(&config.name),
@@ -360,7 +373,8 @@ impl Upstream {
             Box::new(move || {
                 Box::pin(async move {
                     let news = News::of(&upstream, Some(key.principal.clone()));
-                    let line = upstream.open(era, key.capabilities, news).await?;
+                    let keys = upstream.keys.of(&key.principal);
+                    let line = upstream.open(era, key.capabilities, news, keys).await?;
                     if !upstream.is_http() {
                         upstream.subscriptions.tell(&key.principal, &line).await;
                     }
@@ -371,11 +385,16 @@ impl Upstream {
         self.pool.line(&key, may_be_asked, until, Some(open)).await
     }
 
-    /// Where nothing is kept between requests, everybody has the same line.
+    /// Where nothing is kept between requests, everybody has the same line, or each caller who is let in
+    /// by a credential of their own.
     fn key(&self, key: Key, era: Option<Era>) -> Key {
         match (era, self.is_http()) {
             (Some(Era::Stateless), true) => Key {
-                principal: Principal::local(),
+                principal: if self.keys.are_of_callers() {
+                    key.principal
+                } else {
+                    Principal::local()
+                },
                 capabilities: CapabilitySet::default(),
                 unit: pool::Unit::Shared,
             },
@@ -387,12 +406,25 @@ impl Upstream {
         }
     }
 
-    /// Opens a line that declares these capabilities, to an upstream of this era, if that is known.
+    /// What lets us in where it is nobody's call.
+    pub(super) fn own_keys(&self) -> Option<Arc<dyn Credentials>> {
+        self.keys.own()
+    }
+
+    /// Whether a caller can be let in, where each needs a credential of their own.
+    pub(super) fn take_credential(&self, context: &CallContext) -> Result<(), OAuthError> {
+        self.keys
+            .take(context.principal(), context.credential.as_deref())
+    }
+
+    /// Opens a line that declares these capabilities, to an upstream of this era, if that is known; by
+    /// these credentials, if it wants some.
     pub(super) async fn open(
         self: &Arc<Self>,
         era: Option<Era>,
         capabilities: CapabilitySet,
         news: News,
+        keys: Option<Arc<dyn Credentials>>,
     ) -> Result<Arc<Line>, ClientError> {
         let name: Arc<str> = self.name().into();
         let desk = Desk::new(name, self.config.roots.clone(), news);
@@ -421,7 +453,10 @@ impl Upstream {
             probe: self.config.timeouts.connect,
         };
         let connection = match &self.reached {
-            Reached::Http(endpoint) => connector.http(endpoint).await?,
+            Reached::Http(endpoint) => match keys {
+                Some(keys) => connector.http(&endpoint.with(keys)).await?,
+                None => connector.http(endpoint).await?,
+            },
             Reached::Program(program) => match self.warm.take() {
                 Some(started) => connector.started(started, program).await?,
                 None => connector.program(program).await?,

@@ -84,11 +84,21 @@ pub(super) fn claim<'a>(claims: &'a Map<String, Value>, path: &str) -> Option<&'
 pub(super) fn equal(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::Number(one), Value::Number(other)) => {
-            one == other || one.as_f64().is_some_and(|one| Some(one) == other.as_f64())
+            // Where a fraction cannot hold every whole number, it is none of them.
+            let as_fraction = |number: &serde_json::Number| match number.as_i64() {
+                Some(whole) if whole.unsigned_abs() > EXACT_MAX => None,
+                Some(_) => number.as_f64(),
+                None if number.is_f64() => number.as_f64(),
+                None => None,
+            };
+            one == other || as_fraction(one).is_some_and(|one| Some(one) == as_fraction(other))
         }
         (one, other) => one == other,
     }
 }
+
+/// Up to here every whole number is a fraction of its own.
+const EXACT_MAX: u64 = 1 << 53;
 
 #[cfg(test)]
 mod tests {
@@ -140,6 +150,29 @@ mod tests {
         ] {
             assert_eq!(wanted.is_argument(&arguments), allowed, "{arguments}");
             assert_eq!(wanted.is_among_arguments(&arguments), denied, "{arguments}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_told_apart_however_large() {
+        for (one, other, expected) in [
+            (json!(1), json!(1.0), true),
+            (json!(-1), json!(-1.0), true),
+            (json!(1), json!(1.5), false),
+            (
+                json!(9_007_199_254_740_993_u64),
+                json!(9_007_199_254_740_992_u64),
+                false,
+            ),
+            (
+                json!(9_007_199_254_740_993_u64),
+                json!(9_007_199_254_740_992.0),
+                false,
+            ),
+            (json!(u64::MAX), json!(u64::MAX), true),
+            (json!(u64::MAX), json!(18_446_744_073_709_551_615.0), false),
+        ] {
+            assert_eq!(equal(&one, &other), expected, "{one} {other}");
         }
     }
 

@@ -139,6 +139,12 @@ impl Policy {
         self.0.open
     }
 
+    /// The rule by which `admin` may do everything, and everybody where the policy is open.
+    #[must_use]
+    pub fn admin_rule(&self) -> RuleId {
+        RuleId(if self.0.open { "open" } else { ADMIN }.into())
+    }
+
     /// Names this policy and no other: the same on every node that has the same configuration.
     #[must_use]
     pub fn version(&self) -> &Arc<str> {

@@ -23,19 +23,32 @@ pub struct Standing<'a> {
     claims: &'a Map<String, Value>,
 }
 
-/// How far one rule that allows something goes; the further the better.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Reach {
-    /// Another role may.
-    Role,
-    /// The caller lacks a claim.
-    Claim(String),
+/// What is in the way of what one rule allows.
+#[derive(Debug)]
+enum Way {
+    /// Nothing.
+    Clear,
+    /// The caller lacks these scopes.
+    Scopes(BTreeSet<Arc<str>>),
     /// The arguments are others.
     Arguments(String),
-    /// The caller lacks scopes; the fewer the better.
-    Scopes,
-    /// All is well.
-    All,
+    /// The caller lacks a claim.
+    Claim(String),
+    /// The caller lacks the role.
+    Role,
+}
+
+impl Way {
+    /// How far the caller is from being allowed.
+    fn distance(&self) -> (u8, usize) {
+        match self {
+            Self::Clear => (0, 0),
+            Self::Scopes(missing) => (1, missing.len()),
+            Self::Arguments(_) => (2, 0),
+            Self::Claim(_) => (3, 0),
+            Self::Role => (4, 0),
+        }
+    }
 }
 
 impl<'a> Standing<'a> {
@@ -88,29 +101,24 @@ impl<'a> Standing<'a> {
             Denial::ByArguments(refused) => Some(refused),
             Denial::None => None,
         };
-        let best = self
-            .allowing(target, &arguments)
-            .max_by(|(one, a), (other, b)| {
-                let lacks = |rule: &Rule| std::cmp::Reverse(self.missing(rule).len());
-                // Of equals the first one written.
-                let order = one.cmp(other).then_with(|| lacks(a).cmp(&lacks(b)));
-                order.then(std::cmp::Ordering::Greater)
-            });
-        let Some((reach, rule)) = best else {
+        // Of those that are as near, the first one written.
+        let nearest = self.allowing(target, &arguments);
+        let nearest = nearest.min_by_key(|(way, _)| way.distance());
+        let Some((way, rule)) = nearest else {
             return Decision::Hidden { rule: None };
         };
         let refused = |reason| refused(rule, target, reason);
-        match (reach, denial) {
-            (Reach::Role, _) => refused(Reason::NeedsRole(rule.role.clone())),
-            (Reach::Claim(claim), _) => refused(Reason::NeedsClaim(claim)),
-            (Reach::Arguments(_) | Reach::Scopes | Reach::All, Some(denial)) => denial,
-            (Reach::Arguments(wanted), None) => refused(Reason::NeedsArguments(wanted)),
-            (Reach::Scopes, None) => Decision::NeedsScopes {
+        match (way, denial) {
+            (Way::Role, _) => refused(Reason::NeedsRole(rule.role.clone())),
+            (Way::Claim(claim), _) => refused(Reason::NeedsClaim(claim)),
+            (Way::Arguments(_) | Way::Scopes(_) | Way::Clear, Some(denial)) => denial,
+            (Way::Arguments(wanted), None) => refused(Reason::NeedsArguments(wanted)),
+            (Way::Scopes(missing), None) => Decision::NeedsScopes {
                 rule: rule.id.clone(),
                 scopes: rule.scopes.clone(),
-                missing: self.missing(rule),
+                missing,
             },
-            (Reach::All, None) => Decision::Allowed {
+            (Way::Clear, None) => Decision::Allowed {
                 rule: rule.id.clone(),
             },
         }
@@ -145,30 +153,33 @@ impl<'a> Standing<'a> {
         &'t self,
         target: &'t Target<'_>,
         arguments: &'t Parsed<'_>,
-    ) -> impl Iterator<Item = (Reach, &'t Rule)> {
+    ) -> impl Iterator<Item = (Way, &'t Rule)> {
         let own = self.rules(Effect::Allow, target).filter_map(|rule| {
             if let Some(claim) = rule.unclaimed(self.claims) {
-                return rule
-                    .visible
-                    .then(|| (Reach::Claim(claim.to_string()), rule));
+                return rule.visible.then(|| (Way::Claim(claim.to_string()), rule));
             }
             let asked = if rule.asks_for_arguments() {
                 arguments.get()
             } else {
                 None
             };
-            Some(match asked.and_then(|arguments| rule.unmet(arguments)) {
-                Some(wanted) => (Reach::Arguments(wanted.to_string()), rule),
-                None if self.missing(rule).is_empty() => (Reach::All, rule),
-                None => (Reach::Scopes, rule),
-            })
+            if let Some(wanted) = asked.and_then(|arguments| rule.unmet(arguments)) {
+                return Some((Way::Arguments(wanted.to_string()), rule));
+            }
+            let missing = self.missing(rule);
+            let way = if missing.is_empty() {
+                Way::Clear
+            } else {
+                Way::Scopes(missing)
+            };
+            Some((way, rule))
         });
         let others = self.policy.roles.iter();
         let others = others.filter(|(name, _)| !self.roles.contains(*name));
         let others = others.flat_map(|(_, role)| &role.rules).filter(|rule| {
             rule.visible && rule.effect == Effect::Allow && rule.names(target.kind, target.name)
         });
-        own.chain(others.map(|rule| (Reach::Role, rule)))
+        own.chain(others.map(|rule| (Way::Role, rule)))
     }
 
     /// The caller's rules about a name.

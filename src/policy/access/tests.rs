@@ -542,7 +542,7 @@ fn any_role() -> impl Strategy<Value = RoleConfig> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(20_000))]
+    #![proptest_config(ProptestConfig::with_cases(5_000))]
 
     #[test]
     fn whatever_the_policy_what_is_hidden_is_unlisted_and_denial_wins(

@@ -170,6 +170,10 @@ impl Tokens for LocalTokens {
     fn sweep(&self, now: u64) {
         self.forget_rested(now);
     }
+
+    fn keys(&self) -> usize {
+        self.count.load(Ordering::Acquire)
+    }
 }
 
 #[cfg(test)]

@@ -40,6 +40,8 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
+use crate::telemetry::labels::LimitReason;
+
 /// Where tokens are taken from.
 pub trait Tokens: Send + Sync + fmt::Debug {
     /// Takes a token for each of the demands, or for none of them. `now` is in microseconds.
@@ -50,6 +52,9 @@ pub trait Tokens: Send + Sync + fmt::Debug {
 
     /// Forgets what makes no difference any more; to be called every few seconds.
     fn sweep(&self, now: u64);
+
+    /// How many buckets are counted here.
+    fn keys(&self) -> usize;
 }
 
 /// How taking ended.
@@ -99,6 +104,19 @@ impl Refused {
             Because::Spent { retry_after, .. } => Some(retry_after),
             Because::Running { .. } => None,
             Because::StoreAway | Because::Full => Some(1_000_000),
+        }
+    }
+}
+
+impl Because {
+    /// How it is counted.
+    #[must_use]
+    pub const fn label(&self) -> LimitReason {
+        match self {
+            Self::Spent { .. } => LimitReason::Rate,
+            Self::Running { .. } => LimitReason::Running,
+            Self::StoreAway => LimitReason::StoreAway,
+            Self::Full => LimitReason::Full,
         }
     }
 }

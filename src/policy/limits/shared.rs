@@ -7,6 +7,7 @@
 //! While the store does not answer, each limit does as it says ([`OnFailure`]), and the store is
 //! asked again after a while.
 
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -14,6 +15,7 @@ use dashmap::DashMap;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::config::OnFailure;
 use super::key::Key;
@@ -23,6 +25,8 @@ use super::rate::Rate;
 use super::{Because, Demand, Refused, Take, Tokens};
 use crate::runtime::ratelimited::warn_ratelimited;
 use crate::store::buckets::{Ask, Buckets, Given};
+use crate::telemetry::labels::AskEnd;
+use crate::telemetry::metrics::Metrics;
 
 /// How long a store that failed is not asked, in microseconds.
 const AWAY_US: u64 = 1_000_000;
@@ -40,6 +44,7 @@ pub struct SharedTokens {
     alone: LocalTokens,
     /// Until when the store is not asked; 0 while it answers.
     away_until: AtomicU64,
+    metrics: Metrics,
 }
 
 /// What this node knows of one bucket.
@@ -82,20 +87,21 @@ struct Asking<'a> {
 impl SharedTokens {
     /// Shares what `store` holds. One of `nodes` alone lets its share pass while that is away.
     #[must_use]
-    pub fn new(store: Arc<dyn Buckets>, nodes: u32) -> Self {
+    pub fn new(store: Arc<dyn Buckets>, nodes: NonZeroU32, metrics: Metrics) -> Self {
         Self {
             store,
             entries: DashMap::new(),
             count: AtomicUsize::new(0),
-            alone: LocalTokens::of_share(nodes),
+            alone: LocalTokens::of_share(nodes.get()),
             away_until: AtomicU64::new(0),
+            metrics,
         }
     }
 
     async fn take_shared(&self, demands: &[Demand], now: u64) -> Take {
         let mut entries = Vec::with_capacity(demands.len());
         for demand in demands {
-            match self.entry(demand, now) {
+            match self.entry(demand) {
                 Some(entry) => entries.push(entry),
                 None => return refused(demand, Because::Full),
             }
@@ -133,15 +139,21 @@ impl SharedTokens {
             want: asking.want,
             back: asking.back,
         });
+        let asked = Instant::now();
         match self.store.take(asks.collect()).await {
             Ok(given) => {
+                self.metrics.limit_store_ask(AskEnd::Answered);
                 for (asking, given) in asking.iter().zip(given) {
                     asking.answer(given, now);
                 }
             }
             Err(error) => {
-                self.away_until
-                    .store(now.saturating_add(AWAY_US), Ordering::Release);
+                self.metrics.limit_store_ask(AskEnd::Failed);
+                // From the failure on: a store that hangs takes its whole timeout to fail, and those
+                // who came meanwhile are not to wait for another.
+                let took = u64::try_from(asked.elapsed().as_micros()).unwrap_or(u64::MAX);
+                let until = now.saturating_add(took).saturating_add(AWAY_US);
+                self.away_until.store(until, Ordering::Release);
                 warn_ratelimited!("limits cannot be counted with the other nodes", %error);
             }
         }
@@ -156,15 +168,14 @@ impl SharedTokens {
         self.alone.take_now(on_failure(OnFailure::Local), now)
     }
 
-    fn entry(&self, demand: &Demand, now: u64) -> Option<Arc<Entry>> {
+    fn entry(&self, demand: &Demand) -> Option<Arc<Entry>> {
         if let Some(entry) = self.entries.get(&demand.key)
             && entry.rate == demand.rate
         {
             return Some(entry.clone());
         }
-        if self.count.load(Ordering::Acquire) >= KEYS_MAX {
-            self.forget_rested(now);
-        }
+        // Room is made by sweeping alone: a look through all of them for each who is new would cost
+        // milliseconds.
         if self.count.load(Ordering::Acquire) >= KEYS_MAX {
             return None;
         }
@@ -205,6 +216,10 @@ impl Tokens for SharedTokens {
     fn sweep(&self, now: u64) {
         self.forget_rested(now);
         self.alone.sweep(now);
+    }
+
+    fn keys(&self) -> usize {
+        self.count.load(Ordering::Acquire) + self.alone.keys()
     }
 }
 
@@ -305,6 +320,7 @@ impl Drop for Asking<'_> {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::AtomicBool;
+    use std::time::Duration;
 
     use futures_util::future::{join_all, ready};
 
@@ -350,7 +366,8 @@ mod tests {
 
     fn shared() -> (Arc<Generous>, SharedTokens) {
         let store = Arc::new(Generous::default());
-        let tokens = SharedTokens::new(store.clone(), 3);
+        let nodes = NonZeroU32::new(3).unwrap();
+        let tokens = SharedTokens::new(store.clone(), nodes, Metrics::new());
         (store, tokens)
     }
 
@@ -414,17 +431,48 @@ mod tests {
         );
     }
 
+    /// Fails as a server that hangs does: when its patience is over.
+    #[derive(Debug, Default)]
+    struct Silent {
+        commands: AtomicUsize,
+    }
+
+    impl Buckets for Silent {
+        fn take(&self, _asks: Vec<Ask>) -> StoreFuture<Vec<Given>> {
+            self.commands.fetch_add(1, Ordering::AcqRel);
+            async {
+                tokio::time::sleep(Duration::from_secs(2)).await;
+                Err(StoreError::Unavailable("it is a test".into()))
+            }
+            .boxed()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_twice_for_a_store_that_hangs() {
+        let store = Arc::new(Silent::default());
+        let metrics = Metrics::new();
+        let tokens = SharedTokens::new(store.clone(), NonZeroU32::MIN, metrics.clone());
+        let demands = [demand("user", "600/min", OnFailure::Local)];
+        // The second comes later than the store is left alone after a failure at once.
+        let takes = tokio::join!(
+            tokens.take(&demands, NOW),
+            tokens.take(&demands, NOW + 2 * AWAY_US - 1),
+        );
+        assert_eq!(takes, (Take::Taken, Take::Taken));
+        assert_eq!(store.commands.load(Ordering::Acquire), 1);
+        let counted = "mcp_limit_store_asks_total{end=\"failed\"} 1";
+        assert!(metrics.render().contains(counted));
+    }
+
     #[tokio::test]
     async fn what_rests_is_forgotten() {
         let (_store, tokens) = shared();
         let demands = [demand("user", "600/min", OnFailure::Local)];
         assert_eq!(tokens.take(&demands, NOW).await, Take::Taken);
         tokens.sweep(NOW + SECOND);
-        assert_eq!(tokens.entries.len(), 1);
+        assert_eq!((tokens.entries.len(), tokens.keys()), (1, 1));
         tokens.sweep(NOW + 2 * SECOND);
-        assert_eq!(
-            (tokens.entries.len(), tokens.count.load(Ordering::Acquire)),
-            (0, 0)
-        );
+        assert_eq!((tokens.entries.len(), tokens.keys()), (0, 0));
     }
 }

@@ -120,6 +120,7 @@ impl Caller {
             context: CallContext {
                 caller: Arc::new(crate::identity::Caller::known_as(self.principal)),
                 origin: Arc::default(),
+                credential: None,
                 session: None,
                 endpoint: self.endpoint.into(),
                 version: self.version,

@@ -26,6 +26,7 @@ use crate::runtime::clock::{Clock, Timestamp};
 use crate::runtime::seal::ClusterKeys;
 use crate::runtime::shutdown::Shutdown;
 use crate::runtime::tasks::Tasks;
+use crate::service::Sees;
 use crate::service::changes::{CatalogDigest, Changes, Watch};
 use crate::service::{
     Call, CallFuture, Client, Description, Reply, Service, ServiceError, TaskUse,
@@ -115,6 +116,7 @@ impl World {
     ) -> Self {
         let service: Arc<dyn Service> = Arc::new(Plain::default());
         let sessions = Sessions::start(Parts {
+            audit: None,
             services: HashMap::from([(Arc::from("main"), service)]),
             store,
             keys,

@@ -54,13 +54,12 @@ impl Buckets for RedisStore {
         let mut batches: Vec<Batch> = Vec::new();
         for (at, ask) in asks.iter().enumerate() {
             let shelf = Shelf::of(&ask.key);
-            match batches.iter_mut().find(|batch| batch.shelf == shelf) {
-                Some(batch) => batch.push(at, ask),
-                None => {
-                    let mut batch = Batch::new(shelf);
-                    batch.push(at, ask);
-                    batches.push(batch);
-                }
+            if let Some(batch) = batches.iter_mut().find(|batch| batch.shelf == shelf) {
+                batch.push(at, ask);
+            } else {
+                let mut batch = Batch::new(shelf);
+                batch.push(at, ask);
+                batches.push(batch);
             }
         }
         let asked = batches.into_iter().map(|batch| {

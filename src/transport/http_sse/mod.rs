@@ -239,7 +239,13 @@ fn posting(visit: &Visit, body: &[u8]) -> Bytes {
 fn read_posting(posting: &Bytes) -> Option<(Visit, Bytes)> {
     let end = posting.iter().position(|byte| *byte == b'\n')?;
     let (caller, origin) = serde_json::from_slice(&posting[..end]).ok()?;
-    Some((Visit { caller, origin }, posting.slice(end + 1..)))
+    let visit = Visit {
+        caller,
+        origin,
+        // A token is of its request and this process.
+        credential: None,
+    };
+    Some((visit, posting.slice(end + 1..)))
 }
 
 fn accepts(pipe: &Pipe, body: &Body) -> bool {

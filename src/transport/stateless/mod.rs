@@ -106,6 +106,7 @@ impl Surroundings<'_> {
                 context: CallContext {
                     caller: self.visit.caller.clone(),
                     origin: self.visit.origin.clone(),
+                    credential: self.visit.credential.clone(),
                     endpoint: self.endpoint.name.clone(),
                     session: None,
                     version: ProtocolVersion::NEWEST,

@@ -1,5 +1,6 @@
 //! Buckets of tokens that nodes share.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use switchboard::runtime::tasks::Tasks;
 use switchboard::store::Bounds;
 use switchboard::store::buckets::{Ask, Buckets, Given};
 use switchboard::store::redis::RedisStore;
+use switchboard::telemetry::metrics::Metrics;
 
 use super::config;
 use crate::world::redis::RedisCluster;
@@ -165,7 +167,7 @@ async fn three_nodes_let_pass_what_one_would() {
         .demands(&caller, &roles, "jira", "jira.get")
         .rates;
     let nodes: Vec<_> = (0..3)
-        .map(|_| SharedTokens::new(store(&redis.url()), 3))
+        .map(|_| SharedTokens::new(store(&redis.url()), NonZeroU32::MIN, Metrics::new()))
         .collect();
     let monitor = redis.monitor().await;
 

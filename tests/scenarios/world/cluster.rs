@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::fault_proxy::FaultProxy;
 use super::server::{self, example};
-use super::{Nginx, Redis, Switchboard, eventually, signals};
+use super::{Nginx, Redis, Switchboard, command, eventually, signals};
 
 /// How long a silent node is taken for alive. Short, so that a story about a dead one is short.
 pub const LEASE: Duration = Duration::from_secs(2);
@@ -249,6 +249,18 @@ impl Cluster {
     pub fn running(&self) -> usize {
         let running = self.nodes.iter().filter(|node| node.server.is_running());
         running.count()
+    }
+
+    /// An API key of `owner`, who may do everything.
+    pub async fn api_key(&self, owner: &str) -> String {
+        let server = &self.nodes[0].server;
+        let (listen, store) = (server.authority(), self.redis.url());
+        let create = ["key", "create", "--owner", owner, "--role", "admin"];
+        let words = [&create[..], &["--listen", listen, "--store", &store]].concat();
+        let variables = [("SWITCHBOARD_CLUSTER_KEY", KEY)];
+        let made = command::run_with(server.directory(), &words, &variables).await;
+        assert_eq!(made.code, 0, "{}", made.err);
+        made.out.trim_end().to_owned()
     }
 
     /// The sum of a metric over the nodes that run.

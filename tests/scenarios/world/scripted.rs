@@ -20,6 +20,8 @@ pub struct Heard {
     pub headers: Vec<(String, String)>,
     /// The message; `null` without one.
     pub message: Value,
+    /// What came, if that is text.
+    pub body: String,
 }
 
 impl Heard {
@@ -289,5 +291,6 @@ pub(super) async fn read(stream: &mut TcpStream) -> Option<Heard> {
         path,
         headers,
         message: serde_json::from_slice(&bytes[end..]).unwrap_or_default(),
+        body: String::from_utf8(bytes.split_off(end)).unwrap_or_default(),
     })
 }

@@ -1,0 +1,311 @@
+//! The chains of this node: one a tenant and trail, each with its open segment.
+//!
+//! Files that are open have a bound ([`OPEN_MAX`]): the segment that was not written to for longest
+//! closes its own and opens them again when it is needed. So tenants may be many.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::checkpoint::Previous;
+use super::entry::{About, Entry, Marks};
+use super::event::CallId;
+use super::layout::TrailId;
+use super::line::{Boxes, FORMAT};
+use super::segment::{Ground, Segment, Standing};
+use super::vault::{Kind, Sealed, Vault};
+use crate::runtime::calendar;
+use crate::runtime::clock::Timestamp;
+
+/// Segments whose files are open: 128 × 2 files.
+const OPEN_MAX: usize = 128;
+/// Chains of one node: two a tenant, 20,000 × about 1 KiB = 20 MiB. Tenants are configured, so whoever
+/// reaches this has a use for several nodes.
+const CHAINS_MAX: usize = 20_000;
+
+pub(super) const DAY_MS: u64 = 86_400_000;
+
+/// One chain.
+#[derive(Debug)]
+pub(super) struct Chain {
+    /// Where it stands while it has no segment.
+    pub(super) standing: Standing,
+    pub(super) previous: Option<Previous>,
+    pub(super) segment: Option<Segment>,
+    /// Calls that have begun and not ended, with whom they are about.
+    pub(super) running: HashMap<CallId, Option<Arc<str>>>,
+    used: u64,
+}
+
+impl Chain {
+    pub(super) fn at(standing: Standing, previous: Option<Previous>) -> Self {
+        Self {
+            standing,
+            previous,
+            segment: None,
+            running: HashMap::new(),
+            used: 0,
+        }
+    }
+
+    /// Ends its segment, if it has one.
+    fn end(&mut self, ground: &Ground) -> io::Result<()> {
+        if let Some(segment) = &mut self.segment {
+            let running = self.running.iter();
+            let running = running
+                .map(|(call, whose)| (call.to_string(), whose.as_deref().map(str::to_owned)));
+            let standing = segment.standing();
+            let previous = segment.end(ground, self.previous.clone(), running.collect())?;
+            self.previous = Some(previous);
+            self.standing = standing;
+            self.segment = None;
+        }
+        Ok(())
+    }
+}
+
+/// When segments end by themselves.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ends {
+    pub(super) size: u64,
+    pub(super) age: Duration,
+}
+
+impl Ends {
+    fn is_met(&self, segment: &Segment, now_ms: u64) -> bool {
+        let age = Timestamp(now_ms).since(Timestamp(segment.opened_ms));
+        segment.is_over() || segment.size() >= self.size || (age >= self.age && !segment.is_empty())
+    }
+}
+
+/// See the module docs.
+#[derive(Debug)]
+pub(super) struct Chains {
+    pub(super) ground: Ground,
+    pub(super) vault: Vault,
+    pub(super) all: HashMap<TrailId, Chain>,
+    ends: Ends,
+    touched: HashSet<TrailId>,
+    uses: u64,
+    second: Second,
+}
+
+/// The last second that was written, since most records share it.
+#[derive(Debug, Default)]
+struct Second {
+    of: u64,
+    text: String,
+}
+
+impl Second {
+    /// The time in UTC with milliseconds.
+    fn push(&mut self, out: &mut String, at_ms: u64) {
+        let second = at_ms / 1_000;
+        if self.of != second || self.text.is_empty() {
+            let text = calendar::rfc3339(Timestamp(at_ms));
+            text.trim_end_matches('Z').clone_into(&mut self.text);
+            self.of = second;
+        }
+        out.push_str(&self.text);
+        out.push('.');
+        let millis = at_ms % 1_000;
+        for digit in [millis / 100, millis / 10 % 10, millis % 10] {
+            out.push(char::from(b'0' + u8::try_from(digit).unwrap_or(0)));
+        }
+        out.push('Z');
+    }
+}
+
+impl Chains {
+    pub(super) fn new(
+        ground: Ground,
+        vault: Vault,
+        all: HashMap<TrailId, Chain>,
+        ends: Ends,
+    ) -> Self {
+        Self {
+            ground,
+            vault,
+            all,
+            ends,
+            touched: HashSet::new(),
+            uses: 0,
+            second: Second::default(),
+        }
+    }
+
+    /// Stages a record in the segment it belongs to, which is begun if need be. Gives whom it is
+    /// about, as records call them.
+    ///
+    /// # Errors
+    /// The disk's; the record is not staged then.
+    pub(super) fn stage(&mut self, entry: &Entry, now_ms: u64) -> io::Result<Option<Arc<str>>> {
+        let (reference, boxes, commitments) = self.sealed(entry)?;
+        self.segment_for(&entry.id, now_ms)?;
+        let chain = self
+            .all
+            .get_mut(&entry.id)
+            .expect("invariant: it has a segment");
+        let segment = chain.segment.as_mut().expect("invariant: it was begun");
+        let second = &mut self.second;
+        segment.stage(entry.moment.at_ms, &boxes, |out, number| {
+            push(
+                out,
+                &[
+                    "{\"v\":",
+                    &FORMAT.to_string(),
+                    ",\"seq\":",
+                    &number.to_string(),
+                ],
+            );
+            push(out, &[",\"at\":\""]);
+            second.push(out, entry.moment.at_ms);
+            push(out, &["\",\"up_us\":", &entry.moment.up_us.to_string()]);
+            push(out, &[",", &entry.fields]);
+            if let Some(reference) = &reference {
+                push(out, &[",\"subject\":\"", reference, "\""]);
+            }
+            out.push_str(&commitments);
+        });
+        self.touched.insert(entry.id.clone());
+        Ok(reference)
+    }
+
+    /// Remembers what a durable record says of the calls that run.
+    pub(super) fn mark(&mut self, entry: &Entry, reference: Option<Arc<str>>) {
+        let Some(chain) = self.all.get_mut(&entry.id) else {
+            return;
+        };
+        match entry.marks {
+            Marks::Nothing => {}
+            Marks::Begins(call) => {
+                chain.running.insert(call, reference);
+            }
+            Marks::Ends(call) => {
+                chain.running.remove(&call);
+            }
+        }
+    }
+
+    fn sealed(&mut self, entry: &Entry) -> io::Result<(Option<Arc<str>>, Boxes, String)> {
+        let mut boxes = Boxes::default();
+        let mut commitments = String::new();
+        let user = match &entry.about {
+            About::Nobody => return Ok((None, boxes, commitments)),
+            About::Reference(reference) => {
+                return Ok((Some(reference.as_str().into()), boxes, commitments));
+            }
+            About::User(user) => user,
+        };
+        let day = entry.moment.at_ms / DAY_MS;
+        let who = entry.who.as_deref().map(|text| (Kind::Who, text));
+        let payload = entry.payload.as_deref();
+        let payload = payload.map(|text| (Kind::Payload { day }, text));
+        let texts: Vec<_> = who.into_iter().chain(payload).collect();
+        let (reference, sealed) = self.vault.seal(&entry.id.tenant, user, &texts)?;
+        for ((kind, _), Sealed { text, commitment }) in texts.iter().zip(sealed) {
+            match kind {
+                Kind::Who => {
+                    push(&mut commitments, &[",\"who\":\"", &commitment, "\""]);
+                    boxes.who = Some(text);
+                }
+                Kind::Payload { day } => {
+                    let day = day.to_string();
+                    push(&mut commitments, &[",\"payload\":\"", &commitment, "\""]);
+                    push(&mut commitments, &[",\"payload_day\":", &day]);
+                    boxes.payload = Some(text);
+                }
+            }
+        }
+        Ok((Some(reference), boxes, commitments))
+    }
+
+    /// Sees to it that a trail has a segment that may be written to.
+    fn segment_for(&mut self, id: &TrailId, now_ms: u64) -> io::Result<()> {
+        if self.all.len() >= CHAINS_MAX && !self.all.contains_key(id) {
+            return Err(io::Error::other(format!(
+                "more than {} tenants",
+                CHAINS_MAX / 2
+            )));
+        }
+        self.uses += 1;
+        // A segment with staged records must not end before they are written.
+        let is_touched = self.touched.contains(id);
+        let chain = self.all.entry(id.clone()).or_insert_with(|| {
+            let start = Standing {
+                last: 0,
+                head: super::chain::START,
+            };
+            Chain::at(start, None)
+        });
+        chain.used = self.uses;
+        if let Some(segment) = &chain.segment {
+            if is_touched || !self.ends.is_met(segment, now_ms) {
+                return Ok(());
+            }
+            chain.end(&self.ground)?;
+        }
+        chain.segment = Some(Segment::begin(&self.ground, id, chain.standing, now_ms)?);
+        Ok(())
+    }
+
+    /// Writes everything staged, trail by trail. Says which trails failed, and how.
+    pub(super) fn flush(&mut self) -> HashMap<TrailId, io::Error> {
+        let mut failed = HashMap::new();
+        for id in self.touched.drain() {
+            let segment = self
+                .all
+                .get_mut(&id)
+                .and_then(|chain| chain.segment.as_mut());
+            if let Some(segment) = segment
+                && let Err(error) = segment.flush(&self.ground)
+            {
+                failed.insert(id, error);
+            }
+        }
+        self.close_files();
+        failed
+    }
+
+    /// Closes the files of segments not written to for long, when too many are open.
+    fn close_files(&mut self) {
+        let has_files = |chain: &&mut Chain| {
+            let segment = chain.segment.as_ref();
+            segment.is_some_and(Segment::has_files)
+        };
+        let mut open: Vec<_> = self.all.values_mut().filter(has_files).collect();
+        if open.len() <= OPEN_MAX {
+            return;
+        }
+        open.sort_unstable_by_key(|chain| chain.used);
+        let many = open.len() - OPEN_MAX / 2;
+        for chain in open.into_iter().take(many) {
+            if let Some(segment) = &mut chain.segment {
+                segment.close_files();
+            }
+        }
+    }
+
+    /// Ends segments that are old enough, or all of them.
+    ///
+    /// # Errors
+    /// The first of the disk's; the others were tried.
+    pub(super) fn end(&mut self, all: bool, now_ms: u64) -> io::Result<()> {
+        let mut first = Ok(());
+        for chain in self.all.values_mut() {
+            let segment = chain.segment.as_ref();
+            if segment.is_some_and(|segment| all || self.ends.is_met(segment, now_ms)) {
+                let ended = chain.end(&self.ground);
+                first = first.and(ended);
+            }
+        }
+        first
+    }
+}
+
+fn push(out: &mut String, pieces: &[&str]) {
+    for piece in pieces {
+        out.push_str(piece);
+    }
+}

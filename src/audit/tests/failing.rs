@@ -1,0 +1,266 @@
+//! A disk that is full, that fails, that writes half; a process that was killed.
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use super::*;
+use crate::audit::disk::Medium;
+
+/// A disk that fails when it is told to.
+#[derive(Debug, Default)]
+struct BadDisk(Arc<Faults>);
+
+/// What is wrong with it.
+#[derive(Debug, Default)]
+struct Faults {
+    /// No file grows: half of what is written is there, then it is full.
+    is_full: AtomicBool,
+    /// Nothing becomes durable.
+    is_unsure: AtomicBool,
+    /// Nothing at all works.
+    is_gone: AtomicBool,
+    /// How often something was made durable.
+    syncs: AtomicU64,
+}
+
+impl Faults {
+    fn set(fault: &AtomicBool, on: bool) {
+        fault.store(on, Ordering::SeqCst);
+    }
+
+    fn check(&self) -> io::Result<()> {
+        if self.is_gone.load(Ordering::SeqCst) {
+            return Err(io::Error::other("input/output error"));
+        }
+        Ok(())
+    }
+}
+
+impl Disk for BadDisk {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn Medium>> {
+        self.0.check()?;
+        Ok(Box::new(BadFile(LocalDisk.create(path)?, self.0.clone())))
+    }
+
+    fn reopen(&self, path: &Path) -> io::Result<Box<dyn Medium>> {
+        self.0.check()?;
+        Ok(Box::new(BadFile(LocalDisk.reopen(path)?, self.0.clone())))
+    }
+
+    fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.0.check()?;
+        if self.0.is_full.load(Ordering::SeqCst) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        LocalDisk.replace(path, bytes)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.0.check()?;
+        LocalDisk.remove(path)
+    }
+}
+
+struct BadFile(Box<dyn Medium>, Arc<Faults>);
+
+impl Medium for BadFile {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.1.check()?;
+        if self.1.is_full.load(Ordering::SeqCst) {
+            self.0.append(&bytes[..bytes.len() / 2])?;
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.0.append(bytes)
+    }
+
+    fn overwrite(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.1.check()?;
+        self.0.overwrite(bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.1.check()?;
+        self.1.syncs.fetch_add(1, Ordering::SeqCst);
+        if self.1.is_unsure.load(Ordering::SeqCst) {
+            return Err(io::Error::other("input/output error"));
+        }
+        self.0.sync()
+    }
+
+    fn cut(&mut self, length: u64) -> io::Result<()> {
+        self.1.check()?;
+        self.0.cut(length)
+    }
+}
+
+fn bad_place() -> (Place, Arc<Faults>) {
+    let disk = BadDisk::default();
+    let faults = disk.0.clone();
+    (Place::on(Arc::new(disk)), faults)
+}
+
+#[tokio::test]
+async fn a_call_is_on_disk_before_it_may_be_dispatched() {
+    let (place, faults) = bad_place();
+    let audit = place.open();
+    let ann = caller("ann");
+    let input = RawJson::empty_object();
+    let before = faults.syncs.load(Ordering::SeqCst);
+    let begun = audit.begin(&begin(&ann, &input)).await.unwrap();
+    assert!(faults.syncs.load(Ordering::SeqCst) > before);
+    let text = fs::read_to_string(&place.segments(Trail::Calls)[0]).unwrap();
+    assert!(text.contains(&begun.id().to_string()));
+    drop(begun);
+    audit.close().await;
+}
+
+/// Full, unsure, gone: calls are refused while it lasts, and everything is whole afterwards.
+#[tokio::test]
+async fn calls_are_refused_while_nothing_can_be_written_and_go_on_after() {
+    let faults: [fn(&Faults) -> &AtomicBool; 3] =
+        [|it| &it.is_full, |it| &it.is_unsure, |it| &it.is_gone];
+    for (at, fault) in faults.into_iter().enumerate() {
+        let (place, faults) = bad_place();
+        let audit = place.open();
+        call(&audit, "ann").await.unwrap();
+        let ann = caller("ann");
+        let input = RawJson::empty_object();
+        let begun = audit.begin(&begin(&ann, &input)).await.unwrap();
+
+        Faults::set(fault(&faults), true);
+        for _ in 0..3 {
+            assert_eq!(call(&audit, "ann").await, Err(Unavailable), "fault {at}");
+        }
+        assert!(!audit.is_well());
+        let ended = begun.end(&End::of(Ending::Error)).await;
+        assert_eq!(ended, Err(Unavailable), "its end waits for the disk");
+
+        Faults::set(fault(&faults), false);
+        call(&audit, "ann").await.unwrap();
+        assert!(audit.is_well());
+        audit.close().await;
+        assert_eq!(place.problems(), [""; 0], "fault {at}");
+        assert_eq!(place.outcomes(), ["ok", "error", "ok"], "fault {at}");
+        let alarms = place.query(&Query {
+            kinds: vec!["alarm".to_owned()],
+            ..Query::default()
+        });
+        assert_eq!(alarms.len(), 1, "that it failed is recorded");
+        assert!(place.metrics.render().contains("mcp_audit_lost_total 0"));
+    }
+}
+
+#[tokio::test]
+async fn calls_may_go_on_and_their_records_wait() {
+    let (mut place, faults) = bad_place();
+    place.config.on_failure = OnFailure::Open;
+    let audit = place.open();
+    call(&audit, "ann").await.unwrap();
+    Faults::set(&faults.is_gone, true);
+    for _ in 0..5 {
+        call(&audit, "ann").await.unwrap();
+    }
+    assert!(!audit.is_well());
+    Faults::set(&faults.is_gone, false);
+    audit.close().await;
+    assert_eq!(place.outcomes(), ["ok"; 6]);
+    assert_eq!(place.problems(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_failing_disk_does_not_hold_a_call_longer_than_its_patience() {
+    let mut place = Place::new();
+    place.config.patience = Duration::ZERO;
+    let audit = place.open();
+    let ann = caller("ann");
+    let input = RawJson::empty_object();
+    // Whether the record came in time or not: nobody waits, and there is no call without an end.
+    let refused = audit.begin(&begin(&ann, &input)).await.is_err();
+    audit.close().await;
+    let outcomes = place.outcomes();
+    assert!(refused || outcomes.len() == 1);
+    assert!(
+        outcomes
+            .iter()
+            .all(|it| it == "cancelled" || it == "unknown"),
+        "{outcomes:?}"
+    );
+}
+
+#[tokio::test]
+async fn after_a_kill_every_call_has_one_end_and_a_torn_tail_is_told() {
+    let place = Place::new();
+    let audit = place.open();
+    call(&audit, "ann").await.unwrap();
+    let ann = caller("ann");
+    let input = RawJson::empty_object();
+    let running = audit.begin(&begin(&ann, &input)).await.unwrap();
+    let left = kill(&place, audit).await;
+    drop(running);
+    let path = left.segments(Trail::Calls)[0].clone();
+    let mut bytes = fs::read(&path).unwrap();
+    bytes.extend(br#"{"v":1,"seq":4,"kind":"end""#);
+    fs::write(&path, bytes).unwrap();
+    assert_eq!(left.verify().torn, 27, "no problem before the next start");
+    assert_eq!(left.problems(), [""; 0]);
+
+    let audit = left.open();
+    audit.close().await;
+    assert_eq!(left.outcomes(), ["ok", "unknown"]);
+    assert_eq!(left.calls()[1]["user"], "ann", "and whose it was");
+    let cut = left.query(&Query {
+        kinds: vec!["tail_cut".to_owned()],
+        ..Query::default()
+    });
+    assert_eq!((cut.len(), &cut[0]["bytes"]), (1, &27.into()));
+    assert_eq!(left.problems(), [""; 0]);
+    left.open().close().await;
+    assert_eq!(left.outcomes(), ["ok", "unknown"], "and no second end");
+}
+
+#[tokio::test]
+async fn calls_that_run_over_the_end_of_a_segment_are_ended_too() {
+    let mut place = Place::new();
+    place.config.segment_size = 1_000;
+    let audit = place.open();
+    let ann = caller("ann");
+    let input = RawJson::empty_object();
+    let running = audit.begin(&begin(&ann, &input)).await.unwrap();
+    for _ in 0..4 {
+        call(&audit, "ann").await.unwrap();
+    }
+    assert!(place.segments(Trail::Calls).len() > 1);
+    let left = kill(&place, audit).await;
+    drop(running);
+    left.open().close().await;
+    let mut outcomes = left.outcomes();
+    outcomes.sort();
+    assert_eq!(outcomes, ["ok", "ok", "ok", "ok", "unknown"]);
+    assert_eq!(left.problems(), [""; 0]);
+}
+
+#[tokio::test]
+async fn what_was_cut_behind_a_dead_nodes_back_is_not_mended_away() {
+    let place = Place::new();
+    let audit = place.open();
+    for _ in 0..3 {
+        call(&audit, "ann").await.unwrap();
+    }
+    let left = kill(&place, audit).await;
+    let path = left.segments(Trail::Calls)[0].clone();
+    let text = fs::read_to_string(&path).unwrap();
+    let lines: Vec<_> = text.split_inclusive('\n').collect();
+    fs::write(&path, lines[..5].concat()).unwrap();
+    let audit = left.open();
+    call(&audit, "ann").await.unwrap();
+    audit.close().await;
+    let problems = left.verify().problems;
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert_eq!(problems[0].seq, 5);
+    let alarms = left.query(&Query {
+        kinds: vec!["alarm".to_owned()],
+        ..Query::default()
+    });
+    assert_eq!(alarms.len(), 1);
+}

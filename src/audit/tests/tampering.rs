@@ -1,0 +1,201 @@
+//! Whatever somebody does to the files is found, and the first record that is not what it was named.
+
+use super::*;
+
+/// A trail of ten records in one ended segment, and nothing wrong with it.
+async fn ended() -> Place {
+    let place = Place::new();
+    let audit = place.open();
+    for _ in 0..5 {
+        call(&audit, "ann").await.unwrap();
+    }
+    audit.close().await;
+    assert_eq!(place.problems(), [""; 0]);
+    place
+}
+
+/// The same left open by a process that was killed.
+async fn open() -> Place {
+    let place = Place::new();
+    let audit = place.open();
+    for _ in 0..5 {
+        call(&audit, "ann").await.unwrap();
+    }
+    let place = kill(&place, audit).await;
+    assert_eq!(place.problems(), [""; 0]);
+    place
+}
+
+/// Does something to the lines of the first segment: the header is the first.
+fn with_lines(place: &Place, change: impl FnOnce(&mut Vec<String>)) {
+    let path = &place.segments(Trail::Calls)[0];
+    let text = fs::read_to_string(path).unwrap();
+    let mut lines: Vec<_> = text.split_inclusive('\n').map(str::to_owned).collect();
+    assert_eq!(lines.len(), 11);
+    change(&mut lines);
+    fs::write(path, lines.concat()).unwrap();
+}
+
+#[track_caller]
+fn bad_at(place: &Place, seq: u64) {
+    let problems = place.verify().problems;
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert_eq!(problems[0].seq, seq, "{problems:?}");
+    assert_eq!(
+        (&*problems[0].tenant, problems[0].trail),
+        ("acme", Trail::Calls)
+    );
+}
+
+#[tokio::test]
+async fn a_flipped_byte_is_found_wherever_it_is() {
+    let place = ended().await;
+    let path = place.segments(Trail::Calls)[0].clone();
+    let whole = fs::read(&path).unwrap();
+    let lines: Vec<_> = whole.split_inclusive(|byte| *byte == b'\n').collect();
+    let starts: Vec<_> = lines
+        .iter()
+        .scan(0, |at, line| {
+            *at += line.len();
+            Some(*at)
+        })
+        .collect();
+    for at in (0..whole.len()).step_by(37) {
+        let mut changed = whole.clone();
+        changed[at] ^= 1;
+        fs::write(&path, &changed).unwrap();
+        let problems = place.verify().problems;
+        let line = starts.iter().position(|end| at < *end).unwrap() as u64;
+        let first = problems.first().unwrap_or_else(|| panic!("byte {at}"));
+        assert_eq!(first.seq, line.max(1), "byte {at}: {first}");
+    }
+}
+
+#[tokio::test]
+async fn removed_inserted_and_reordered_records_are_named() {
+    for make in [true, false] {
+        let fresh = async || if make { ended().await } else { open().await };
+        let place = fresh().await;
+        with_lines(&place, |lines| drop(lines.remove(4)));
+        bad_at(&place, 4);
+        let place = fresh().await;
+        with_lines(&place, |lines| lines.insert(4, lines[2].clone()));
+        bad_at(&place, 4);
+        let place = fresh().await;
+        with_lines(&place, |lines| lines.swap(6, 7));
+        bad_at(&place, 6);
+    }
+}
+
+#[tokio::test]
+async fn a_cut_tail_is_found_in_ended_and_in_open_segments() {
+    for place in [ended().await, open().await] {
+        with_lines(&place, |lines| lines.truncate(8));
+        bad_at(&place, 8);
+        with_half_a_line(&place);
+        bad_at(&place, 7);
+    }
+}
+
+fn with_half_a_line(place: &Place) {
+    let path = &place.segments(Trail::Calls)[0];
+    let bytes = fs::read(path).unwrap();
+    fs::write(path, &bytes[..bytes.len() - 10]).unwrap();
+}
+
+#[tokio::test]
+async fn a_segment_put_in_anothers_place_is_found() {
+    let mut place = Place::new();
+    place.config.segment_size = 1_000;
+    let audit = place.open();
+    for _ in 0..4 {
+        call(&audit, "ann").await.unwrap();
+    }
+    audit.close().await;
+    let segments = place.segments(Trail::Calls);
+    assert!(segments.len() >= 3);
+    let (one, other) = (
+        fs::read(&segments[0]).unwrap(),
+        fs::read(&segments[1]).unwrap(),
+    );
+    fs::write(&segments[0], other).unwrap();
+    fs::write(&segments[1], one).unwrap();
+    let problems = place.verify().problems;
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    assert_eq!(problems[0].seq, 1);
+}
+
+#[tokio::test]
+async fn a_segment_written_anew_is_found_even_by_those_who_have_the_keys() {
+    let place = ended().await;
+    let other = ended().await;
+    fs::copy(
+        &other.segments(Trail::Calls)[0],
+        &place.segments(Trail::Calls)[0],
+    )
+    .unwrap();
+    let problems = place.verify().problems;
+    // Its chain is right, and its boxes cannot be opened: what was signed is something else.
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].what.contains("signed"), "{problems:?}");
+}
+
+#[tokio::test]
+async fn missing_segments_and_checkpoints_are_found() {
+    let place = ended().await;
+    fs::remove_file(&place.segments(Trail::Calls)[0]).unwrap();
+    bad_at(&place, 1);
+
+    let place = ended().await;
+    let checkpoint = checkpoint(&place);
+    fs::remove_file(&checkpoint).unwrap();
+    bad_at(&place, 1);
+
+    let place = ended().await;
+    let path = self::checkpoint(&place);
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("\"last\":10", "\"last\":9")).unwrap();
+    assert!(place.problems()[0].contains("not one we signed"));
+}
+
+fn checkpoint(place: &Place) -> PathBuf {
+    let id = TrailId {
+        tenant: "acme".into(),
+        trail: Trail::Calls,
+    };
+    let directory = layout::trail_directory(&place.config.places.checkpoints, &id);
+    layout::file(&directory, 1, Part::Checkpoint)
+}
+
+#[tokio::test]
+async fn a_box_of_another_record_is_found() {
+    let place = ended().await;
+    let sealed = |line: &str| {
+        let from = line.find(",\"sealed\":").unwrap();
+        let to = line.find(",\"crc\":").unwrap();
+        line[from..to].to_owned()
+    };
+    with_lines(&place, |lines| {
+        let (theirs, ours) = (sealed(&lines[3]), sealed(&lines[1]));
+        let changed = lines[1].replace(&ours, &theirs);
+        let body = changed.split(",\"crc\":").next().unwrap().to_owned();
+        let rest = changed[body.len() + ",\"crc\":\"00000000".len()..].to_owned();
+        lines[1] = format!(
+            "{body},\"crc\":\"{:08x}{rest}",
+            crc32fast::hash(body.as_bytes())
+        );
+    });
+    bad_at(&place, 1);
+    assert!(place.problems()[0].contains("commits to"));
+}
+
+#[tokio::test]
+async fn without_the_clusters_keys_nothing_is_believed() {
+    let place = ended().await;
+    let archive = Archive::of(&place.config.places, &ClusterKeys::generate());
+    let verified = archive.verify(0, u64::MAX).unwrap_or_else(|error| {
+        panic!("{error}");
+    });
+    assert!(!verified.problems.is_empty());
+    assert!(Keys::of(&KEYS).segment("other", &[]).is_none());
+}

@@ -1,0 +1,400 @@
+//! The one writer: whatever waits is written together, made durable once, and then answered.
+//!
+//! [`Writer::run`] is the body of a thread of its own, for all tenants. There is no timer: a record
+//! that finds the writer idle is written at once, and what comes meanwhile makes the next group.
+//!
+//! What could not be written is tried again with the next group, or after [`RETRY`]: ends of calls and
+//! other things that have happened already wait in a spool with a bound. A call that begins is refused
+//! instead, unless the configuration lets calls go on.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::begun::Begun;
+use super::chains::Chains;
+use super::config::{OnFailure, Retention};
+use super::entry::{Entry, Moment};
+use super::event::{Event, What};
+use super::layout::TrailId;
+use super::shared::{Shared, Unavailable};
+use super::{entry, retention};
+use crate::identity::Caller;
+
+/// Bytes written together: more would make the first of them wait for long.
+const GROUP_BYTES: usize = 8 << 20;
+/// How soon what could not be written is tried again when nothing else comes.
+const RETRY: Duration = Duration::from_millis(500);
+/// How often it is looked for segments and records that grew old.
+const UPKEEP: Duration = Duration::from_secs(60);
+/// Bytes that wait for the disk to come back. With more, the oldest are lost, which is recorded.
+const SPOOL_BYTES: usize = 32 << 20;
+
+/// What the writer is asked for.
+pub(super) enum Job {
+    /// A record.
+    Record(Box<Entry>, Answer),
+    /// Destroy the key of somebody, and record it.
+    Erase {
+        tenant: Arc<str>,
+        user: Arc<str>,
+        answer: oneshot::Sender<Result<Option<Arc<str>>, EraseError>>,
+    },
+    /// Delete what is too old.
+    Retain(oneshot::Sender<()>),
+    /// Write everything, end all segments, and stop.
+    Close(oneshot::Sender<()>),
+}
+
+/// Who waits for a record.
+pub(super) enum Answer {
+    /// Nobody.
+    Nobody,
+    /// Somebody who wants to know that it is durable.
+    Told(oneshot::Sender<Result<(), Unavailable>>),
+    /// A call, which may go on then. What it gets records its end, whatever happens to it.
+    Call(Begun, oneshot::Sender<Result<Begun, Unavailable>>),
+}
+
+/// Why somebody could not be erased.
+#[derive(Debug, thiserror::Error)]
+pub enum EraseError {
+    /// There is a legal hold.
+    #[error("there is a legal hold on the records of this tenant")]
+    Held,
+    /// The disk.
+    #[error("the key could not be destroyed")]
+    Disk(#[source] io::Error),
+    /// The writer is gone, or the record of the erasure could not be written.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// See the module docs.
+pub(super) struct Writer {
+    pub(super) chains: Chains,
+    pub(super) shared: Arc<Shared>,
+    pub(super) on_failure: OnFailure,
+    pub(super) retention: Retention,
+    pub(super) spool: VecDeque<Entry>,
+    pub(super) spooled_bytes: usize,
+    pub(super) lost: u64,
+    pub(super) kept_ms: u64,
+}
+
+impl Writer {
+    /// Writes until it is told to close, or nobody is left who could say anything.
+    pub(super) fn run(mut self, jobs: &Receiver<Job>) {
+        loop {
+            let patience = if self.spool.is_empty() { UPKEEP } else { RETRY };
+            let mut group = Vec::new();
+            let mut bytes = 0;
+            match jobs.recv_timeout(patience) {
+                Ok(job) => group.push(job),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            while bytes < GROUP_BYTES
+                && let Ok(job) = jobs.try_recv()
+            {
+                if let Job::Record(entry, _) = &job {
+                    bytes += entry.weight();
+                }
+                group.push(job);
+            }
+            if let Some(closed) = self.group(group) {
+                self.close();
+                let _nobody_waits = closed.send(());
+                return;
+            }
+            self.upkeep();
+        }
+        self.close();
+    }
+
+    /// Does what was asked for. Gives whom to tell when the writer is to stop.
+    fn group(&mut self, jobs: Vec<Job>) -> Option<oneshot::Sender<()>> {
+        let mut records: Vec<_> = self.respooled();
+        let mut closing = None;
+        let mut others = Vec::new();
+        for job in jobs {
+            match job {
+                Job::Record(entry, answer) => {
+                    self.shared.taken(entry.weight());
+                    records.push((*entry, answer));
+                }
+                Job::Close(closed) => closing = Some(closed),
+                Job::Erase { .. } | Job::Retain(_) => others.push(job),
+            }
+        }
+        self.write(records);
+        for job in others {
+            match job {
+                Job::Erase {
+                    tenant,
+                    user,
+                    answer,
+                } => {
+                    let _nobody_waits = answer.send(self.erase(&tenant, &user));
+                }
+                Job::Retain(done) => {
+                    self.retain();
+                    let _nobody_waits = done.send(());
+                }
+                Job::Record(..) | Job::Close(_) => unreachable!("invariant: told apart above"),
+            }
+        }
+        closing
+    }
+
+    fn respooled(&mut self) -> Vec<(Entry, Answer)> {
+        self.spooled_bytes = 0;
+        let spool = std::mem::take(&mut self.spool).into_iter();
+        spool.map(|entry| (entry, Answer::Nobody)).collect()
+    }
+
+    /// Writes records, makes them durable, answers. Says whether all of them are.
+    fn write(&mut self, records: Vec<(Entry, Answer)>) -> bool {
+        if records.is_empty() {
+            return true;
+        }
+        let now_ms = self.shared.moment().at_ms;
+        let mut staged = Vec::with_capacity(records.len());
+        let mut refused = Vec::new();
+        let mut problem: Option<io::Error> = None;
+        for (entry, answer) in records {
+            if answer.is_given_up() {
+                // Who waited is gone, and nothing was dispatched: there was no call.
+                continue;
+            }
+            match self.chains.stage(&entry, now_ms) {
+                Ok(reference) => staged.push((entry, answer, reference)),
+                Err(error) => {
+                    problem.get_or_insert(error);
+                    refused.push((entry, answer));
+                }
+            }
+        }
+        let mut failed = self.chains.flush();
+        let mut written = 0;
+        for (entry, answer, reference) in staged {
+            if failed.contains_key(&entry.id) {
+                refused.push((entry, answer));
+                continue;
+            }
+            self.chains.mark(&entry, reference);
+            answer.durable();
+            written += 1;
+        }
+        self.shared.metrics.audit_records(written);
+        let problem = problem.or_else(|| failed.drain().next().map(|(_, error)| error));
+        let is_well = refused.is_empty();
+        for (entry, answer) in refused {
+            self.refuse(entry, answer);
+        }
+        self.tell(problem.as_ref());
+        is_well
+    }
+
+    /// Nothing was written of a record.
+    fn refuse(&mut self, entry: Entry, answer: Answer) {
+        let goes_on = match self.on_failure {
+            OnFailure::Open => {
+                answer.durable();
+                true
+            }
+            OnFailure::Closed => answer.refuse(),
+        };
+        if goes_on {
+            self.spooled_bytes += entry.weight();
+            self.spool.push_back(entry);
+        }
+        while self.spooled_bytes > SPOOL_BYTES
+            && let Some(oldest) = self.spool.pop_front()
+        {
+            self.spooled_bytes -= oldest.weight();
+            self.lost += 1;
+            self.shared.metrics.audit_lost(1);
+        }
+    }
+
+    /// Says it when writing began to fail, and when it works again.
+    fn tell(&mut self, problem: Option<&io::Error>) {
+        if let Some(error) = problem {
+            self.shared.metrics.audit_failure();
+            if self.shared.set_well(false) {
+                tracing::error!(%error, "audit records cannot be written");
+            }
+            return;
+        }
+        if self.shared.set_well(true) {
+            let lost = std::mem::take(&mut self.lost);
+            tracing::info!(lost, "audit records can be written again");
+            let problem = "records could not be written for a while".to_owned();
+            self.record(Caller::DEFAULT_TENANT, What::Alarm { problem, lost });
+        }
+    }
+
+    /// Records something that the writer itself has to say.
+    fn record(&mut self, tenant: &str, what: What) -> bool {
+        let event = Event::of(tenant, what);
+        let entry = self.shared.desk.event(&event, self.shared.moment());
+        self.write(vec![(entry, Answer::Nobody)])
+    }
+
+    /// Records what recovery found, and gives every call an end.
+    pub(super) fn begin(
+        &mut self,
+        events: Vec<(TrailId, What)>,
+        unfinished: Vec<(TrailId, super::CallId, Option<Arc<str>>)>,
+    ) -> io::Result<()> {
+        let moment = self.shared.moment();
+        let mut records: Vec<_> = unfinished
+            .into_iter()
+            .map(|(id, call, whose)| unknown_end(&id, call, whose, moment))
+            .collect();
+        for (id, what) in events {
+            let event = Event::of(&id.tenant, what);
+            records.push(self.shared.desk.event(&event, moment));
+        }
+        let records = records.into_iter().map(|entry| (entry, Answer::Nobody));
+        if self.write(records.collect()) {
+            Ok(())
+        } else {
+            Err(io::Error::other("what was left open could not be ended"))
+        }
+    }
+
+    fn erase(
+        &mut self,
+        tenant: &Arc<str>,
+        user: &Arc<str>,
+    ) -> Result<Option<Arc<str>>, EraseError> {
+        if self.retention.is_held(tenant) {
+            return Err(EraseError::Held);
+        }
+        let destroyed = self.chains.vault.destroy(tenant, user);
+        let Some(reference) = destroyed.map_err(EraseError::Disk)? else {
+            return Ok(None);
+        };
+        let what = What::Erased {
+            reference: reference.to_string(),
+        };
+        if self.record(tenant, what) {
+            Ok(Some(reference))
+        } else {
+            // The key is gone and the record waits in the spool: whoever asked must know that.
+            Err(Unavailable.into())
+        }
+    }
+
+    fn upkeep(&mut self) {
+        let now_ms = self.shared.moment().at_ms;
+        if now_ms.saturating_sub(self.kept_ms) < retention::EVERY_MS {
+            return;
+        }
+        self.retain();
+    }
+
+    fn retain(&mut self) {
+        let now_ms = self.shared.moment().at_ms;
+        self.kept_ms = now_ms;
+        if let Err(error) = self.chains.end(false, now_ms) {
+            self.tell(Some(&error));
+        }
+        let (runs, problem) = retention::run(&mut self.chains, &self.retention, now_ms);
+        for (tenant, what) in runs {
+            self.record(&tenant, what);
+        }
+        if let Some(error) = problem {
+            tracing::error!(%error, "old audit records could not be deleted");
+        }
+    }
+
+    /// Writes what is left, ends the calls that were cut, and proves everything whole.
+    fn close(&mut self) {
+        let left = self.respooled();
+        self.write(left);
+        let moment = self.shared.moment();
+        let chains = self.chains.all.iter();
+        let cut = chains.flat_map(|(id, chain)| {
+            let running = chain.running.iter();
+            running.map(|(call, whose)| unknown_end(id, *call, whose.clone(), moment))
+        });
+        let cut: Vec<_> = cut.map(|entry| (entry, Answer::Nobody)).collect();
+        self.write(cut);
+        if let Err(error) = self.chains.end(true, moment.at_ms) {
+            tracing::error!(%error, "audit segments are left open; the next start ends them");
+        }
+    }
+}
+
+/// The end of a call of which nothing is known but that it began.
+fn unknown_end(
+    id: &TrailId,
+    call: super::CallId,
+    whose: Option<Arc<str>>,
+    moment: Moment,
+) -> Entry {
+    let mut members = entry::Members::begin("end");
+    members.text("call", &call.to_string());
+    members.text("outcome", super::Ending::Unknown.as_str());
+    let about = match whose {
+        Some(reference) => entry::About::Reference(reference.to_string()),
+        None => entry::About::Nobody,
+    };
+    Entry {
+        id: id.clone(),
+        moment,
+        marks: entry::Marks::Ends(call),
+        about,
+        fields: members.done(),
+        who: None,
+        payload: None,
+    }
+}
+
+impl Answer {
+    /// Whether nobody waits any more for a call's record, so that there is no call.
+    fn is_given_up(&self) -> bool {
+        match self {
+            Self::Call(_, waiter) => waiter.is_closed(),
+            Self::Nobody | Self::Told(_) => false,
+        }
+    }
+
+    /// The record is durable.
+    fn durable(self) {
+        match self {
+            Self::Nobody => {}
+            Self::Told(waiter) => {
+                let _nobody_waits = waiter.send(Ok(()));
+            }
+            Self::Call(begun, waiter) => {
+                // Handed back when nobody waits any more: there is a record, and no call.
+                if let Err(Ok(unwanted)) = waiter.send(Ok(begun.armed())) {
+                    unwanted.cancelled();
+                }
+            }
+        }
+    }
+
+    /// The record is not; whether it has to be written later.
+    fn refuse(self) -> bool {
+        match self {
+            Self::Nobody => true,
+            Self::Told(waiter) => {
+                let _nobody_waits = waiter.send(Err(Unavailable));
+                true
+            }
+            Self::Call(_, waiter) => {
+                let _nobody_waits = waiter.send(Err(Unavailable));
+                false
+            }
+        }
+    }
+}

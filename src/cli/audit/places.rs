@@ -1,0 +1,120 @@
+//! Where the records are that a command is about, and the keys to read them.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::Failure;
+use crate::app::Host;
+use crate::audit::archive::Archive;
+use crate::audit::{self, Config, Sink};
+use crate::config::{Overrides, Settings};
+use crate::runtime::seal::ClusterKeys;
+
+/// Where the records are.
+#[derive(Clone, Debug, clap::Args)]
+pub(in crate::cli) struct Target {
+    /// The directory of the records [default: that of `audit.sink`]
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// The directory of their checkpoints [default: that of `audit.checkpoints`]
+    #[arg(long, value_name = "DIR")]
+    checkpoints: Option<PathBuf>,
+    /// The directory of their keys [default: that of `audit.vault`]
+    #[arg(long, value_name = "DIR")]
+    vault: Option<PathBuf>,
+    /// The address and port the node listens on [default: 127.0.0.1:8000]
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// Where it keeps state [default: embedded:./switchboard-data]
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+}
+
+/// What a command works with.
+pub(super) struct Places {
+    pub(super) config: Config,
+    pub(super) keys: ClusterKeys,
+    pub(super) settings: Settings,
+}
+
+impl Places {
+    /// What can be read.
+    pub(super) fn archive(&self) -> Result<Archive, Failure> {
+        match self.config.sink {
+            Sink::Directory => Ok(Archive::of(&self.config.places, &self.keys)),
+            Sink::Stdout => Err(Failure::Usage(
+                "the records went to the node's standard output: put them into files as they \
+                 were, and name their directory with --dir"
+                    .to_owned(),
+            )),
+        }
+    }
+}
+
+impl Target {
+    pub(super) fn places(&self, host: Host) -> Result<Places, Failure> {
+        let overrides = Overrides {
+            listen: self.listen.clone(),
+            store: self.store.clone(),
+            ..Overrides::default()
+        };
+        let settings = host.overrides(overrides).settings();
+        let settings = settings.map_err(|complaints| Failure::Usage(complaints.to_string()))?;
+        let data = settings.store.data_directory();
+        let mut config = match (&settings.audit, &self.dir) {
+            (Some(config), _) => config.clone(),
+            (None, Some(directory)) => Config::in_directory(audit::Places {
+                records: directory.clone(),
+                checkpoints: data.join("audit").join("checkpoints"),
+                vault: data.join("audit").join("vault"),
+            }),
+            (None, None) => {
+                let problem = "nothing is recorded here: name the directory of the records with \
+                               --dir, or configure `audit.sink`";
+                return Err(Failure::Usage(problem.to_owned()));
+            }
+        };
+        for (named, place) in [
+            (&self.dir, &mut config.places.records),
+            (&self.checkpoints, &mut config.places.checkpoints),
+            (&self.vault, &mut config.places.vault),
+        ] {
+            if let Some(directory) = named {
+                place.clone_from(directory);
+            }
+        }
+        // What is too old is the node's business, by its own configuration.
+        config.retention = config.retention.without_age();
+        if self.dir.is_some() {
+            config.sink = Sink::Directory;
+        }
+        let is_there = config.places.records.is_dir() || config.places.checkpoints.is_dir();
+        if !is_there {
+            let place = config.places.records.display();
+            return Err(Failure::Failed(format!("there are no records in {place}")));
+        }
+        let keys = match &settings.cluster.keys {
+            Some(keys) => keys.clone(),
+            None => kept(data)?,
+        };
+        Ok(Places {
+            config,
+            keys,
+            settings,
+        })
+    }
+}
+
+/// The key that a node keeps beside its embedded store.
+fn kept(data: &Path) -> Result<ClusterKeys, Failure> {
+    let path = data.join("cluster.key");
+    let text = fs::read_to_string(&path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Failure::Usage(format!(
+            "the cluster's keys are needed: `cluster.keys` is not configured, and there is no {}",
+            path.display()
+        )),
+        _ => Failure::Failed(format!("{} cannot be read: {error}", path.display())),
+    })?;
+    ClusterKeys::from_hex(&[text.trim()]).map_err(|error| Failure::of(&error))
+}

@@ -1,0 +1,261 @@
+//! `switchboard audit` by the binary: what was recorded is read, given out and forgotten, and whatever
+//! somebody does to the files is found.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+use switchboard::audit::{Audit, Begin, Config, Decision, End, Ending, Party, Places};
+use switchboard::identity::{Caller, Principal};
+use switchboard::protocol::raw::RawJson;
+use switchboard::runtime::clock::{Clock, Timestamp};
+use switchboard::runtime::seal::ClusterKeys;
+use switchboard::telemetry::metrics::Metrics;
+use tempfile::TempDir;
+
+use crate::world::command::{Ended, run};
+
+const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+
+/// A directory in which a node has recorded, with its configuration.
+struct Recorded {
+    directory: TempDir,
+}
+
+impl Recorded {
+    /// Five calls of `crm.search`, four by ann and one by bob, over two days.
+    async fn new() -> Self {
+        let recorded = Self {
+            directory: TempDir::new().unwrap(),
+        };
+        fs::write(
+            recorded.path("switchboard.toml"),
+            format!("cluster.keys = [\"{KEY}\"]\n[audit]\nsink = \"file:./audit\"\n"),
+        )
+        .unwrap();
+        let clock = Clock::manual(Timestamp(1_785_196_800_000));
+        let config = Config::in_directory(Places {
+            records: recorded.path("audit"),
+            checkpoints: recorded.path("switchboard-data/audit/checkpoints"),
+            vault: recorded.path("switchboard-data/audit/vault"),
+        });
+        let keys = ClusterKeys::from_hex(&[KEY]).unwrap();
+        let audit = Audit::open(&config, &keys, &clock, &Metrics::new(), "n1").unwrap();
+        for user in ["ann", "ann", "bob", "ann", "ann"] {
+            call(&audit, user).await;
+            clock.advance(Duration::from_secs(3_600 * 6));
+        }
+        audit.close().await;
+        recorded
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// The segments of calls.
+    fn segments(&self) -> Vec<PathBuf> {
+        let directory = self.path("audit/t-acme/calls");
+        let entries = fs::read_dir(directory).unwrap();
+        let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        paths
+    }
+
+    async fn audit(&self, arguments: &[&str]) -> Ended {
+        let all = [&["audit"], arguments].concat();
+        run(self.directory.path(), &all).await
+    }
+}
+
+async fn call(audit: &Audit, user: &str) {
+    let caller = Caller {
+        tenant: "acme".into(),
+        user: user.into(),
+        ..Caller::of(Principal::of_owner("acme", user))
+    };
+    let input = RawJson::from_valid(r#"{"text":"to mail@example.org"}"#);
+    let begin = Begin {
+        party: Party {
+            caller: &caller,
+            session: None,
+            address: None,
+            user_agent: None,
+        },
+        trace: None,
+        epoch: None,
+        method: "tools/call",
+        target: Some("crm.search"),
+        upstream: None,
+        decision: Decision::default(),
+        input: Some(&input),
+        bytes: 10,
+    };
+    let begun = audit.begin(&begin).await.unwrap();
+    begun.end(&End::of(Ending::Ok)).await.unwrap();
+}
+
+/// Does something to the lines of a segment.
+fn with_lines(path: &Path, change: impl FnOnce(&mut Vec<String>)) {
+    let text = fs::read_to_string(path).unwrap();
+    let mut lines: Vec<_> = text.split_inclusive('\n').map(str::to_owned).collect();
+    change(&mut lines);
+    fs::write(path, lines.concat()).unwrap();
+}
+
+/// What is done to the files, and the record that is named then.
+type Tampering = (&'static str, u64, fn(&Recorded));
+
+#[tokio::test]
+async fn whatever_is_done_to_the_files_the_first_bad_record_is_named() {
+    let whole = Recorded::new().await;
+    let verified = whole.audit(&["verify"]).await;
+    assert_eq!(verified.code, 0, "{}", verified.err);
+    assert!(
+        verified.out.contains("ok: 10 records in 2 segments"),
+        "{}",
+        verified.out
+    );
+    let classes: [Tampering; 6] = [
+        ("a flipped byte", 3, |it| {
+            with_lines(&it.segments()[0], |lines| {
+                lines[3] = lines[3]
+                    .replace("\"outcome\":\"ok\"", "\"outcome\":\"no\"")
+                    .replace("\"method\":\"tools/call\"", "\"method\":\"tools/cull\"");
+            });
+        }),
+        ("a removed record", 2, |it| {
+            with_lines(&it.segments()[0], |lines| drop(lines.remove(2)));
+        }),
+        ("an inserted record", 4, |it| {
+            with_lines(&it.segments()[0], |lines| lines.insert(4, lines[1].clone()));
+        }),
+        ("reordered records", 5, |it| {
+            with_lines(&it.segments()[0], |lines| lines.swap(5, 6));
+        }),
+        ("a cut tail", 6, |it| {
+            with_lines(&it.segments()[0], |lines| lines.truncate(6));
+        }),
+        ("a swapped file", 1, |it| {
+            let segments = it.segments();
+            fs::copy(&segments[1], &segments[0]).unwrap();
+        }),
+    ];
+    for (what, seq, tamper) in classes {
+        let recorded = Recorded::new().await;
+        tamper(&recorded);
+        let verified = recorded.audit(&["verify"]).await;
+        assert_eq!(verified.code, 1, "{what}");
+        let named = format!("acme/calls: record {seq}: ");
+        assert!(verified.err.starts_with(&named), "{what}: {}", verified.err);
+    }
+    let (one, other) = (Recorded::new().await, Recorded::new().await);
+    fs::copy(&other.segments()[0], &one.segments()[0]).unwrap();
+    let verified = one.audit(&["verify"]).await;
+    assert_eq!(verified.code, 1, "a regenerated file");
+}
+
+#[tokio::test]
+async fn calls_are_found_by_what_is_asked() {
+    let recorded = Recorded::new().await;
+    for (question, count) in [
+        (&["query"][..], 5),
+        (&["query", "--user", "bob"], 1),
+        (&["query", "--tool", "crm.search", "--outcome", "ok"], 5),
+        (&["query", "--outcome", "denied"], 0),
+        (&["query", "--from", "2026-07-29"], 1),
+        (&["query", "--to", "2026-07-28T06:00:00Z"], 1),
+        (&["query", "--tenant", "other"], 0),
+        (&["query", "--limit", "2"], 2),
+    ] {
+        let found = recorded.audit(question).await;
+        assert_eq!(found.code, 0, "{}", found.err);
+        assert_eq!(
+            found.out.lines().count(),
+            count,
+            "{question:?}: {}",
+            found.out
+        );
+    }
+    let found = recorded.audit(&["query", "--user", "bob"]).await;
+    let call: Value = serde_json::from_str(&found.out).unwrap();
+    assert_eq!(call["input"]["text"], "to [email]");
+    assert_eq!(
+        (&call["user"], &call["outcome"]),
+        (&"bob".into(), &"ok".into())
+    );
+}
+
+#[tokio::test]
+async fn who_asks_is_given_everything_and_who_is_erased_is_gone() {
+    let recorded = Recorded::new().await;
+    let ann = ["--tenant", "acme", "--subject", "ann"];
+    let export = async || {
+        let exported = recorded.audit(&[&["export"], &ann[..]].concat()).await;
+        assert_eq!(exported.code, 0, "{}", exported.err);
+        let document: Value = serde_json::from_str(&exported.out).unwrap();
+        document["records"].as_array().unwrap().len()
+    };
+    assert_eq!(export().await, 4);
+    let erased = recorded.audit(&[&["erase"], &ann[..]].concat()).await;
+    assert!(
+        erased.code == 0 && erased.out.starts_with("erased: "),
+        "{erased:?}"
+    );
+    assert_eq!(export().await, 0);
+    let again = recorded.audit(&[&["erase"], &ann[..]].concat()).await;
+    assert_eq!(
+        (again.code, &*again.out),
+        (0, "there is nothing about them\n")
+    );
+    let verified = recorded.audit(&["verify"]).await;
+    assert_eq!(verified.code, 0, "{}", verified.err);
+    assert!(verified.out.contains("erased"), "{}", verified.out);
+    let bundle = recorded.audit(&["export", "--controls"]).await;
+    let bundle: Value = serde_json::from_str(&bundle.out).unwrap();
+    let kinds: Vec<_> = bundle["controls"][4]["records"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|record| record["kind"].as_str().unwrap())
+        .collect();
+    assert_eq!(kinds, ["exported", "erased", "exported"]);
+}
+
+#[tokio::test]
+async fn exit_codes_tell_bad_usage_from_failure() {
+    let recorded = Recorded::new().await;
+    let empty = TempDir::new().unwrap();
+    for (typed, code) in [
+        (&["audit", "verify", "--from", "yesterday"][..], 2),
+        (&["audit", "export"], 2),
+        (&["audit", "erase"], 2),
+        (&["audit", "export", "--subject", "a", "--controls"], 2),
+    ] {
+        assert_eq!(
+            run(recorded.directory.path(), typed).await.code,
+            code,
+            "{typed:?}"
+        );
+    }
+    let key = format!("cluster.keys = [\"{KEY}\"]");
+    fs::write(recorded.path("keys.toml"), key).unwrap();
+    let by_directory = ["--dir", "./audit", "--config", "keys.toml"];
+    let verified = recorded
+        .audit(&[&["verify"], &by_directory[..]].concat())
+        .await;
+    assert_eq!(verified.code, 0, "{}", verified.err);
+    let erase = ["erase", "--subject", "ann", "--tenant", "acme"];
+    let held = recorded.audit(&[&erase[..], &by_directory].concat()).await;
+    assert_eq!(held.code, 2, "{}", held.err);
+    let nothing = run(empty.path(), &["audit", "verify"]).await;
+    assert_eq!(nothing.code, 2, "{}", nothing.err);
+    fs::write(
+        recorded.path("other.toml"),
+        "[audit]\nsink = \"file:./none\"\n",
+    )
+    .unwrap();
+    let keyless = recorded.audit(&["verify", "--config", "other.toml"]).await;
+    assert_eq!(keyless.code, 2, "{}", keyless.err);
+}
