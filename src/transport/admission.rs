@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use actix_web::http::header::{AUTHORIZATION, HeaderName, USER_AGENT};
+use actix_web::http::header::{AUTHORIZATION, HeaderName, HeaderValue, USER_AGENT};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 
@@ -26,12 +26,12 @@ pub(super) async fn admit(request: &HttpRequest, access: &Access) -> Result<Visi
         return Ok(visit(request, anybody.clone().into()));
     }
     let headers = request.headers();
-    let values = |name: &HeaderName| headers.get_all(name).map(|value| value.as_bytes());
+    let values = |name: &HeaderName| headers.get_all(name).map(HeaderValue::as_bytes);
     let presented =
         presented::presented(values(&AUTHORIZATION), values(&API_KEY)).map_err(Denied::from)?;
     let asserted: Vec<_> = (access.proxy_header().into_iter())
         .flat_map(|name| headers.get_all(name))
-        .map(|value| value.as_bytes())
+        .map(HeaderValue::as_bytes)
         .collect();
     let knock = Knock {
         presented,

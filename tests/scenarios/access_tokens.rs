@@ -583,6 +583,14 @@ async fn the_word_of_a_proxy_counts_where_proxies_are() {
         "Bearer realm=\"switchboard\""
     );
 
+    // Whoever presents something themselves is judged by that alone.
+    let client = Stateless::through(alice(), &url);
+    let request = client.request(&client.message("tools/list", json!({})));
+    let answer_to_both = client
+        .send(request.header("authorization", "Bearer x"))
+        .await;
+    assert_eq!(answer_to_both.status, 401);
+
     let session = Session::through(alice(), &url, VERSION, json!({})).await;
     assert_eq!(session.call("ping", json!({})).await.result(), json!({}));
     for other in [

@@ -375,6 +375,20 @@ async fn only_admins_delete_and_others_are_told_so() {
     }
 }
 
+/// Ours: a binding may name one user, as logs write them.
+#[tokio::test]
+async fn a_role_may_be_given_to_one_user() {
+    let binding = "[[bindings]]\nrole = \"admin\"\nany_of = [{ principal = \"proxy root\" }]";
+    let office = Office::with(&format!("{RULES}\n{binding}"), "").await;
+    for (subject, said) in [("root", "deleted"), ("toor", "")] {
+        for caller in Caller::both(&office, json!({"sub": subject})).await {
+            let answer = caller.tool("delete_record", json!({})).await.message();
+            let text = &answer["result"]["content"][0]["text"];
+            assert_eq!(text.as_str().unwrap_or_default(), said, "{subject}");
+        }
+    }
+}
+
 /// Ours: rules look at arguments and claims; what one role denies no other gives back.
 #[tokio::test]
 async fn arguments_and_claims_decide_and_a_denial_stays() {
