@@ -15,7 +15,7 @@ use crate::audit::{
 };
 use crate::auth::challenge::Challenge;
 use crate::identity::{Caller, Principal};
-use crate::policy::access::Decision;
+use crate::policy::access::{Decision, RuleId};
 use crate::runtime::clock::{Clock, Timestamp};
 use crate::runtime::seal;
 use crate::service::{Call, Canonical, Reply, ServiceError};
@@ -178,7 +178,7 @@ impl Recorder {
             upstream: about.map(|about| &*about.server),
             decision: Decided {
                 is_allowed: matches!(decision, Decision::Allowed { .. }),
-                rule: decision.rule().map(|rule| rule.as_str()),
+                rule: decision.rule().map(RuleId::as_str),
                 policy: Some(policy),
             },
             input: params,

@@ -16,6 +16,7 @@ const CERTIFICATES: &str = "certificates";
 /// The accepted proofs.
 pub(super) fn resolve(raw: &Raw, environment: &Environment, ground: &mut Ground) -> AuthSettings {
     let public_url = raw.server.public_url.as_deref();
+    let public_url = public_url.map(|url| url.trim_end_matches('/'));
     AuthSettings {
         api_keys: (raw.auth.api_keys.as_ref()).map(|keys| api_keys(keys, ground)),
         oidc: (raw.auth.oidc.iter())

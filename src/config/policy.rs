@@ -15,15 +15,12 @@ use crate::policy::limits::{Limits, Rate};
 /// Where nobody is authenticated and no role is written, everybody may do everything.
 pub(super) fn resolve(raw: &Raw, auth: &AuthSettings, ground: &mut Ground) -> PolicySettings {
     let access = access(raw, ground);
-    let has_rules = !access.roles.is_empty() || !access.bindings.is_empty();
-    let access = if auth.is_empty() && !has_rules {
-        Ok(Policy::open())
-    } else {
-        Policy::new(&access).or_else(|complaints| {
-            complain(&complaints, ground);
-            Policy::new(&access::Config::default())
-        })
-    };
+    let is_open = auth.is_empty() && access.roles.is_empty() && access.bindings.is_empty();
+    let access = Policy::new(&access).or_else(|complaints| {
+        complain(&complaints, ground);
+        Policy::new(&access::Config::default())
+    });
+    let access = if is_open { Ok(Policy::open()) } else { access };
     let limits = limits(raw, ground);
     let limits = Limits::new(&limits).unwrap_or_else(|complaints| {
         complain(&complaints, ground);

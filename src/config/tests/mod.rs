@@ -314,8 +314,8 @@ fn times_of_a_connection_are_no_finer_than_the_clock_below() {
 #[test]
 fn nobody_listens_to_the_world_by_accident() {
     let complaint = "switchboard.toml:2: server.listen: 0.0.0.0:8000 can be reached from other \
-                     machines, and nobody is authenticated: listen on a loopback address, or set \
-                     `server.allow_unauthenticated` = true";
+                     machines, and nobody is authenticated: listen on a loopback address, accept \
+                     proofs under `[auth]`, or set `server.allow_unauthenticated` = true";
     check("[server]\nlisten = \"0.0.0.0:8000\"", &[complaint]);
     for listen in [
         "127.0.0.1:8000",

@@ -96,7 +96,9 @@ fn everything_about_a_policy_can_be_written() {
 
 #[test]
 fn without_any_of_it_all_is_left_to_admin_and_nothing_is_limited() {
-    let policy = load_file("").unwrap().policy;
+    let nobody_is_asked = load_file("").unwrap().policy;
+    assert!(nobody_is_asked.access.is_open());
+    let policy = load_file("[auth.api_keys]").unwrap().policy;
     assert!(!policy.access.is_listed(&caller("t1"), Kind::Tool, "echo"));
     let admin = Caller {
         roles: BTreeSet::from(["admin".into()]),
