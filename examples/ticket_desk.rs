@@ -171,7 +171,7 @@ async fn logged(call: Call, next: Next) -> Result<Reply, ServiceError> {
 
 fn desk(db: &Database, admins: Vec<String>) -> ServerBuilder {
     let (of_desk, export) = (db.clone(), Tool::new("export_tickets", with(db, export)));
-    let is_admin = move |caller: &Principal| admins.iter().any(|it| it == caller.key());
+    let is_admin = move |caller: &Caller| admins.iter().any(|it| it == caller.principal.key());
     let purge = Tool::new("purge_tickets", with(db, purge));
     let summarize = Tool::new("summarize_tickets", with(db, summarize));
     let by_id = ResourceTemplate::new("ticket://{id}", "ticket", with(db, read));
