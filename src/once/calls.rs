@@ -274,11 +274,13 @@ impl Calls {
         }
         let (store, scope) = (&self.parts.store, claimed.name.scope());
         let record = self.record(claimed, None).encode();
-        let creating = store.create(&scope, record, claimed.expires);
+        let creating = store.create(&scope, record.clone(), claimed.expires);
         if !creating.await.map_err(self.failed())? {
             return Ok(Standing::Moved);
         }
         let stored = store.read(&scope).await.map_err(self.failed())?;
+        // Whoever took this node for dead meanwhile has written how the call ended.
+        let stored = stored.filter(|stored| stored.value == record);
         Ok(stored.map_or(Standing::Moved, |stored| {
             claimed.version = stored.version;
             Standing::Ours

@@ -162,21 +162,19 @@ async fn a_key_whose_node_slept_has_one_end() {
     let [here, there] = [0, 1].map(|node| Stateless::new(&cluster[node].url("/mcp")));
     let params = json!({"name": "countdown", "arguments": {"from": 100, "interval_ms": 50},
         "_meta": {"switchboard/idempotencyKey": "key"}});
-    let calling = here.call("tools/call", params.clone());
-    let sleeping = async {
-        eventually("it runs", || async {
-            (cluster[0].metric("mcp_running_calls").await >= 1.0).then_some(())
-        })
-        .await;
-        cluster[0].pause().await;
-        let told = there.call("tools/call", params.clone()).await;
-        cluster[0].wake().await;
-        told
-    };
-    let (first, elsewhere) = tokio::join!(calling, sleeping);
+    let mut told_of = params.clone();
+    told_of["_meta"]["progressToken"] = json!("p");
+    let (_, mut stream) = here.stream("tools/call", told_of).await;
+    // It runs: its key is kept.
+    stream.message().await;
+    cluster[0].pause().await;
+    let elsewhere = there.call("tools/call", params.clone()).await;
+    cluster[0].wake().await;
+    let first = stream.rest().await.answers();
     let error = &elsewhere.message()["error"];
     assert_eq!(error["data"]["outcome"], "unknown");
-    assert_eq!(first.message()["error"], *error);
+    assert_eq!(first.len(), 1);
+    assert_eq!(first[0]["error"], *error);
     let again = here.call("tools/call", params).await;
     assert_eq!(again.message()["error"], *error);
 }
