@@ -9,19 +9,21 @@
 //!
 //! ```text
 //! socket ── transport ─────────────────── session era: session ──┐
-//!           head, host, origin            stateless era ─────────┴── service ── reply
-//!           body, JSON, era                                          (server)
+//!           head, host, origin            stateless era ─────────┴── guard ── service ── reply
+//!           caller, body, JSON, era                                           (server)
 //! ```
 //!
 //! 1. [`transport::middleware`] looks at the head: sizes, path, `Host`, `Origin`, CORS.
-//! 2. [`transport::streamable_http::endpoint`] reads the body within limits and times, pre-scans it
+//! 2. [`access::Access`] says who calls, by what the request presents ([`auth`]), or asks for a proof.
+//!    [`transport::streamable_http::endpoint`] reads the body within limits and times, pre-scans it
 //!    ([`protocol::prescan`]), which finds the envelope too; `params` stay the bytes that came.
 //! 3. [`protocol::era`] decides by what the message carries: a version in its `_meta` makes it one of
 //!    the stateless era, anything else belongs to a session. Headers only cross-check.
 //! 4. Session era: [`session::Sessions::find`] finds the session in this node's index (or checks the
 //!    id's MAC and restores it from the store), and the call enters its in-flight table. Stateless
 //!    era: no session, no store.
-//! 5. A [`service::Service`] answers: the library, [`server::Server`], or a gateway,
+//! 5. [`access::Guard`] holds the call against the rules: may its caller do that, how often, and is it
+//!    on record ([`policy`], [`audit`]). Then a [`service::Service`] answers: the library, [`server::Server`], or a gateway,
 //!    [`gateway::Gateway`], which asks an upstream; and before it
 //!    [`task::TaskService`], which lets a call go on as a task, and [`once::OnceService`], which lets
 //!    one with an idempotency key be made once.

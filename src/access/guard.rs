@@ -1,9 +1,10 @@
 //! What stands before everything that answers: each call is held against the rules first.
 //!
 //! A [`Guard`] asks in this order: may this caller do that ([`crate::policy::access`]), is it within
-//! its limits ([`crate::policy::limits`]), and is it on record ([`crate::audit`]). What a caller may not see is in no list of theirs, and
-//! answers like what is not there; what they may see and not call is answered by a tool error that
-//! says what is missing, or by a challenge if another credential would do.
+//! its limits ([`crate::policy::limits`]), and is it on record ([`crate::audit`]). What a caller may
+//! not see is in no list of theirs, and answers like what is not there; what they may see and not call
+//! is answered by a tool error that says what is missing, or by a challenge if another credential
+//! would do.
 //!
 //! It reads a call's method, name and arguments, as the service behind it will; headers have been
 //! compared with the body before. It changes nothing of a call, and of an answer only lists.
@@ -84,6 +85,7 @@ impl Guard {
         let service = &*parts.service;
         match Asked::of(&call, service, &parts.endpoint) {
             Asked::Named(named) => self.serve_named(&rules, call, &named).await,
+            Asked::List(_) if rules.policy.is_open() => service.call(call).await,
             Asked::List(kind) => {
                 let caller = call.context.caller.clone();
                 let reply = service.call(call).await?;
@@ -127,9 +129,20 @@ impl Guard {
                 return Err(error);
             }
         };
-        let begun = recorder
-            .begin(&call, Some(about), &decision, version)
-            .await?;
+        self.dispatch(rules, call, Some(about), &decision).await
+    }
+
+    /// Lets the service answer, between the two records of the call.
+    async fn dispatch(
+        &self,
+        rules: &Rules,
+        call: Call,
+        about: Option<&Canonical>,
+        decision: &Decision,
+    ) -> Answer {
+        let version = rules.policy.version();
+        let begun = self.0.recorder.begin(&call, about, decision, version);
+        let begun = begun.await?;
         let outcome = self.0.service.call(call).await;
         Recorder::end(begun, &outcome);
         outcome
@@ -154,10 +167,7 @@ impl Guard {
         let decision = Decision::Allowed {
             rule: rules.policy.admin_rule(),
         };
-        let begun = recorder.begin(&call, None, &decision, version).await?;
-        let outcome = self.0.service.call(call).await;
-        Recorder::end(begun, &outcome);
-        outcome
+        self.dispatch(rules, call, None, &decision).await
     }
 
     /// Whether a caller's lists have what clients know by that name.
@@ -246,12 +256,11 @@ impl Service for Guard {
     }
 
     fn header_params(&self, caller: &Caller, tool: &str) -> Option<Arc<HeaderParams>> {
-        let rules = self.0.rules.get();
-        let is_seen = self.sees(&rules.policy.standing(caller), EntryKind::Tool, tool);
-        self.0
-            .service
-            .header_params(caller, tool)
-            .filter(|_| is_seen)
+        let params = self.0.service.header_params(caller, tool)?;
+        let policy = &self.0.rules.get().policy;
+        let is_seen =
+            policy.is_open() || self.sees(&policy.standing(caller), EntryKind::Tool, tool);
+        is_seen.then_some(params)
     }
 
     fn task_use(&self, caller: &Caller, tool: &str) -> Option<TaskUse> {
@@ -264,7 +273,7 @@ impl Service for Guard {
 
     fn catalog_digest(&self, caller: &Caller, sees: Sees<'_>) -> CatalogDigest {
         let rules = self.0.rules.get();
-        if rules.are_open() {
+        if rules.policy.is_open() {
             return self.0.service.catalog_digest(caller, sees);
         }
         let standing = rules.policy.standing(caller);
@@ -330,19 +339,12 @@ impl Guard {
         if self.0.rules.get().policy.is_open() {
             return true;
         }
+        let now = || self.catalog_digest(caller, None);
+        let differs = |seen: &mut u64, now: u64| std::mem::replace(seen, now) != now;
         match change {
-            Change::Tools | Change::Prompts | Change::Resources => {
-                let now = self.catalog_digest(caller, None);
-                let differs = now.changes_since(seen).any(|it| it == *change);
-                match change {
-                    Change::Tools => seen.tools = now.tools,
-                    Change::Prompts => seen.prompts = now.prompts,
-                    Change::Resources | Change::Resource(_) | Change::Task(_) => {
-                        seen.resources = now.resources;
-                    }
-                }
-                differs
-            }
+            Change::Tools => differs(&mut seen.tools, now().tools),
+            Change::Prompts => differs(&mut seen.prompts, now().prompts),
+            Change::Resources => differs(&mut seen.resources, now().resources),
             Change::Resource(uri) => {
                 let rules = self.0.rules.get();
                 self.sees(&rules.policy.standing(caller), EntryKind::Resource, uri)

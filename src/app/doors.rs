@@ -1,6 +1,6 @@
 //! Who may come in at each endpoint, and what stands before what answers there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use url::Url;
@@ -34,6 +34,8 @@ pub(super) struct Doors<'a> {
     recorder: Recorder,
     counted: Counted,
     permits: Permits,
+    /// Those that endpoints trust so far, by their names.
+    issuers: BTreeMap<Vec<String>, Arc<Issuers>>,
 }
 
 impl<'a> Doors<'a> {
@@ -54,11 +56,12 @@ impl<'a> Doors<'a> {
             rules: Present::new(parts::rules(&settings.policy)),
             counted,
             permits: Permits::default(),
+            issuers: BTreeMap::new(),
         }
     }
 
     /// Puts a door before an endpoint: who may come in, and the guard behind it.
-    pub(super) fn hang(&self, endpoint: &mut Endpoint) -> Result<(), StartError> {
+    pub(super) fn hang(&mut self, endpoint: &mut Endpoint) -> Result<(), StartError> {
         let mut settings = self.settings.endpoints.iter();
         if let Some(settings) = settings.find(|it| it.name == *endpoint.name) {
             let ways = self.ways(settings)?;
@@ -88,7 +91,7 @@ impl<'a> Doors<'a> {
         })
     }
 
-    fn ways(&self, endpoint: &EndpointSettings) -> Result<Ways, StartError> {
+    fn ways(&mut self, endpoint: &EndpointSettings) -> Result<Ways, StartError> {
         let mut ways = Ways::default();
         let mut issuers = Vec::new();
         let auth = &self.settings.auth;
@@ -109,15 +112,11 @@ impl<'a> Doors<'a> {
     }
 
     fn tokens(
-        &self,
+        &mut self,
         endpoint: &EndpointSettings,
         trusted: &[&OidcSettings],
     ) -> Result<Tokens, StartError> {
-        let egress = Egress::new(crate::egress::Settings::default())
-            .map_err(|error| StartError::Auth(error.to_string()))?;
-        let configs = trusted.iter().map(|issuer| issuer.config.clone()).collect();
-        let issuers = Issuers::new(configs, &egress, self.clock, self.tasks)
-            .map_err(|error| StartError::Auth(error.to_string()))?;
+        let issuers = self.issuers(trusted)?;
         let scopes: BTreeSet<_> = trusted.iter().flat_map(|it| it.scopes.clone()).collect();
         let resource = ProtectedResource {
             resource: self.url(&endpoint.path)?,
@@ -125,7 +124,23 @@ impl<'a> Doors<'a> {
             scopes: scopes.into_iter().collect(),
             name: endpoint.name.clone(),
         };
-        Ok(Tokens::of(Arc::new(issuers), &resource))
+        Ok(Tokens::of(issuers, &resource))
+    }
+
+    /// Endpoints that trust the same issuers share what is known of their keys and tokens.
+    fn issuers(&mut self, trusted: &[&OidcSettings]) -> Result<Arc<Issuers>, StartError> {
+        let names: Vec<_> = trusted.iter().map(|issuer| issuer.name.clone()).collect();
+        if let Some(issuers) = self.issuers.get(&names) {
+            return Ok(issuers.clone());
+        }
+        let failed = |error: &dyn std::fmt::Display| StartError::Auth(error.to_string());
+        let egress = Egress::new(crate::egress::Settings::default());
+        let egress = egress.map_err(|error| failed(&error))?;
+        let configs = trusted.iter().map(|issuer| issuer.config.clone()).collect();
+        let issuers = Issuers::new(configs, &egress, self.clock, self.tasks);
+        let issuers = Arc::new(issuers.map_err(|error| failed(&error))?);
+        self.issuers.insert(names, issuers.clone());
+        Ok(issuers)
     }
 
     /// The URL of a path, as clients and issuers know it.

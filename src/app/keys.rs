@@ -1,6 +1,4 @@
-//! The API keys of this process, and of a command that runs beside no process.
-
-use std::sync::Arc;
+//! What a command does with API keys where no process runs that it could ask.
 
 use super::error::StartError;
 use super::store::OpenedStore;
@@ -10,15 +8,8 @@ use crate::config::Settings;
 use crate::keyring::Keyring;
 use crate::keyring::order::{Answer, Order};
 use crate::runtime::clock::Clock;
-use crate::runtime::seal::ClusterKeys;
 use crate::runtime::tasks::Tasks;
-use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
-
-/// The keys in a store.
-pub(super) fn keyring(store: &Arc<dyn Store>, keys: &ClusterKeys, clock: &Clock) -> Keyring {
-    Keyring::new(store.clone(), keys, clock.clone())
-}
 
 /// Carries out an order on the store itself: no node of this configuration runs here.
 ///
@@ -38,7 +29,7 @@ pub async fn obey(settings: &Settings, order: Order) -> Result<Answer, StartErro
         Audit::open(config, &keys, &clock, &metrics, "command line")
     });
     let audit = audit.transpose()?;
-    let answer = keyring(&store, &keys, &clock).obey(order).await;
+    let answer = Keyring::new(store.clone(), &keys, clock).obey(order).await;
     if let (Some(audit), Some(event)) = (&audit, on_record(&answer)) {
         drop(audit.note(&event));
         audit.close().await;

@@ -341,10 +341,10 @@ impl Assembled {
             metrics: metrics.clone(),
             error_on_the_wire: transport::reply::error_object,
         });
-        let keyring = keys::keyring(&store, &keys, &clock);
+        let keyring = Keyring::new(store.clone(), &keys, clock.clone());
         let counted = Counted::of(&opened, settings, &clock, &metrics);
         let audited = audit.as_ref();
-        let doors = Doors::new(settings, &keyring, &clock, &tasks, audited, counted.clone());
+        let mut doors = Doors::new(settings, &keyring, &clock, &tasks, audited, counted.clone());
         // Tasks stand before whatever answers.
         let mut with_tasks = Vec::new();
         let mut endpoints = answering(&task_parts)?;

@@ -4,12 +4,11 @@
 //! keys. Anything in a query string is not looked at (basic/authorization, access token usage).
 
 use super::api_key::{self, ApiKey};
+use super::token::TOKEN_BYTES_MAX;
 use crate::runtime::secret::Secret;
 
 /// The header that holds a key alone.
 pub const API_KEY_HEADER: &str = "x-api-key";
-/// Characters of a token: more than any issuer makes of one, less than a header field may be.
-pub const TOKEN_LEN_MAX: usize = 8 * 1024;
 
 /// What a request presents.
 #[derive(Debug)]
@@ -33,7 +32,7 @@ pub enum Malformed {
     /// Another scheme than `Bearer`, or no token.
     #[error("the Authorization header must be `Bearer` and one token")]
     NotBearer,
-    /// More than [`TOKEN_LEN_MAX`] characters, or such as no token has.
+    /// More than [`TOKEN_BYTES_MAX`] characters, or such as no token has.
     #[error("the credential is too long or has characters that none has")]
     Unreadable,
 }
@@ -81,7 +80,7 @@ fn bearer_of(value: &[u8]) -> Option<&[u8]> {
 fn readable(text: &[u8]) -> Result<&str, Malformed> {
     let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(byte);
     let text = text.trim_ascii();
-    if text.is_empty() || text.len() > TOKEN_LEN_MAX || !text.iter().all(is_token) {
+    if text.is_empty() || text.len() > TOKEN_BYTES_MAX || !text.iter().all(is_token) {
         return Err(Malformed::Unreadable);
     }
     std::str::from_utf8(text).map_err(|_| Malformed::Unreadable)
@@ -123,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_request_that_presents_in_another_way_is_wrong_itself() {
-        let long = format!("Bearer {}", "a".repeat(TOKEN_LEN_MAX + 1));
+        let long = format!("Bearer {}", "a".repeat(TOKEN_BYTES_MAX + 1));
         for (authorization, api_key, refusal) in [
             (&["Bearer a", "Bearer a"][..], &[][..], Malformed::Several),
             (&["Bearer a"], &["a"], Malformed::Several),

@@ -77,10 +77,10 @@ fn period(text: &str) -> Result<Duration, String> {
 }
 
 pub(super) fn run(host: Host, command: &Command) -> u8 {
-    let (node, order) = match command {
-        Command::Create(create) => (&create.node, None),
-        Command::List(list) => (&list.node, Some(Order::List)),
-        Command::Revoke(revoke) => (&revoke.node, Some(Order::Revoke(revoke.id.clone()))),
+    let node = match command {
+        Command::Create(create) => &create.node,
+        Command::List(list) => &list.node,
+        Command::Revoke(revoke) => &revoke.node,
     };
     let settings = match node.settings(host) {
         Ok(settings) => settings,
@@ -89,10 +89,10 @@ pub(super) fn run(host: Host, command: &Command) -> u8 {
             return USAGE;
         }
     };
-    let order = match (order, command) {
-        (Some(order), _) => order,
-        (None, Command::Create(create)) => Order::Create(create.order(&settings)),
-        (None, Command::List(_) | Command::Revoke(_)) => return USAGE,
+    let order = match command {
+        Command::Create(create) => Order::Create(create.order(&settings)),
+        Command::List(_) => Order::List,
+        Command::Revoke(revoke) => Order::Revoke(revoke.id.clone()),
     };
     match node::block_on(obeyed(&settings, order)) {
         Ok(Answer::Refused(why)) => {

@@ -359,14 +359,6 @@ pub struct LogSettings {
 }
 
 impl Settings {
-    /// What lets a caller in at an endpoint.
-    #[must_use]
-    pub fn ways(&self, endpoint: &str) -> &[Way] {
-        let mut endpoints = self.endpoints.iter();
-        let endpoint = endpoints.find(|it| it.name == endpoint);
-        endpoint.map_or(&[], |endpoint| &endpoint.ways)
-    }
-
     /// The endpoint for a transport that has no paths: `main`, or else the only one, or else the
     /// first.
     #[must_use]
