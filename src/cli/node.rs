@@ -53,17 +53,23 @@ pub(super) enum PostError {
     Unreadable(#[source] serde_json::Error),
 }
 
-/// Asks the node something and reads the answer.
-pub(super) async fn post<Asked: Serialize + Sync, Answer: DeserializeOwned>(
+/// Where the socket of the node is.
+pub(super) fn socket_of(settings: &Settings) -> PathBuf {
+    let port = settings.server.listen.port();
+    socket::path(settings.store.data_directory(), port)
+}
+
+/// Asks the node something; its answer begins well.
+pub(super) async fn ask(
     settings: &Settings,
     path: &str,
-    asked: &Asked,
-) -> Result<Answer, PostError> {
+    body: Vec<u8>,
+) -> Result<reqwest::Response, PostError> {
     let port = settings.server.listen.port();
-    let socket = socket::path(settings.store.data_directory(), port);
+    let socket = socket_of(settings);
     let unreachable = |source: reqwest::Error| {
         let path = socket.clone();
-        if source.is_connect() || source.is_builder() {
+        if source.is_connect() {
             PostError::Nobody { port, path }
         } else {
             PostError::Unreachable { path, source }
@@ -74,15 +80,26 @@ pub(super) async fn post<Asked: Serialize + Sync, Answer: DeserializeOwned>(
         .tls_certs_only([])
         .build()
         .map_err(unreachable)?;
-    let body = serde_json::to_vec(asked).expect("invariant: orders serialize");
     let asked = client
         .post(format!("http://localhost{path}"))
         .header("content-type", "application/json")
         .body(body);
     let response = asked.send().await.map_err(unreachable)?;
-    if !response.status().is_success() {
-        return Err(PostError::Refused(response.status()));
+    if response.status().is_success() {
+        Ok(response)
+    } else {
+        Err(PostError::Refused(response.status()))
     }
+}
+
+/// Asks the node something and reads the answer.
+pub(super) async fn post<Asked: Serialize + Sync, Answer: DeserializeOwned>(
+    settings: &Settings,
+    path: &str,
+    asked: &Asked,
+) -> Result<Answer, PostError> {
+    let body = serde_json::to_vec(asked).expect("invariant: orders serialize");
+    let response = ask(settings, path, body).await?;
     let bytes = response.bytes().await.map_err(PostError::Broken)?;
     serde_json::from_slice(&bytes).map_err(PostError::Unreadable)
 }
