@@ -7,7 +7,7 @@
 //! other things that have happened already wait in a spool with a bound. A call that begins is refused
 //! instead, unless the configuration lets calls go on.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use super::begun::Begun;
 use super::chains::Chains;
 use super::config::{OnFailure, Retention};
-use super::entry::{Entry, Moment};
+use super::entry::{Entry, Marks, Moment};
 use super::event::{Event, What};
 use super::layout::TrailId;
 use super::shared::{Shared, Unavailable};
@@ -163,39 +163,50 @@ impl Writer {
             return true;
         }
         let now_ms = self.shared.moment().at_ms;
-        let mut staged = Vec::with_capacity(records.len());
-        let mut refused = Vec::new();
+        let mut tried = Vec::with_capacity(records.len());
+        let mut unbegun = HashSet::new();
         let mut problem: Option<io::Error> = None;
         for (entry, answer) in records {
             if answer.is_given_up() {
                 // Who waited is gone, and nothing was dispatched: there was no call.
                 continue;
             }
-            match self.chains.stage(&entry, now_ms) {
-                Ok(reference) => staged.push((entry, answer, reference)),
-                Err(error) => {
-                    problem.get_or_insert(error);
-                    refused.push((entry, answer));
+            // The disk may be back just now, and no call may end before it begins.
+            let is_early = matches!(entry.marks, Marks::Ends(call) if unbegun.contains(&call));
+            let staged = if is_early {
+                None
+            } else {
+                match self.chains.stage(&entry, now_ms) {
+                    Ok(reference) => Some(reference),
+                    Err(error) => {
+                        problem.get_or_insert(error);
+                        None
+                    }
                 }
+            };
+            if let (Marks::Begins(call), None) = (&entry.marks, &staged) {
+                unbegun.insert(*call);
             }
+            tried.push((entry, answer, staged));
         }
         let mut failed = self.chains.flush();
         let mut written = 0;
-        for (entry, answer, reference) in staged {
-            if failed.contains_key(&entry.id) {
-                refused.push((entry, answer));
-                continue;
+        let mut is_well = true;
+        for (entry, answer, staged) in tried {
+            match staged {
+                Some(reference) if !failed.contains_key(&entry.id) => {
+                    self.chains.mark(&entry, reference);
+                    answer.durable();
+                    written += 1;
+                }
+                Some(_) | None => {
+                    is_well = false;
+                    self.refuse(entry, answer);
+                }
             }
-            self.chains.mark(&entry, reference);
-            answer.durable();
-            written += 1;
         }
         self.shared.metrics.audit_records(written);
         let problem = problem.or_else(|| failed.drain().next().map(|(_, error)| error));
-        let is_well = refused.is_empty();
-        for (entry, answer) in refused {
-            self.refuse(entry, answer);
-        }
         self.tell(problem.as_ref());
         is_well
     }
@@ -210,9 +221,14 @@ impl Writer {
             OnFailure::Closed => answer.refuse(),
         };
         if goes_on {
-            self.spooled_bytes += entry.weight();
-            self.spool.push_back(entry);
+            self.owe(entry);
         }
+    }
+
+    /// Keeps a record until the disk takes it.
+    fn owe(&mut self, entry: Entry) {
+        self.spooled_bytes += entry.weight();
+        self.spool.push_back(entry);
         while self.spooled_bytes > SPOOL_BYTES
             && let Some(oldest) = self.spool.pop_front()
         {
@@ -228,22 +244,29 @@ impl Writer {
             self.shared.metrics.audit_failure();
             if self.shared.set_well(false) {
                 tracing::error!(%error, "audit records cannot be written");
+                // It also tries the disk when nothing else does: a node that is not ready gets no calls.
+                self.owe(self.said(Caller::DEFAULT_TENANT, alarm("could not be written", 0)));
             }
             return;
         }
         if self.shared.set_well(true) {
             let lost = std::mem::take(&mut self.lost);
             tracing::info!(lost, "audit records can be written again");
-            let problem = "records could not be written for a while".to_owned();
-            self.record(Caller::DEFAULT_TENANT, What::Alarm { problem, lost });
+            if lost > 0 {
+                self.record(Caller::DEFAULT_TENANT, alarm("were lost", lost));
+            }
         }
     }
 
     /// Records something that the writer itself has to say.
     fn record(&mut self, tenant: &str, what: What) -> bool {
-        let event = Event::of(tenant, what);
-        let entry = self.shared.desk.event(&event, self.shared.moment());
+        let entry = self.said(tenant, what);
         self.write(vec![(entry, Answer::Nobody)])
+    }
+
+    fn said(&self, tenant: &str, what: What) -> Entry {
+        let event = Event::of(tenant, what);
+        self.shared.desk.event(&event, self.shared.moment())
     }
 
     /// Records what recovery found, and gives every call an end.
@@ -333,6 +356,13 @@ impl Writer {
     }
 }
 
+fn alarm(what_records: &str, lost: u64) -> What {
+    What::Alarm {
+        problem: format!("records {what_records}"),
+        lost,
+    }
+}
+
 /// The end of a call of which nothing is known but that it began.
 fn unknown_end(
     id: &TrailId,
@@ -350,7 +380,7 @@ fn unknown_end(
     Entry {
         id: id.clone(),
         moment,
-        marks: entry::Marks::Ends(call),
+        marks: Marks::Ends(call),
         about,
         fields: members.done(),
         who: None,

@@ -11,7 +11,7 @@ mod history;
 mod http;
 mod judging;
 mod kept;
-mod ledger;
+pub mod ledger;
 mod links;
 mod outlived;
 mod requests;

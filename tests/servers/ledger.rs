@@ -33,6 +33,9 @@ struct Append {
     /// How many progress notifications it sends on the way.
     #[serde(default)]
     events: u32,
+    /// Whether it fails when it is done.
+    #[serde(default)]
+    fails: bool,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -71,6 +74,9 @@ fn append(path: Arc<PathBuf>) -> Tool {
                 ctx.progress(step.into(), total, Some(&work.mark)).await;
             }
             tokio::time::sleep(pause).await;
+            if work.fails {
+                return Err(ToolError::new(format!("{} failed", work.call)));
+            }
             Ok(
                 json!({"call": work.call, "mark": work.mark, "owner": std::process::id()})
                     .to_string(),

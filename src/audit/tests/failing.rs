@@ -20,6 +20,8 @@ struct Faults {
     is_unsure: AtomicBool,
     /// Nothing at all works.
     is_gone: AtomicBool,
+    /// One more thing does not work.
+    fails_once: AtomicBool,
     /// How often something was made durable.
     syncs: AtomicU64,
 }
@@ -30,7 +32,7 @@ impl Faults {
     }
 
     fn check(&self) -> io::Result<()> {
-        if self.is_gone.load(Ordering::SeqCst) {
+        if self.is_gone.load(Ordering::SeqCst) || self.fails_once.swap(false, Ordering::SeqCst) {
             return Err(io::Error::other("input/output error"));
         }
         Ok(())
@@ -165,6 +167,23 @@ async fn calls_may_go_on_and_their_records_wait() {
     Faults::set(&faults.is_gone, false);
     audit.close().await;
     assert_eq!(place.outcomes(), ["ok"; 6]);
+    assert_eq!(place.problems(), [""; 0]);
+}
+
+/// The disk is back between the two records of a call.
+#[tokio::test]
+async fn what_waited_is_written_in_its_order() {
+    let (mut place, faults) = bad_place();
+    place.config.on_failure = OnFailure::Open;
+    let audit = place.open();
+    call(&audit, "ann").await.unwrap();
+    Faults::set(&faults.is_gone, true);
+    call(&audit, "ann").await.unwrap();
+    Faults::set(&faults.fails_once, true);
+    Faults::set(&faults.is_gone, false);
+    audit.close().await;
+    let calls = place.calls();
+    assert_eq!(calls.len(), 2, "each begins before it ends: {calls:?}");
     assert_eq!(place.problems(), [""; 0]);
 }
 
