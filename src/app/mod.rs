@@ -198,7 +198,7 @@ where
             service,
         };
         let metrics = Metrics::new();
-        let assembled = Assembled::around(&settings, tasks.clone(), metrics, &opened, |_| {
+        let assembled = Assembled::around(&settings, tasks.clone(), metrics, &opened, |_, _| {
             Ok(vec![endpoint])
         })?;
         let context = assembled.context(&settings);
@@ -245,10 +245,10 @@ impl Assembled {
         let _ours = metrics.install();
         let mut servers = Vec::new();
         let mut gateways = None;
-        let assembled = Self::around(settings, tasks, metrics, to_close, |ground| {
+        let assembled = Self::around(settings, tasks, metrics, to_close, |ground, audit| {
             let after = settings.tasks.after;
             let mut endpoints = Vec::new();
-            let all = upstreams::start(settings, ground)?;
+            let all = upstreams::start(settings, ground, audit)?;
             for endpoint in &settings.endpoints {
                 let gateway = all.as_ref().and_then(|all| all.gateway(&endpoint.name));
                 let service: Arc<dyn Service> = if let Some(gateway) = gateway {
@@ -286,7 +286,7 @@ impl Assembled {
         tasks: Tasks,
         metrics: Metrics,
         to_close: &Opened,
-        answering: impl FnOnce(&task::Parts) -> Result<Vec<Endpoint>, StartError>,
+        answering: impl FnOnce(&task::Parts, Option<&Audit>) -> Result<Vec<Endpoint>, StartError>,
     ) -> Result<Self, StartError> {
         let clock = Clock::system();
         let shutdown = Shutdown::default();
@@ -347,7 +347,7 @@ impl Assembled {
         let mut doors = Doors::new(settings, &keyring, &clock, &tasks, audited, counted.clone());
         // Tasks stand before whatever answers.
         let mut with_tasks = Vec::new();
-        let mut endpoints = answering(&task_parts)?;
+        let mut endpoints = answering(&task_parts, audited)?;
         for endpoint in &mut endpoints {
             doors.hang(endpoint)?;
             let (service, name) = (endpoint.service.clone(), endpoint.name.clone());

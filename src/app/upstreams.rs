@@ -7,6 +7,7 @@ use tokio::sync::watch;
 
 use super::error::StartError;
 use super::own::built_in;
+use crate::audit::Audit;
 use crate::config::Settings;
 use crate::config::settings::BuiltinSet;
 use crate::gateway::config::Config;
@@ -26,6 +27,7 @@ const ARBITERS: usize = 1;
 pub(super) fn start(
     settings: &Settings,
     ground: &task::Parts,
+    audit: Option<&Audit>,
 ) -> Result<Option<Gateways>, StartError> {
     if settings.gateway.endpoints.is_empty() {
         return Ok(None);
@@ -38,6 +40,7 @@ pub(super) fn start(
         node: ground.node.clone(),
         store: ground.store.clone(),
         metrics: ground.metrics.clone(),
+        audit: audit.cloned(),
         error_on_the_wire: ground.error_on_the_wire,
     };
     let here = here(&ground.clock, &ground.keys);

@@ -153,6 +153,18 @@ pub enum Pin {
     Block,
 }
 
+impl Pin {
+    /// As it is configured.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Warn => "warn",
+            Self::Hide => "hide",
+            Self::Block => "block",
+        }
+    }
+}
+
 /// How much of an upstream is used at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BulkheadConfig {

@@ -12,11 +12,13 @@ use super::handle::Handles;
 use super::holders::Holders;
 use super::kept_pins::KeptPins;
 use super::path::Hop;
+use super::pin_record::PinRecord;
 use super::upstream::actor::Life;
 use super::upstream::credentials::Issuing;
 use super::upstream::{Heard, Listener, State, Upstream};
 use super::warning;
 use super::{Gateway, Inner, Shown};
+use crate::audit::Audit;
 use crate::client::ClientError;
 use crate::egress::{self, Egress};
 use crate::node::Node;
@@ -60,6 +62,8 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// Where requests to upstreams are counted.
     pub metrics: Metrics,
+    /// Where it is recorded that a tool became another.
+    pub audit: Option<Audit>,
     /// An error as it stands on the wire, for another node.
     pub error_on_the_wire: fn(&ServiceError, ProtocolVersion) -> ResponseError,
 }
@@ -171,6 +175,7 @@ impl Gateways {
                 let pins = KeptPins::new(store, clock, &upstream.name);
                 let (tasks, metrics) = (parts.tasks.clone(), &parts.metrics);
                 let issuing = || self.issuing();
+                let pins = (pins, PinRecord::new(parts.audit.clone(), upstream));
                 Upstream::new(upstream.clone(), here, pins, tasks, metrics, &issuing)?
             };
             upstreams.insert(upstream.config.name.clone(), upstream);

@@ -47,6 +47,7 @@ mod kept_pins;
 mod naming;
 mod part;
 mod path;
+mod pin_record;
 mod pins;
 mod route;
 mod talk;
@@ -374,6 +375,7 @@ impl Shown {
                 let gateway = (hop, &*config.separator);
                 let part = Part::new(index, &upstream.config, gateway, &offered, &pins);
                 upstream.learn(part.seen_first());
+                upstream.pin_record.note(part.changed());
                 Arc::new(part)
             });
             (offer, part)

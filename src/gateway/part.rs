@@ -63,7 +63,19 @@ pub(super) struct Part {
     /// Names of tools and prompts that were listed and are not shown.
     left_out: HashSet<String>,
     seen_first: Vec<(String, DefinitionHash)>,
+    changed: Vec<Changed>,
     warnings: Warnings,
+}
+
+/// A tool that is another than it was when it was seen first, or accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Changed {
+    /// What its upstream calls it.
+    pub(super) name: String,
+    /// What it was.
+    pub(super) was: DefinitionHash,
+    /// What it is.
+    pub(super) is: DefinitionHash,
 }
 
 /// An entry that clients see.
@@ -149,6 +161,7 @@ impl Part {
             corrections: pins.corrections(),
             left_out: HashSet::new(),
             seen_first: Vec::new(),
+            changed: Vec::new(),
             warnings: Warnings::default(),
         };
         let mut budget = Budget::default();
@@ -183,6 +196,12 @@ impl Part {
     #[must_use]
     pub(super) fn seen_first(&self) -> &[(String, DefinitionHash)] {
         &self.seen_first
+    }
+
+    /// Tools that are others than they were.
+    #[must_use]
+    pub(super) fn changed(&self) -> &[Changed] {
+        &self.changed
     }
 
     /// What was left out or changed, and why.
@@ -294,6 +313,11 @@ impl Part {
             Verdict::New => self.seen_first.push((own_name.to_string(), tool.hash)),
             Verdict::Changed { was } => {
                 let (is, pin) = (tool.hash, self.pin);
+                self.changed.push(Changed {
+                    name: own_name.to_string(),
+                    was: was.clone(),
+                    is: is.clone(),
+                });
                 self.warn(Kind::Tool, &own_name, Problem::Changed { was, is, pin });
                 match pin {
                     Pin::Warn => {}

@@ -25,6 +25,11 @@ pub(super) fn budget() -> LogBudget {
     LogBudget::new(most, LOGGED_EACH, Instant::now())
 }
 
+/// As much of an upstream's name for something as is repeated.
+pub(super) fn shortened(name: &str) -> String {
+    name.chars().take(NAME_CHARS_MAX).collect()
+}
+
 /// Something an operator should know of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Warning {
@@ -143,7 +148,7 @@ impl Warnings {
         self.said.push(Warning {
             upstream: upstream.to_owned(),
             kind,
-            entry: entry.chars().take(NAME_CHARS_MAX).collect(),
+            entry: shortened(entry),
             problem,
         });
     }

@@ -335,6 +335,7 @@ impl Handler<Claimed> for Session {
                 let here = shared.node.incarnation();
                 if let Some(previous) = claimed.previous.filter(|node| *node != here) {
                     shared.tell(previous, self.handle.id(), News::Superseded(epoch));
+                    shared.taken_over(&self.handle, epoch);
                 }
                 let effects = self.state.claimed(message.attempt, epoch);
                 self.perform(effects, ctx);

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytestring::ByteString;
 
-use super::event_log::{Append, OwnedLog, StreamName};
+use super::event_log::{Append, NOBODY, OwnedLog, StreamName};
 use super::handle::{Entered, SessionHandle};
 use super::letters::News;
 use super::open_stream::leave_to_readers;
@@ -212,6 +212,11 @@ impl Follower {
             ClaimOutcome::Gone => return Ok(Heard::Nothing),
         };
         let (epoch, last_seq) = (claimed.ownership.epoch, claimed.last_seq);
+        let shared = &self.session.inner().shared;
+        let from = claimed.previous;
+        if from.is_some_and(|from| from != NOBODY && from != shared.node.incarnation()) {
+            shared.taken_over(&self.session, epoch);
+        }
         self.again = again.map(|(request, entered)| Again {
             session: self.session.clone(),
             stream: self.session.go_on(

@@ -33,7 +33,7 @@ use crate::runtime::shutdown::{Phase, Shutdown};
 use crate::runtime::tasks::Tasks;
 use crate::service::event::EventSender;
 use crate::service::{Client, Service};
-use crate::store::{Incarnation, Store, StoreError, Version};
+use crate::store::{Epoch, Incarnation, Store, StoreError, Version};
 use crate::telemetry::events::{Event as _, SessionOpened, StoreFailed};
 use crate::telemetry::labels::{CloseReason, StoreOperation};
 use crate::telemetry::metrics::{Gauged, Metrics};
@@ -75,7 +75,7 @@ impl std::fmt::Debug for Parts {
 
 /// The sessions of this node. Cloning shares them.
 #[derive(Clone, Debug)]
-pub struct Sessions(Arc<Shared>);
+pub struct Sessions(pub(super) Arc<Shared>);
 
 /// What the registry, the actors and the handles share. Outlives all of them.
 pub(super) struct Shared {
@@ -184,6 +184,11 @@ impl Shared {
             user_agent: None,
         };
         drop(audit.note(&AuditEvent::by(party, what)));
+    }
+
+    /// Puts on record that this node has, under `epoch`, what another had of a session.
+    pub(super) fn taken_over(&self, session: &SessionHandle, epoch: Epoch) {
+        self.record(session, What::SessionTakenOver { epoch: epoch.0 });
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 
 use crate::reload::replace;
+use crate::world::command::run;
 use crate::world::redis::Redis;
 use crate::world::scripted::{Heard, Script, Scripted, said};
 use crate::world::server::{CONFIG, Setup, Store};
@@ -163,6 +164,65 @@ async fn a_tool_that_changed_over_a_restart_is_refused_until_it_is_accepted() {
 
     desk.lists("search", "Finds nothing.");
     all_refuse(&gateway, "search", "Finds nothing.").await;
+}
+
+/// The changes of tools that are on record.
+async fn on_record(gateway: &Switchboard) -> Vec<Value> {
+    let asked = ["audit", "query", "--kind", "pin_changed"];
+    let asked = [&asked[..], &["--store", "embedded:./data"]].concat();
+    let found = run(gateway.directory(), &asked).await;
+    let lines = found.out.lines();
+    lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+/// Ours: who trusted a tool finds on record that it became another, and what was done about it.
+#[tokio::test]
+async fn that_a_tool_changed_is_on_record_once_for_each_change() {
+    let desk = Desk::start().await;
+    let gateway = Switchboard::with()
+        .store(Store::Embedded)
+        .config(&format!(
+            "[audit]\nsink = \"file:./audit\"\n{}",
+            desk.config("")
+        ))
+        .start()
+        .await;
+    all_show(&gateway, "search", TRUSTED).await;
+    for description in [OTHER, "Finds nothing."] {
+        desk.lists("search", description);
+        all_refuse(&gateway, "search", description).await;
+    }
+
+    eventually("all changes are on record", async || {
+        shown(&gateway).await;
+        (on_record(&gateway).await.len() == 6).then_some(())
+    })
+    .await;
+    let lists = || desk.server.heard(|it| it.method() == "tools/list").len();
+    let before = lists();
+    eventually("the lists are read again and again", async || {
+        shown(&gateway).await;
+        (lists() > before + 6).then_some(())
+    })
+    .await;
+
+    let changes = on_record(&gateway).await;
+
+    assert_eq!(changes.len(), 6, "{changes:?}");
+    for pin in ["warn", "hide", "block"] {
+        let of_pin = changes.iter().filter(|it| it["upstream"] == pin);
+        let [first, second] = of_pin.collect::<Vec<_>>()[..] else {
+            panic!("two changes of {pin}: {changes:?}")
+        };
+        assert_eq!(
+            (&first["item"], &first["policy"]),
+            (&json!("search"), &json!(pin))
+        );
+        assert_eq!(first["previous"], second["previous"], "what was seen first");
+        assert_ne!(first["current"], second["current"]);
+    }
 }
 
 /// Nodes that share a Redis.

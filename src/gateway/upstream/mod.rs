@@ -39,6 +39,7 @@ use self::warm::Warm;
 use super::bridge::capability_set::CapabilitySet;
 use super::config::{CommandConfig, Reach, Secret, UpstreamConfig};
 use super::kept_pins::{self, KeptPins};
+use super::pin_record::PinRecord;
 use super::pins::{DefinitionHash, Pins};
 use crate::client::oauth::OAuthError;
 use crate::client::{
@@ -105,6 +106,8 @@ pub(super) struct Upstream {
     warm: Warm,
     subscriptions: Subscriptions,
     pins: KeptPins,
+    /// Where it is recorded that its tools became others.
+    pub(super) pin_record: PinRecord,
     /// Who hears of changes: the endpoints that show it.
     listeners: RwLock<HashMap<String, Listener>>,
     /// Asks its actor to look at once.
@@ -127,7 +130,7 @@ impl Upstream {
     pub(super) fn new(
         config: UpstreamConfig,
         here: Option<Arc<dyn Service>>,
-        pins: KeptPins,
+        (pins, pin_record): (KeptPins, PinRecord),
         tasks: Tasks,
         metrics: &Metrics,
         issuing: &dyn Fn() -> Result<Issuing, ClientError>,
@@ -174,6 +177,7 @@ impl Upstream {
             warm: Warm::default(),
             subscriptions: Subscriptions::default(),
             pins,
+            pin_record,
             listeners: RwLock::default(),
             nudged: Notify::new(),
             config,
