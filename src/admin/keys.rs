@@ -9,16 +9,16 @@ use crate::keyring::order::{Answer, Order};
 
 pub(super) async fn keys(admin: Data<Admin>, order: Json<Order>) -> HttpResponse {
     let answer = admin.keyring.obey(order.into_inner()).await;
-    if let (Some(audit), Some(event)) = (&admin.audit, on_record(&answer)) {
+    for event in on_record(&answer) {
         // It has happened, whether or not that can be written now.
-        drop(audit.note(&event));
+        drop(admin.audit.as_ref().map(|audit| audit.note(&event)));
     }
     super::not_cached(HttpResponse::Ok().json(answer))
 }
 
 /// What of an answer goes on record.
 #[must_use]
-pub fn on_record(answer: &Answer) -> Option<Event> {
+pub fn on_record(answer: &Answer) -> Vec<Event> {
     let (record, what) = match answer {
         Answer::Created { record, .. } => {
             let (key, roles) = (record.id.clone(), record.roles.iter().cloned().collect());
@@ -28,10 +28,15 @@ pub fn on_record(answer: &Answer) -> Option<Event> {
             let key = record.id.clone();
             (record, What::KeyRevoked { key })
         }
-        Answer::Listed { .. } | Answer::Refused(_) => return None,
+        // About nobody: who they belonged to is to be forgotten.
+        Answer::Forgotten { tenant, keys } => {
+            let revoked = keys.iter().cloned().map(|key| What::KeyRevoked { key });
+            return revoked.map(|what| Event::of(tenant, what)).collect();
+        }
+        Answer::Listed { .. } | Answer::Refused(_) => return Vec::new(),
     };
-    Some(Event {
+    vec![Event {
         subject: Some(record.user().into()),
         ..Event::of(&record.tenant, what)
-    })
+    }]
 }

@@ -49,8 +49,7 @@ impl AdminSocket {
                 super::routes(app, &admin);
                 app.service(web::resource("/drain").post(drain::drain))
                     .service(web::resource("/keys").post(keys::keys))
-                    .service(web::resource("/audit/erase").post(audit::erase))
-                    .service(web::resource("/audit/exported").post(audit::exported));
+                    .service(web::resource("/audit").post(audit::audit));
             })
         });
         let server = server

@@ -30,8 +30,10 @@ pub async fn obey(settings: &Settings, order: Order) -> Result<Answer, StartErro
     });
     let audit = audit.transpose()?;
     let answer = Keyring::new(store.clone(), &keys, clock).obey(order).await;
-    if let (Some(audit), Some(event)) = (&audit, on_record(&answer)) {
-        drop(audit.note(&event));
+    if let Some(audit) = &audit {
+        for event in on_record(&answer) {
+            drop(audit.note(&event));
+        }
         audit.close().await;
     }
     // What is told to be done is done.

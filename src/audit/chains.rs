@@ -188,6 +188,25 @@ impl Chains {
         }
     }
 
+    /// Forgets whose the running calls of somebody are who was erased.
+    pub(super) fn forget(&mut self, reference: &str) {
+        let chains = self.all.values_mut();
+        for whose in chains.flat_map(|chain| chain.running.values_mut()) {
+            if whose.as_deref() == Some(reference) {
+                *whose = None;
+            }
+        }
+    }
+
+    /// Whether it ends a call whose user was erased while it ran. To seal it would make them known again.
+    fn is_of_nobody(&self, entry: &Entry) -> bool {
+        let Marks::Ends(call) = entry.marks else {
+            return false;
+        };
+        let chain = self.all.get(&entry.id);
+        chain.is_some_and(|chain| chain.running.get(&call) == Some(&None))
+    }
+
     fn sealed(&mut self, entry: &Entry) -> io::Result<(Option<Arc<str>>, Boxes, String)> {
         let mut boxes = Boxes::default();
         let mut commitments = String::new();
@@ -196,6 +215,7 @@ impl Chains {
             About::Reference(reference) => {
                 return Ok((Some(reference.as_str().into()), boxes, commitments));
             }
+            About::User(_) if self.is_of_nobody(entry) => return Ok((None, boxes, commitments)),
             About::User(user) => user,
         };
         let day = entry.moment.at_ms / DAY_MS;

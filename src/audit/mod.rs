@@ -81,6 +81,7 @@ struct Inner {
     shared: Arc<Shared>,
     on_failure: OnFailure,
     patience: Duration,
+    retention: Retention,
 }
 
 impl Audit {
@@ -166,6 +167,7 @@ impl Audit {
             shared,
             on_failure: config.on_failure,
             patience: config.patience,
+            retention: config.retention.clone(),
         })))
     }
 
@@ -259,6 +261,12 @@ impl Audit {
             answer,
         })?;
         erased.await.unwrap_or(Err(Unavailable.into()))
+    }
+
+    /// Whether there is a legal hold, so that nobody of that tenant can be erased.
+    #[must_use]
+    pub fn is_held(&self, tenant: &str) -> bool {
+        self.0.retention.is_held(tenant)
     }
 
     /// Deletes what is too old, as happens by itself a few times a day.

@@ -304,6 +304,7 @@ impl Writer {
         let Some(reference) = destroyed.map_err(EraseError::Disk)? else {
             return Ok(None);
         };
+        self.chains.forget(&reference);
         let what = What::Erased {
             reference: reference.to_string(),
         };

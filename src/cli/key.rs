@@ -159,6 +159,7 @@ fn tell(told: Answer, command: &Command) -> u8 {
             "{} of {} is revoked",
             record.id, record.owner
         )),
+        Answer::Forgotten { keys, .. } => answer(&format_args!("forgotten: {}", keys.join(" "))),
         Answer::Refused(why) => {
             complain(&why);
             FAILED

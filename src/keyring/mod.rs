@@ -217,6 +217,30 @@ impl Keyring {
         revoked.ok_or_else(unknown)
     }
 
+    /// Ends all keys of a user, and keeps nothing of them: not even that there were any. Gives their ids.
+    ///
+    /// # Errors
+    /// [`KeyringError`].
+    pub async fn forget(&self, tenant: &str, user: &str) -> Result<Vec<String>, KeyringError> {
+        let Some(owner) = KeyRecord::owner_of(user) else {
+            return Ok(Vec::new());
+        };
+        let page = page_of(tenant, owner);
+        let is_theirs = |it: &Arc<KeyRecord>| it.tenant == tenant && it.owner == owner;
+        if !self.read(page).await?.page.records.iter().any(is_theirs) {
+            return Ok(Vec::new());
+        }
+        let mut forgotten = Vec::new();
+        self.change(page, |page| {
+            let theirs = page.records.iter().filter(|it| is_theirs(it));
+            forgotten = theirs.map(|it| it.id.clone()).collect();
+            page.records.retain(|it| !is_theirs(it));
+            Ok(())
+        })
+        .await?;
+        Ok(forgotten)
+    }
+
     /// The record of a key that is presented from `address`.
     ///
     /// # Errors

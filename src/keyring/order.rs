@@ -19,6 +19,13 @@ pub enum Order {
     List,
     /// The end of the key with this id.
     Revoke(String),
+    /// The end of all keys of somebody, of whom nothing is to be kept.
+    Forget {
+        /// Whose user.
+        tenant: String,
+        /// Whom, as limits and records call them.
+        user: String,
+    },
 }
 
 /// What came of it.
@@ -41,6 +48,13 @@ pub enum Answer {
     },
     /// The key that is no more.
     Revoked(KeyRecord),
+    /// The keys that are no more, and of which nothing is kept.
+    Forgotten {
+        /// Whose they were.
+        tenant: String,
+        /// Their ids.
+        keys: Vec<String>,
+    },
     /// Nothing; why.
     Refused(String),
 }
@@ -64,6 +78,10 @@ impl Keyring {
                 records: records.into_iter().map(|it| it.told()).collect(),
             }),
             Order::Revoke(id) => self.revoke(&id).await.map(|it| Answer::Revoked(it.told())),
+            Order::Forget { tenant, user } => {
+                let forgotten = self.forget(&tenant, &user).await;
+                forgotten.map(|keys| Answer::Forgotten { tenant, keys })
+            }
         };
         answer.unwrap_or_else(|error: KeyringError| Answer::Refused(error.to_string()))
     }

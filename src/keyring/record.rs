@@ -186,6 +186,12 @@ impl KeyRecord {
         format!("owner {}", self.owner)
     }
 
+    /// Who a user is as the owner of keys, if it is one.
+    #[must_use]
+    pub(super) fn owner_of(user: &str) -> Option<&str> {
+        user.strip_prefix("owner ")
+    }
+
     pub(super) fn may_come_from(&self, address: Option<IpAddr>) -> bool {
         let holds = |address: IpAddr| {
             let address = address.to_canonical();

@@ -42,6 +42,7 @@ mod clients;
 mod config;
 pub mod dispatch;
 mod ending;
+mod erasing;
 pub mod event_log;
 mod follower;
 mod gate;

@@ -161,6 +161,8 @@ label! {
         Disconnected = "disconnected",
         /// Its record is gone from the store.
         Lost = "lost",
+        /// Everything about its user was erased.
+        Erased = "erased",
         /// It kept failing after being restored.
         Failed = "failed",
         /// The process stopped and its store ends with it.

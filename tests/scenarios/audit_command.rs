@@ -29,25 +29,32 @@ impl Recorded {
         let recorded = Self {
             directory: TempDir::new().unwrap(),
         };
-        fs::write(
-            recorded.path("switchboard.toml"),
-            format!("cluster.keys = [\"{KEY}\"]\n[audit]\nsink = \"file:./audit\"\n"),
-        )
-        .unwrap();
+        recorded.keys_are(&[KEY]);
         let clock = Clock::manual(Timestamp(1_785_196_800_000));
-        let config = Config::in_directory(Places {
-            records: recorded.path("audit"),
-            checkpoints: recorded.path("switchboard-data/audit/checkpoints"),
-            vault: recorded.path("switchboard-data/audit/vault"),
-        });
-        let keys = ClusterKeys::from_hex(&[KEY]).unwrap();
-        let audit = Audit::open(&config, &keys, &clock, &Metrics::new(), "n1").unwrap();
+        let audit = recorded.open(&[KEY], clock.clone());
         for user in ["ann", "ann", "bob", "ann", "ann"] {
             call(&audit, user).await;
             clock.advance(Duration::from_secs(3_600 * 6));
         }
         audit.close().await;
         recorded
+    }
+
+    /// From now on these are the cluster's keys, the newest first.
+    fn keys_are(&self, keys: &[&str]) {
+        let config = format!("cluster.keys = {keys:?}\n[audit]\nsink = \"file:./audit\"\n");
+        fs::write(self.path("switchboard.toml"), config).unwrap();
+    }
+
+    /// A node that records there.
+    fn open(&self, keys: &[&str], clock: Clock) -> Audit {
+        let config = Config::in_directory(Places {
+            records: self.path("audit"),
+            checkpoints: self.path("switchboard-data/audit/checkpoints"),
+            vault: self.path("switchboard-data/audit/vault"),
+        });
+        let keys = ClusterKeys::from_hex(keys).unwrap();
+        Audit::open(&config, &keys, &clock, &Metrics::new(), "n1").unwrap()
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -221,6 +228,33 @@ async fn who_asks_is_given_everything_and_who_is_erased_is_gone() {
         .map(|record| record["kind"].as_str().unwrap())
         .collect();
     assert_eq!(kinds, ["exported", "erased", "exported"]);
+}
+
+/// Ours: old keys stay in the list for as long as what was recorded with them.
+#[tokio::test]
+async fn records_of_a_rotated_key_are_good_while_it_stays_in_the_list() {
+    let recorded = Recorded::new().await;
+    let newer = KEY.replace('0', "f");
+    recorded.keys_are(&[&newer, KEY]);
+    let later = Clock::manual(Timestamp(1_785_196_800_000 + 2 * 86_400_000));
+    let audit = recorded.open(&[&newer, KEY], later);
+    call(&audit, "ann").await;
+    audit.close().await;
+
+    let verified = recorded.audit(&["verify"]).await;
+    assert_eq!(verified.code, 0, "{}", verified.err);
+    let verified = verified.out;
+    assert!(verified.contains("ok: 12 records"), "{verified}");
+    let found = recorded.audit(&["query", "--user", "ann"]).await;
+    assert_eq!(found.out.lines().count(), 5, "{}", found.out);
+    let inputs = found.out.matches("to [email]").count();
+    assert_eq!(inputs, 5, "all can be read: {}", found.out);
+
+    recorded.keys_are(&[&newer]);
+    let verified = recorded.audit(&["verify"]).await;
+    assert_eq!(verified.code, 1, "{verified:?}");
+    let first = "acme/calls: record 1: ";
+    assert!(verified.err.starts_with(first), "{}", verified.err);
 }
 
 #[tokio::test]

@@ -31,6 +31,7 @@ mod access_tokens;
 mod api_keys;
 mod audit_command;
 mod audit_faults;
+mod audit_node;
 mod batches;
 mod bridge_matrix;
 mod calls;

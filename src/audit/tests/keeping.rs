@@ -43,6 +43,23 @@ async fn who_is_erased_is_gone_and_the_chain_still_holds() {
     assert!(!contains(&place.all_bytes(), "\"ann\""));
 }
 
+/// What a call comes to is recorded, and of whose it was nothing any more.
+#[tokio::test]
+async fn a_call_that_runs_while_its_user_is_erased_ends_as_nobodys() {
+    let place = Place::new();
+    let audit = place.open();
+    let ann = caller("ann");
+    let input = RawJson::empty_object();
+    let running = audit.begin(&begin(&ann, &input)).await.unwrap();
+    assert!(audit.erase("acme", "ann").await.unwrap().is_some());
+    running.end(&End::of(Ending::Ok)).await.unwrap();
+    audit.close().await;
+    let export = place.archive().export_subject("acme", "ann", START);
+    assert_eq!(export.unwrap().records, 0);
+    assert_eq!(place.outcomes(), ["ok"]);
+    assert_eq!(place.problems(), [""; 0]);
+}
+
 #[tokio::test]
 async fn an_export_is_everything_about_one_person() {
     let place = Place::new();

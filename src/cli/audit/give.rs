@@ -12,7 +12,7 @@ use super::{Failure, Times, writer};
 /// What `export` takes.
 #[derive(Clone, Debug, clap::Args)]
 pub(in crate::cli) struct Args {
-    /// Everything about this user, as their credential names them
+    /// Everything about this user, as `audit query` shows them: `owner ci`, `proxy ann`
     #[arg(long, value_name = "USER", required_unless_present = "controls")]
     subject: Option<String>,
     /// Everything that shows how controls are kept

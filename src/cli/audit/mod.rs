@@ -41,7 +41,7 @@ pub(super) enum Command {
     Export(give::Args),
     /// Make everything personal about somebody unreadable, for good
     Erase {
-        /// The user, as their credential names them
+        /// The user, as `audit query` shows them: `owner ci`, `proxy ann`
         #[arg(long, value_name = "USER")]
         subject: String,
         /// Whose user

@@ -1,57 +1,103 @@
 //! What a command has recorded: by the node that runs here, or by itself if none does.
 
-use std::path::PathBuf;
-
-use serde::Serialize;
-use serde_json::Value;
-
-use super::super::answer;
+use super::super::node::{self, PostError};
+use super::super::{Chain, answer, complain};
 use super::Failure;
 use super::places::Places;
-use crate::admin::audit::{Erase, Exported};
-use crate::admin::socket;
+use crate::admin::audit::{Answer, Erased, Order};
+use crate::app;
 use crate::audit::archive::Export;
-use crate::audit::{Audit, Event, OpenError, Sink, What};
+use crate::audit::{Audit, EraseError, Event, OpenError, Sink, What};
+use crate::keyring::order::{Answer as KeyAnswer, Order as KeyOrder};
 use crate::runtime::clock::Clock;
 use crate::telemetry::metrics::Metrics;
 
 /// Who writes.
 enum Writer {
     /// The node that runs here, through its socket.
-    Node(reqwest::Client),
+    Node,
     /// We do.
     Ours(Audit),
 }
 
-/// Makes everything personal about somebody unreadable.
+/// Makes everything personal about somebody unreadable, and ends what they are let in by.
 pub(super) fn erase(places: &Places, tenant: &str, subject: &str) -> Result<u8, Failure> {
     if places.settings.audit.is_none() {
         let problem = "erasing needs the configuration of the node, which says whether there is a \
                        legal hold: name it with --config";
         return Err(Failure::Usage(problem.to_owned()));
     }
-    let reference = block_on(async {
+    let Erased {
+        reference,
+        sessions,
+        keys,
+    } = block_on(async {
         match Writer::open(places)? {
-            Writer::Node(node) => {
-                let whom = Erase {
-                    tenant: tenant.to_owned(),
-                    subject: subject.to_owned(),
-                };
-                let answer = ask(&node, "erase", &whom).await?;
-                Ok(answer["reference"].as_str().map(str::to_owned))
+            Writer::Node => {
+                let (tenant, subject) = (tenant.to_owned(), subject.to_owned());
+                match ask(places, &Order::Erase { tenant, subject }).await? {
+                    Answer::Erased(erased) => Ok(erased),
+                    other => Err(misunderstood(&other)),
+                }
             }
             Writer::Ours(audit) => {
-                let erased = audit.erase(tenant, subject).await;
-                audit.close().await;
-                let reference = erased.map_err(|error| Failure::of(&error))?;
-                Ok(reference.map(|reference| reference.to_string()))
+                let erased = erase_here(places, audit, tenant, subject).await;
+                erased.map_err(|error| Failure::of(&*error))
             }
         }
     })?;
+    remains(places);
+    if sessions + keys > 0 {
+        answer(&format_args!("ended: {sessions} sessions, {keys} API keys"));
+    }
     Ok(match reference {
         Some(reference) => answer(&format_args!("erased: {reference} in all records")),
         None => answer(&"there is nothing about them"),
     })
+}
+
+/// What no node does.
+async fn erase_here(
+    places: &Places,
+    audit: Audit,
+    tenant: &str,
+    user: &str,
+) -> Result<Erased, Box<dyn std::error::Error>> {
+    if audit.is_held(tenant) {
+        return Err(EraseError::Held.into());
+    }
+    // One process writes records: who changes keys does that, too.
+    audit.close().await;
+    let order = KeyOrder::Forget {
+        tenant: tenant.to_owned(),
+        user: user.to_owned(),
+    };
+    let keys = match app::keys::obey(&places.settings, order).await? {
+        KeyAnswer::Forgotten { keys, .. } => keys.len(),
+        KeyAnswer::Refused(why) => return Err(why.into()),
+        KeyAnswer::Created { .. } | KeyAnswer::Listed { .. } | KeyAnswer::Revoked(_) => {
+            unreachable!("invariant: something else was asked")
+        }
+    };
+    let audit = open(places)?;
+    let erased = audit.erase(tenant, user).await;
+    audit.close().await;
+    Ok(Erased {
+        reference: erased?.map(|reference| reference.to_string()),
+        sessions: 0,
+        keys,
+    })
+}
+
+/// Says what is not erased, and until when it is there.
+fn remains(places: &Places) {
+    let (sessions, tasks) = (&places.settings.sessions, &places.settings.tasks.config);
+    complain(&format_args!(
+        "note: what is kept for clients under secret ids goes by itself: sessions nobody uses within \
+         {} s, tasks within {} s, outcomes of idempotency keys within a day",
+        sessions.idle_ttl.as_secs(),
+        tasks.ttl_max.as_secs()
+    ));
 }
 
 /// Records that something was given out.
@@ -60,13 +106,16 @@ pub(super) fn exported(places: &Places, tenant: &str, export: &Export) -> Result
     let records = export.records;
     block_on(async {
         match Writer::open(places)? {
-            Writer::Node(node) => {
-                let what = Exported {
+            Writer::Node => {
+                let order = Order::Exported {
                     tenant: tenant.to_owned(),
                     reference,
                     records,
                 };
-                ask(&node, "exported", &what).await.map(drop)
+                match ask(places, &order).await? {
+                    Answer::Recorded => Ok(()),
+                    other => Err(misunderstood(&other)),
+                }
             }
             Writer::Ours(audit) => {
                 let event = Event::of(tenant, What::Exported { reference, records });
@@ -78,29 +127,26 @@ pub(super) fn exported(places: &Places, tenant: &str, export: &Export) -> Result
     })
 }
 
+fn open(places: &Places) -> Result<Audit, OpenError> {
+    let (clock, metrics) = (Clock::system(), Metrics::new());
+    Audit::open(
+        &places.config,
+        &places.keys,
+        &clock,
+        &metrics,
+        "command line",
+    )
+}
+
 impl Writer {
     fn open(places: &Places) -> Result<Self, Failure> {
-        let clock = Clock::system();
-        let opened = Audit::open(
-            &places.config,
-            &places.keys,
-            &clock,
-            &Metrics::new(),
-            "command line",
-        );
-        match opened {
+        match open(places) {
             // Its lines would be taken for what the command answers.
             Ok(_) if places.config.sink == Sink::Stdout => Err(Failure::Failed(
                 "no node runs here, to whose standard output the records go".to_owned(),
             )),
             Ok(audit) => Ok(Self::Ours(audit)),
-            Err(error @ OpenError::Locked { .. }) => {
-                let client = reqwest::Client::builder()
-                    .unix_socket(socket_of(places))
-                    .tls_certs_only([])
-                    .build();
-                client.map(Self::Node).map_err(|_| Failure::of(&error))
-            }
+            Err(OpenError::Locked { .. }) => Ok(Self::Node),
             Err(
                 error @ (OpenError::Disk { .. }
                 | OpenError::StdoutTaken
@@ -111,41 +157,24 @@ impl Writer {
     }
 }
 
-fn socket_of(places: &Places) -> PathBuf {
-    let settings = &places.settings;
-    socket::path(
-        settings.store.data_directory(),
-        settings.server.listen.port(),
-    )
+async fn ask(places: &Places, order: &Order) -> Result<Answer, Failure> {
+    match node::post(&places.settings, "/audit", order).await {
+        Ok(Answer::Refused(why)) => Err(Failure::Failed(why)),
+        Ok(answer) => Ok(answer),
+        Err(error @ PostError::Nobody { .. }) => Err(Failure::Failed(format!(
+            "a process writes these records, and cannot be reached (name it by --listen): {}",
+            Chain(&error)
+        ))),
+        Err(error) => Err(Failure::of(&error)),
+    }
 }
 
-async fn ask<T: Serialize>(node: &reqwest::Client, what: &str, body: &T) -> Result<Value, Failure> {
-    let body = serde_json::to_string(body).expect("invariant: our values serialize");
-    let asked = node
-        .post(format!("http://localhost/audit/{what}"))
-        .header("content-type", "application/json")
-        .body(body);
-    let unreachable = |error: reqwest::Error| {
-        let why = super::super::Chain(&error).to_string();
-        Failure::Failed(format!(
-            "a process writes these records, and cannot be reached (name it by --listen): {why}"
-        ))
-    };
-    let answered = asked.send().await.map_err(unreachable)?;
-    let is_done = answered.status().is_success();
-    let text = answered.text().await.map_err(unreachable)?;
-    let said: Value = serde_json::from_str(&text).unwrap_or_default();
-    if is_done {
-        return Ok(said);
-    }
-    let error = said["error"].as_str().unwrap_or("the node refused");
-    Err(Failure::Failed(error.to_owned()))
+/// A node of another release may say anything.
+fn misunderstood(answer: &Answer) -> Failure {
+    Failure::Failed(format!("the node answered something else: {answer:?}"))
 }
 
 fn block_on<T>(what: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let runtime = runtime.map_err(|error| Failure::of(&error))?;
-    runtime.block_on(what)
+    let done = node::block_on(async { Ok(what.await) });
+    done.unwrap_or_else(|error| Err(Failure::of(&*error)))
 }

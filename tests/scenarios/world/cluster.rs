@@ -13,7 +13,7 @@ use super::{Nginx, Redis, Switchboard, command, eventually, signals};
 /// How long a silent node is taken for alive. Short, so that a story about a dead one is short.
 pub const LEASE: Duration = Duration::from_secs(2);
 /// What all nodes of a cluster share.
-const KEY: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+pub const KEY: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 /// What clients call a node: nginx, as it comes, calls it by the name of its upstream.
 const HOSTS: &str = "nodes,127.0.0.1";
 /// How long a stream that has ended is remembered: longer than any story, so that when it is over what
