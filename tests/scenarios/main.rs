@@ -90,6 +90,7 @@ mod surroundings;
 mod tasks;
 mod ticket_desk;
 mod tls;
+mod token_exchange;
 mod tools_command;
 mod upstream_credentials;
 mod upstream_faults;
