@@ -32,6 +32,7 @@ mod api_keys;
 mod audit_command;
 mod batches;
 mod bridge_matrix;
+mod call_limits;
 mod calls;
 mod children;
 mod client_conformance;

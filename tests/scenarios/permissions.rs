@@ -33,7 +33,7 @@ use crate::world::{
 const VERSION: &str = "2025-11-25";
 
 /// Analysts look things up, operators also deploy, and only `admin` deletes.
-const RULES: &str = r#"
+pub const RULES: &str = r#"
 [roles.analyst]
 allow = [
   { tools = ["search", "crm.get_*", "count"] },
@@ -61,7 +61,7 @@ any_of = [{ claim = "groups", has = "admins" }]
 "#;
 
 /// Somebody of a group.
-fn of(group: &str) -> Value {
+pub fn of(group: &str) -> Value {
     json!({"sub": format!("one of {group}"), "groups": [group]})
 }
 
@@ -114,7 +114,7 @@ fn office() -> ServerBuilder {
 }
 
 /// A server with rules that can change.
-struct Office {
+pub struct Office {
     own: Own,
     directory: TempDir,
     more: String,
@@ -126,7 +126,7 @@ impl Office {
     }
 
     /// With these rules, and more of the configuration that is not about them.
-    async fn with(rules: &str, more: &str) -> Self {
+    pub async fn with(rules: &str, more: &str) -> Self {
         let directory = TempDir::new().expect("a temporary directory can be made");
         let file = directory.path().join(CONFIG);
         let more = configuration(&format!("{}{more}", believed_from("127.0.0.1")));
@@ -141,7 +141,7 @@ impl Office {
         }
     }
 
-    fn client(&self, who: Value) -> Stateless {
+    pub fn client(&self, who: Value) -> Stateless {
         Stateless::through(client_of(who), &self.own.0.url())
     }
 
@@ -771,7 +771,7 @@ async fn methods_that_nobody_knows_are_for_admins() {
 }
 
 /// A call over a limit says so, and when to come again, in each era alike.
-fn assert_limited(answer: &Answer, limit: &str) {
+pub fn assert_limited(answer: &Answer, limit: &str) {
     assert_eq!(answer.status, 429, "{}", answer.text);
     let seconds: u64 = answer.header("retry-after").parse().unwrap();
     let error = &answer.message()["error"];
