@@ -3,13 +3,16 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::runtime::seal;
 
 /// Bytes of a digest by which a key is known to the store: enough that no two are the same.
 const DIGEST_BYTES: usize = 16;
 
 /// Names one bucket: the rule, the tenant, and whom or what else the rule counts by.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Key(Arc<[u8]>);
 
 impl Key {
