@@ -30,6 +30,7 @@ mod world;
 mod access_tokens;
 mod api_keys;
 mod audit_command;
+mod audit_ends;
 mod batches;
 mod bridge_matrix;
 mod calls;
