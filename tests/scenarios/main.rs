@@ -34,6 +34,7 @@ mod audit_ends;
 mod batches;
 mod bridge_matrix;
 mod calls;
+mod canaries;
 mod children;
 mod client_conformance;
 mod client_http_sse;

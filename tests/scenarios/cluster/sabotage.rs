@@ -1,4 +1,4 @@
-//! The rig can fail: each of nine faults, built into programs that are never shipped, breaks a story.
+//! The rig can fail: each of ten faults, built into programs that are never shipped, breaks a story.
 //!
 //! A story is told once more by this very test program, with nodes that have one fault, and must
 //! end badly for the reason given. `tests/run` builds the programs (feature `sabotage`); the fault
@@ -114,4 +114,11 @@ async fn a_failed_call_without_an_end_on_record_is_noticed() {
     let story = "audit_ends::each_call_that_began_has_one_end_on_record_and_it_is_what_was_told";
     let because = ["its client was told"];
     turns_red("audit_skipped_on_error", story, &because).await;
+}
+
+#[tokio::test]
+async fn a_token_in_the_log_is_noticed() {
+    let story = "canaries::no_canary_is_met_where_it_must_not_be";
+    let because = ["token is in TextLog", "token is in JsonLog"];
+    turns_red("token_logged", story, &because).await;
 }
