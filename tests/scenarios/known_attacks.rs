@@ -4,6 +4,7 @@
 //! Others are told where the behaviour is told that makes them fail.
 
 mod spelling;
+mod takeovers;
 
 use serde_json::{Value, json};
 use switchboard::Host;
