@@ -1,8 +1,16 @@
 //! Attacks that worked on other servers, SDKs and gateways, and fail here. Each story is named for
 //! what does not happen.
 //!
-//! Others are told where the behaviour is told that makes them fail.
+//! `docs/attacks.md` has the whole list; the others of it are told where the behaviour is told that
+//! makes them fail.
 
+mod bypasses;
+mod credentials;
+mod crossings;
+mod hostile_values;
+mod learned_urls;
+mod second_path;
+mod smuggling;
 mod spelling;
 mod takeovers;
 
