@@ -20,6 +20,7 @@ use super::asked::{Asked, Named, canonical, kind_of};
 use super::lists;
 use super::record::Recorder;
 use super::rules::{Present, Rules};
+use crate::audit::Begun;
 use crate::auth::challenge::Problem;
 use crate::identity::Caller;
 use crate::policy::access::{ADMIN, Decision, Kind, Standing};
@@ -32,8 +33,8 @@ use crate::protocol::version::ProtocolVersion;
 use crate::runtime::clock::Clock;
 use crate::service::changes::{CatalogDigest, Elsewhere, PassOn, Watch};
 use crate::service::{
-    Call, CallFuture, Canonical, Description, EntryKind, Reply, Sees, Service, ServiceError,
-    SessionKey, TaskUse,
+    Call, CallFuture, Canonical, Description, EntryKind, Held, Ongoing, Reply, Sees, Service,
+    ServiceError, SessionKey, TaskUse,
 };
 use crate::telemetry::metrics::Metrics;
 
@@ -119,7 +120,7 @@ impl Guard {
             return answer;
         }
         recorder.allowed(&call, about);
-        let _running = match self.within_limits(rules, &call, named).await {
+        let permit = match self.within_limits(rules, &call, named).await {
             Ok(permit) => permit,
             Err(error) => {
                 let why = error.to_string();
@@ -129,22 +130,31 @@ impl Guard {
                 return Err(error);
             }
         };
-        self.dispatch(rules, call, Some(about), &decision).await
+        let about = Some(about);
+        self.dispatch(rules, call, about, &decision, permit).await
     }
 
     /// Lets the service answer, between the two records of the call.
     async fn dispatch(
         &self,
         rules: &Rules,
-        call: Call,
+        mut call: Call,
         about: Option<&Canonical>,
         decision: &Decision,
+        permit: Option<Permit>,
     ) -> Answer {
         let version = rules.policy.version();
         let begun = self.0.recorder.begin(&call, about, decision, version);
         let begun = begun.await?;
+        let ongoing = if begun.is_some() || permit.is_some() {
+            let _permit = permit;
+            Ongoing::with(Box::new(Running { begun, _permit }))
+        } else {
+            Ongoing::default()
+        };
+        call.context.ongoing = ongoing.clone();
         let outcome = self.0.service.call(call).await;
-        Recorder::end(begun, &outcome);
+        ongoing.answered(&outcome);
         outcome
     }
 
@@ -167,7 +177,7 @@ impl Guard {
         let decision = Decision::Allowed {
             rule: rules.policy.admin_rule(),
         };
-        self.dispatch(rules, call, None, &decision).await
+        self.dispatch(rules, call, None, &decision, None).await
     }
 
     /// Whether a caller's lists have what clients know by that name.
@@ -234,6 +244,21 @@ impl Guard {
         ServiceError::Limited {
             what: refused.to_string(),
             retry_after,
+        }
+    }
+}
+
+/// A call that runs, as long as its work goes on.
+#[derive(Debug)]
+struct Running {
+    begun: Option<Begun>,
+    _permit: Option<Permit>,
+}
+
+impl Held for Running {
+    fn let_go(self: Box<Self>, outcome: &Answer) {
+        if let Some(begun) = self.begun {
+            Recorder::end(begun, outcome);
         }
     }
 }

@@ -33,6 +33,7 @@ use crate::auth::token::{Refusal, Retry};
 use crate::identity::Caller;
 use crate::keyring::KeyRefusal;
 use crate::runtime::clock::Clock;
+use crate::runtime::sabotage::{self, Bug};
 use crate::service::CallerToken;
 use callers::Callers;
 
@@ -208,6 +209,9 @@ impl Access {
                         retry: Retry::After(after),
                         ..
                     }) => Err(Denied::Unavailable(after)),
+                    Err(refusal) if sabotage::is(Bug::TokenLogged) => {
+                        Err(self.refused(&format!("{refusal}: {}", token.expose())))
+                    }
                     Err(refusal) => Err(self.refused(&refusal)),
                 }
             }

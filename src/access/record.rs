@@ -174,8 +174,7 @@ impl Recorder {
     }
 
     /// How the call ended. Nobody waits until that is on record: it has happened.
-    pub(super) fn end(begun: Option<Begun>, outcome: &Result<Reply, ServiceError>) {
-        let Some(begun) = begun else { return };
+    pub(super) fn end(begun: Begun, outcome: &Result<Reply, ServiceError>) {
         let text;
         let end = match outcome {
             Ok(reply) => End {

@@ -7,6 +7,7 @@
 pub mod audit;
 mod drain;
 pub mod keys;
+mod limits;
 pub mod socket;
 
 use std::sync::Arc;
@@ -20,6 +21,8 @@ use crate::audit::Audit;
 use crate::gateway::{Gateways, UpstreamStatus};
 use crate::keyring::Keyring;
 use crate::node::Node;
+use crate::policy::limits::{Permits, Tokens};
+use crate::runtime::clock::Clock;
 use crate::runtime::shutdown::Shutdown;
 use crate::session::Sessions;
 use crate::store::{Health, Store};
@@ -44,6 +47,12 @@ pub struct Admin {
     pub gateways: Option<Gateways>,
     /// The record of what happens, if there is one.
     pub audit: Option<Audit>,
+    /// Where calls are counted that are limited.
+    pub tokens: Arc<dyn Tokens>,
+    /// Where running calls are counted.
+    pub permits: Permits,
+    /// The time.
+    pub clock: Clock,
 }
 
 impl Admin {

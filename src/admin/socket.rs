@@ -2,8 +2,8 @@
 //!
 //! It lies in the data directory and is named after the port the node listens on, since several
 //! nodes may share a directory. Only the owner of the process may connect ([`SocketFile`]), so
-//! nothing here asks who is calling. Besides what [`super::routes`] adds there are [`super::drain`] and
-//! [`super::keys`] and [`super::audit`].
+//! nothing here asks who is calling. Besides what [`super::routes`] adds there are [`super::drain`],
+//! [`super::keys`], [`super::limits`] and [`super::audit`].
 //!
 //! It outlives the other listeners: whoever asked the node to drain is told how that ended.
 
@@ -19,7 +19,7 @@ use actix_web::http::KeepAlive;
 use actix_web::{App, HttpServer, web};
 use tokio_util::task::TaskTracker;
 
-use super::{Admin, audit, drain, keys};
+use super::{Admin, audit, drain, keys, limits};
 
 /// Where the socket of the node is that listens on `port`.
 #[must_use]
@@ -49,6 +49,7 @@ impl AdminSocket {
                 super::routes(app, &admin);
                 app.service(web::resource("/drain").post(drain::drain))
                     .service(web::resource("/keys").post(keys::keys))
+                    .service(web::resource("/limits").post(limits::limits))
                     .service(web::resource("/audit/erase").post(audit::erase))
                     .service(web::resource("/audit/exported").post(audit::exported));
             })

@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use super::store::OpenedStore;
 use crate::config::Settings;
-use crate::policy::limits::{LocalTokens, SharedTokens, Tokens};
+use crate::policy::limits::{LocalTokens, Permits, SharedTokens, Tokens};
 use crate::runtime::clock::Clock;
 use crate::telemetry::metrics::Metrics;
 
-/// The buckets of all limits. Cloning shares them.
+/// The buckets of all limits, and the calls that run. Cloning shares them.
 #[derive(Clone)]
 pub(super) struct Counted {
     pub(super) tokens: Arc<dyn Tokens>,
+    pub(super) permits: Permits,
     pub(super) metrics: Metrics,
-    clock: Clock,
+    pub(super) clock: Clock,
 }
 
 impl Counted {
@@ -32,6 +33,7 @@ impl Counted {
         };
         Self {
             tokens,
+            permits: Permits::default(),
             metrics: metrics.clone(),
             clock: clock.clone(),
         }

@@ -16,7 +16,6 @@ use crate::config::Settings;
 use crate::config::settings::{EndpointSettings, OidcSettings, Way};
 use crate::egress::Egress;
 use crate::keyring::Keyring;
-use crate::policy::limits::Permits;
 use crate::runtime::clock::Clock;
 use crate::runtime::tasks::Tasks;
 use crate::service::Service;
@@ -33,7 +32,6 @@ pub(super) struct Doors<'a> {
     /// Where everything goes on record.
     recorder: Recorder,
     counted: Counted,
-    permits: Permits,
     /// Those that endpoints trust so far, by their names.
     issuers: BTreeMap<Vec<String>, Arc<Issuers>>,
 }
@@ -55,7 +53,6 @@ impl<'a> Doors<'a> {
             tasks,
             rules: Present::new(parts::rules(&settings.policy)),
             counted,
-            permits: Permits::default(),
             issuers: BTreeMap::new(),
         }
     }
@@ -84,7 +81,7 @@ impl<'a> Doors<'a> {
             access: endpoint.access.clone(),
             rules: self.rules.clone(),
             tokens: self.counted.tokens.clone(),
-            permits: self.permits.clone(),
+            permits: self.counted.permits.clone(),
             recorder: self.recorder.clone(),
             clock: self.clock.clone(),
             metrics: self.counted.metrics.clone(),

@@ -230,6 +230,7 @@ struct Assembled {
     servers: Vec<(String, Server)>,
     gateways: Option<Gateways>,
     audit: Option<Audit>,
+    counted: Counted,
     endpoints: Vec<Endpoint>,
 }
 
@@ -376,7 +377,7 @@ impl Assembled {
             metrics: metrics.clone(),
             config: parts::session_config(settings),
         });
-        let upkeep = upkeep(sessions.clone(), metrics.clone(), counted);
+        let upkeep = upkeep(sessions.clone(), metrics.clone(), counted.clone());
         tasks.spawn(TaskKind::Upkeep, upkeep);
         Ok(Self {
             clock,
@@ -387,6 +388,7 @@ impl Assembled {
             keys,
             rules,
             keyring,
+            counted,
             node,
             sessions,
             servers: Vec::new(),
@@ -461,6 +463,9 @@ impl Running {
             keyring: assembled.keyring.clone(),
             gateways: assembled.gateways.clone(),
             audit: assembled.audit.clone(),
+            tokens: assembled.counted.tokens.clone(),
+            permits: assembled.counted.permits.clone(),
+            clock: assembled.clock.clone(),
         };
         let listeners = Listeners::open(&Serving {
             settings: &settings,

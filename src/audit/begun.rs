@@ -9,6 +9,7 @@ use super::entry::Open;
 use super::event::{CallId, End, Ending};
 use super::shared::{Room, Shared, Unavailable};
 use super::writer::Answer;
+use crate::runtime::sabotage::{self, Bug};
 
 /// A call that may be dispatched. Dropped without an end, its outcome is recorded as unknown.
 #[must_use = "a call has to end"]
@@ -60,7 +61,11 @@ impl Begun {
     ) -> impl Future<Output = Result<(), Unavailable>> + Send + use<> {
         self.is_armed = false;
         let (told, durable) = oneshot::channel();
-        let sent = self.submit(end, Answer::Told(told));
+        let sent = if end.error.is_some() && sabotage::is(Bug::AuditSkippedOnError) {
+            Ok(())
+        } else {
+            self.submit(end, Answer::Told(told))
+        };
         async move {
             sent?;
             durable.await.unwrap_or(Err(Unavailable))

@@ -76,9 +76,23 @@ fn bearer_of(value: &[u8]) -> Option<&[u8]> {
     (scheme.eq_ignore_ascii_case(b"bearer") && !token.is_empty()).then_some(token)
 }
 
-/// The characters of RFC 6750's `b64token`, and `_` and `-` of URL-safe base64 among them.
+/// The characters of RFC 6750's `b64token`, and `_` and `-` of URL-safe base64 among them. A table,
+/// since tokens are long and every request has one.
+const IN_TOKENS: [bool; 256] = {
+    let mut in_tokens = [false; 256];
+    let mut byte = 0_u8;
+    loop {
+        let is_mark = matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=');
+        in_tokens[byte as usize] = is_mark || byte.is_ascii_alphanumeric();
+        if byte == u8::MAX {
+            break in_tokens;
+        }
+        byte += 1;
+    }
+};
+
 fn readable(text: &[u8]) -> Result<&str, Malformed> {
-    let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(byte);
+    let is_token = |byte: &u8| IN_TOKENS[usize::from(*byte)];
     let text = text.trim_ascii();
     if text.is_empty() || text.len() > TOKEN_BYTES_MAX || !text.iter().all(is_token) {
         return Err(Malformed::Unreadable);

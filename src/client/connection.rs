@@ -289,7 +289,10 @@ impl Connection {
         let (connection, text) = (self.clone(), message::cancelled(id));
         let telling = self.track(async move {
             if let Err(error) = connection.send(text).await {
-                tracing::debug!(%error, "a cancellation could not be delivered");
+                tracing::debug!(
+                    error = error.for_log(),
+                    "a cancellation could not be delivered"
+                );
             }
         });
         self.tasks().spawn(TaskKind::Upkeep, telling);

@@ -110,6 +110,32 @@ impl ClientError {
         }
     }
 
+    /// The same for a log, where what the server said does not belong: it may have anything in it that
+    /// the server knows, or was told.
+    #[must_use]
+    pub fn for_log(&self) -> String {
+        match self {
+            Self::Answered { error, .. } => {
+                format!("the server answered with an error (code {})", error.code)
+            }
+            Self::Status { status, .. } => format!("the server answered HTTP {status}"),
+            Self::Address(_)
+            | Self::Unreachable(_)
+            | Self::Spawn { .. }
+            | Self::SessionLost
+            | Self::Credential(_)
+            | Self::TimedOut(_)
+            | Self::OutcomeUnknown { .. }
+            | Self::Closed(_)
+            | Self::Protocol(_)
+            | Self::TooLarge { .. }
+            | Self::Overlong { .. }
+            | Self::Version(_)
+            | Self::Rounds(_)
+            | Self::Declined(_) => self.to_string(),
+        }
+    }
+
     /// The JSON-RPC code, when the server answered with one.
     #[must_use]
     pub const fn code(&self) -> Option<i64> {
@@ -125,5 +151,36 @@ fn with_text(text: &str) -> String {
         String::new()
     } else {
         format!(": {text}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_does_not_repeat_what_the_server_said() {
+        let answered = ClientError::Answered {
+            error: ResponseError {
+                code: -32_603,
+                message: "sesame".to_owned(),
+                data: None,
+            },
+            status: None,
+        };
+        let page = ClientError::Status {
+            status: 403,
+            text: "sesame".to_owned(),
+            retry_after: None,
+        };
+        for (error, logged) in [
+            (answered, "the server answered with an error (code -32603)"),
+            (page, "the server answered HTTP 403"),
+        ] {
+            assert!(error.to_string().contains("sesame"));
+            assert_eq!(error.for_log(), logged);
+        }
+        let late = ClientError::TimedOut(Duration::from_secs(1));
+        assert_eq!(late.for_log(), late.to_string());
     }
 }

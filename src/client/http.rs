@@ -470,7 +470,10 @@ impl<'a> Following<'a> {
                 respond(hears, request).await
             };
             if let Err(error) = http.send(speaking, text).await {
-                tracing::warn!(%error, "a question's answer could not be delivered");
+                tracing::warn!(
+                    error = error.for_log(),
+                    "a question's answer could not be delivered"
+                );
             }
         }));
         Ok(())

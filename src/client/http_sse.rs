@@ -88,7 +88,10 @@ impl HttpSse {
                     let post = post.clone();
                     Box::pin(async move {
                         if let Err(error) = post.notice(text).await {
-                            tracing::warn!(%error, "a question's answer could not be delivered");
+                            tracing::warn!(
+                                error = error.for_log(),
+                                "a question's answer could not be delivered"
+                            );
                         }
                     })
                 })

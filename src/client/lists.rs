@@ -145,7 +145,10 @@ impl Inner {
             return;
         }
         if let Err(error) = self.pages("tools/list", "tools").await {
-            tracing::debug!(%error, "tools could not be listed before a call");
+            tracing::debug!(
+                error = error.for_log(),
+                "tools could not be listed before a call"
+            );
         }
         self.annotated
             .lock()

@@ -275,7 +275,10 @@ async fn by_stream(parts: &Parts, refused: ClientError) -> Result<Wire, ClientEr
         // It has a stream, and says there what cannot be followed.
         Ok(Err(error @ (ClientError::Protocol(_) | ClientError::TooLarge { .. }))) => Err(error),
         Ok(Err(error)) => {
-            tracing::debug!(%error, "the server does not speak HTTP+SSE either");
+            tracing::debug!(
+                error = error.for_log(),
+                "the server does not speak HTTP+SSE either"
+            );
             Err(refused)
         }
         Err(_silent) => Err(refused),

@@ -60,14 +60,21 @@ pub(super) async fn hold(
             Ok(Ok(answer)) => {
                 if let Err(error) = following.read(answer, &mut asked).await {
                     let server = following.hears.name();
-                    warn_ratelimited!("the standing stream of a server is given up", server, %error);
+                    warn_ratelimited!(
+                        "the standing stream of a server is given up",
+                        server,
+                        error = error.for_log()
+                    );
                     return Left::Stream;
                 }
             }
             Ok(Err(reason)) => tracing::debug!(reason, "the standing stream was not opened"),
             Err(ClientError::SessionLost) => return Left::SessionLost,
             Err(error) => {
-                tracing::debug!(%error, "the server offers no standing stream");
+                tracing::debug!(
+                    error = error.for_log(),
+                    "the server offers no standing stream"
+                );
                 return Left::Stream;
             }
         }

@@ -157,7 +157,7 @@ impl Drop for Leaving<'_> {
         let cancelling = self.inner.connection.track(async move {
             let params = json!({"taskId": id});
             if let Err(error) = inner.of_task("tasks/cancel", &params).await {
-                tracing::debug!(%error, "a task could not be cancelled");
+                tracing::debug!(error = error.for_log(), "a task could not be cancelled");
             }
         });
         self.inner

@@ -321,7 +321,7 @@ mod tests {
     use crate::protocol::raw::RawJson;
     use crate::runtime::seal::ClusterKeys;
     use crate::service::pages::Pages;
-    use crate::service::{CacheHints, CallContext, Client, Deadline, Quiet};
+    use crate::service::{CacheHints, CallContext, Client, Deadline, Ongoing, Quiet};
 
     fn catalog(separator: &str, upstreams: &[(UpstreamConfig, Offered)]) -> Catalog {
         let parts = upstreams.iter().enumerate();
@@ -396,6 +396,7 @@ mod tests {
             cancel: CancellationToken::new(),
             deadline: Deadline::after(Duration::from_secs(1)),
             outlet: Arc::new(Quiet),
+            ongoing: Ongoing::default(),
         };
         let cache = CacheHints {
             ttl_ms: 7,

@@ -46,7 +46,7 @@ use crate::runtime::ratelimited::warn_ratelimited;
 use crate::runtime::seal;
 use crate::runtime::tasks::{TaskKind, Tasks};
 use crate::service::{
-    AskError, CacheHints, Call, CallContext, Client, Deadline, Outlet, Reply, ReplyKind,
+    AskError, CacheHints, Call, CallContext, Client, Deadline, Ongoing, Outlet, Reply, ReplyKind,
     ServiceError, SessionKey,
 };
 use crate::store::StoreResult;
@@ -406,6 +406,7 @@ impl Elsewhere {
             cancel,
             deadline: Deadline::after(Duration::from_millis(sent.time_left_ms)),
             outlet: Arc::new(outlet),
+            ongoing: Ongoing::default(),
         };
         let call = Call {
             method: Method::parse(&sent.method),

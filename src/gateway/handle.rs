@@ -231,7 +231,7 @@ mod tests {
     use crate::identity::Caller;
     use crate::protocol::version::ProtocolVersion;
     use crate::runtime::seal::ClusterKeys;
-    use crate::service::{Client, Deadline, Quiet};
+    use crate::service::{Client, Deadline, Ongoing, Quiet};
 
     fn context(principal: &str, endpoint: &str) -> CallContext {
         CallContext {
@@ -246,6 +246,7 @@ mod tests {
             cancel: CancellationToken::new(),
             deadline: Deadline::after(Duration::from_secs(1)),
             outlet: Arc::new(Quiet),
+            ongoing: Ongoing::default(),
         }
     }
 

@@ -21,7 +21,7 @@ use crate::protocol::raw::RawJson;
 use crate::protocol::subscription::SubscriptionFilter;
 use crate::protocol::version::ProtocolVersion;
 use crate::service::{
-    Call, CallContext, Client, Deadline, Quiet, Reply, ReplyKind, Service, ServiceError,
+    Call, CallContext, Client, Deadline, Ongoing, Quiet, Reply, ReplyKind, Service, ServiceError,
 };
 
 /// Most pages of one list.
@@ -162,6 +162,7 @@ fn of_ours(method: Method, params: Params) -> Call {
             cancel: tokio_util::sync::CancellationToken::new(),
             deadline: Deadline::after(std::time::Duration::from_secs(10)),
             outlet: Arc::new(Quiet),
+            ongoing: Ongoing::default(),
         },
     }
 }

@@ -404,7 +404,11 @@ impl Talk {
             Err(error) => {
                 if !matches!(error, ClientError::Answered { .. }) {
                     let upstream = self.about.upstream.name();
-                    warn_ratelimited!("an upstream gave no result", upstream, %error);
+                    warn_ratelimited!(
+                        "an upstream gave no result",
+                        upstream,
+                        error = error.for_log()
+                    );
                 }
                 let failure = Failure::of_request(&error, self.about.version.era());
                 self.about.upstream.may_be_gone(&error);

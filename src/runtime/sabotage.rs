@@ -26,6 +26,12 @@ pub enum Bug {
     PoolWithoutPrincipal,
     /// A call whose upstream was lost is sent again, whether or not it may have run.
     BlindRetry,
+    /// The log says which token was refused.
+    TokenLogged,
+    /// What fails has no end on record.
+    AuditSkippedOnError,
+    /// Users of one name are counted together, whichever tenant is theirs.
+    RateKeyWithoutTenant,
     /// No bug: records and letters have the formats of another release, as during an upgrade.
     OtherFormats,
 }
@@ -38,7 +44,7 @@ pub fn format(release: u8) -> u8 {
 
 impl Bug {
     /// All there are.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::NoOutputGate,
         Self::EpochIgnored,
         Self::LastWriteWinsLease,
@@ -46,6 +52,9 @@ impl Bug {
         Self::ResurrectionAfterDelete,
         Self::PoolWithoutPrincipal,
         Self::BlindRetry,
+        Self::TokenLogged,
+        Self::AuditSkippedOnError,
+        Self::RateKeyWithoutTenant,
         Self::OtherFormats,
     ];
 
@@ -60,6 +69,9 @@ impl Bug {
             Self::ResurrectionAfterDelete => "resurrection_after_delete",
             Self::PoolWithoutPrincipal => "pool_without_principal",
             Self::BlindRetry => "blind_retry",
+            Self::TokenLogged => "token_logged",
+            Self::AuditSkippedOnError => "audit_skipped_on_error",
+            Self::RateKeyWithoutTenant => "rate_key_without_tenant",
             Self::OtherFormats => "other_formats",
         }
     }

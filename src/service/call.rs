@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::credential::CallerToken;
 use super::deadline::Deadline;
+use super::ongoing::Ongoing;
 use super::origin::Origin;
 use super::outlet::Outlet;
 use crate::identity::{Caller, Principal};
@@ -62,6 +63,8 @@ pub struct CallContext {
     pub deadline: Deadline,
     /// The way to the client while the call runs.
     pub outlet: Arc<dyn Outlet>,
+    /// What is held while its work goes on.
+    pub ongoing: Ongoing,
 }
 
 impl CallContext {

@@ -18,6 +18,7 @@ use crate::protocol::notification::CancelledParams;
 use crate::protocol::raw::RawJson;
 use crate::protocol::subscription::{FILTER_URIS_MAX, SubscriptionFilter};
 use crate::service::{Call, CallFuture, Reply, ServiceError};
+use crate::telemetry::events::excerpt;
 
 /// Starts to answer a request of `session`.
 #[must_use]
@@ -67,7 +68,9 @@ pub fn notice(session: &SessionHandle, notification: &Notification) {
         }
         // Any call or stream implies `initialized`; roots are asked for each time anew.
         "notifications/initialized" | "notifications/roots/list_changed" => {}
-        other => tracing::debug!(method = other, "a notification was dropped"),
+        other => {
+            tracing::debug!(method = ?excerpt(other), "a notification was dropped");
+        }
     }
 }
 

@@ -31,6 +31,8 @@ pub struct Given {
     pub tokens: u32,
     /// When it has one more, in microseconds; 0 when it gave all that was wanted.
     pub retry_after_us: u64,
+    /// How many it has left.
+    pub left: u32,
 }
 
 /// Where buckets are shared.

@@ -221,6 +221,7 @@ impl Shared {
         let record = live.record();
         let ttl = record.expires().since(self.clock.now());
         call.context.deadline.restart(ttl);
+        call.context.ongoing.goes_on();
         let wire = Wire::of(call.context.version, self.poll_interval_ms());
         let task = wire.task(live.id(), &record);
         let reply = match wire.era {
@@ -284,6 +285,13 @@ impl Shared {
         };
         // Tells whatever the call left behind that nobody waits any more.
         cancel.cancel();
+        // What is cancelled has ended so, whatever its work still returns.
+        let outcome = if live.cancel.is_cancelled() {
+            Err(ServiceError::Cancelled)
+        } else {
+            outcome
+        };
+        call.context.ongoing.ended(&outcome);
         match outcome {
             Ok(reply) if bytes_of(&reply) > self.config.result_max => {
                 let too_large = ServiceError::ResultTooLarge {

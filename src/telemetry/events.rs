@@ -264,7 +264,8 @@ impl Event for Stopped {
 }
 
 /// The start of a text from outside; logged with `?`, so that it is escaped.
-fn excerpt(text: &str) -> &str {
+#[must_use]
+pub fn excerpt(text: &str) -> &str {
     const EXCERPT_BYTES_MAX: usize = 64;
     let mut end = text.len().min(EXCERPT_BYTES_MAX);
     while !text.is_char_boundary(end) {

@@ -12,7 +12,7 @@ use crate::protocol::jsonrpc::Request;
 use crate::protocol::meta::MetaHead;
 use crate::protocol::raw::RawJson;
 use crate::protocol::version::Era;
-use crate::service::{Call, CallContext, Deadline, ServiceError, Visit};
+use crate::service::{Call, CallContext, Deadline, Ongoing, ServiceError, Visit};
 use crate::session::handle::Entered;
 use crate::session::{SessionHandle, dispatch};
 
@@ -63,6 +63,7 @@ pub fn start(
             cancel: entered.cancel.clone(),
             deadline: deadline.clone(),
             outlet: line.clone(),
+            ongoing: Ongoing::default(),
         },
     };
     let answering = dispatch::answer(session, call);

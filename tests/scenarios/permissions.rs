@@ -33,7 +33,7 @@ use crate::world::{
 const VERSION: &str = "2025-11-25";
 
 /// Analysts look things up, operators also deploy, and only `admin` deletes.
-const RULES: &str = r#"
+pub const RULES: &str = r#"
 [roles.analyst]
 allow = [
   { tools = ["search", "crm.get_*", "count"] },
@@ -61,7 +61,7 @@ any_of = [{ claim = "groups", has = "admins" }]
 "#;
 
 /// Somebody of a group.
-fn of(group: &str) -> Value {
+pub fn of(group: &str) -> Value {
     json!({"sub": format!("one of {group}"), "groups": [group]})
 }
 
@@ -114,7 +114,7 @@ fn office() -> ServerBuilder {
 }
 
 /// A server with rules that can change.
-struct Office {
+pub struct Office {
     own: Own,
     directory: TempDir,
     more: String,
@@ -126,7 +126,7 @@ impl Office {
     }
 
     /// With these rules, and more of the configuration that is not about them.
-    async fn with(rules: &str, more: &str) -> Self {
+    pub async fn with(rules: &str, more: &str) -> Self {
         let directory = TempDir::new().expect("a temporary directory can be made");
         let file = directory.path().join(CONFIG);
         let more = configuration(&format!("{}{more}", believed_from("127.0.0.1")));
@@ -141,7 +141,7 @@ impl Office {
         }
     }
 
-    fn client(&self, who: Value) -> Stateless {
+    pub fn client(&self, who: Value) -> Stateless {
         Stateless::through(client_of(who), &self.own.0.url())
     }
 
@@ -274,7 +274,7 @@ async fn lists_have_what_their_reader_may_use_or_know_of() {
     }
 }
 
-/// Z1: nobody learns by asking what is there. Hidden and absent differ in nothing but the name asked for.
+/// Nobody learns by asking what is there. Hidden and absent differ in nothing but the name asked for.
 #[tokio::test]
 async fn what_is_hidden_answers_like_what_is_not_there() {
     let office = Office::open().await;
@@ -481,7 +481,7 @@ async fn listen(client: &Stateless, filter: Value) -> (Value, EventStream) {
     (first["params"]["notifications"].clone(), stream)
 }
 
-/// Z1: nobody hears that something changed which they cannot see.
+/// Nobody hears that something changed which they cannot see.
 #[tokio::test]
 async fn changes_of_what_is_hidden_are_not_told() {
     let office = Office::open().await;
@@ -516,7 +516,7 @@ async fn changes_of_what_is_hidden_are_not_told() {
     );
 }
 
-/// Z3: new rules hold for the next call of a session that is open, without a restart.
+/// New rules hold for the next call of a session that is open, without a restart.
 #[tokio::test]
 async fn new_rules_hold_for_sessions_and_subscriptions_that_are_open() {
     let office = Office::open().await;
@@ -554,7 +554,7 @@ async fn new_rules_hold_for_sessions_and_subscriptions_that_are_open() {
     );
 }
 
-/// S2: another principal's task is one that does not exist.
+/// Another principal's task is one that does not exist.
 #[tokio::test]
 async fn a_task_is_its_principals_alone() {
     const EXTENSION: &str = "io.modelcontextprotocol/tasks";
@@ -592,7 +592,7 @@ async fn a_task_is_its_principals_alone() {
     );
 }
 
-/// Attack of section 8: whoever presents nothing is nobody, and may do nothing where there are rules.
+/// Whoever presents nothing is nobody, and may do nothing where there are rules.
 #[tokio::test]
 async fn an_endpoint_that_asks_for_nothing_gives_nothing() {
     let open = "\n[endpoints.open]\npath = \"/open\"\nbuiltin = \"demo\"\nauth = [\"none\"]";
@@ -771,7 +771,7 @@ async fn methods_that_nobody_knows_are_for_admins() {
 }
 
 /// A call over a limit says so, and when to come again, in each era alike.
-fn assert_limited(answer: &Answer, limit: &str) {
+pub fn assert_limited(answer: &Answer, limit: &str) {
     assert_eq!(answer.status, 429, "{}", answer.text);
     let seconds: u64 = answer.header("retry-after").parse().unwrap();
     let error = &answer.message()["error"];

@@ -280,3 +280,21 @@ async fn while_the_store_is_away_limits_do_as_they_say_and_then_are_exact_again(
     }
     assert_eq!((passed[LOCAL], passed[REFUSE]), (A_DAY, A_DAY));
 }
+
+/// Ours: whoever has the same name in another tenant is somebody else, also where calls are counted.
+#[tokio::test]
+async fn users_of_one_name_in_two_tenants_each_have_a_whole_limit() {
+    const LIMIT: usize = 3;
+    let config = format!("[auth.api_keys]\n[limits]\nper_user = '{LIMIT}/day'");
+    let cluster = Cluster::with(1).config(&config).start().await;
+    for tenant in ["acme", "globex"] {
+        let key = cluster.api_key_in(tenant, "ann").await;
+        let client = Stateless::through(http_client_bearing(&key), &cluster[0].url("/mcp"));
+        let mut passed = 0;
+        while client.tool("echo", json!({"text": "a"})).await.status == 200 {
+            passed += 1;
+            assert!(passed <= LIMIT, "more than the limit passed in {tenant}");
+        }
+        assert_eq!(passed, LIMIT, "not counted by itself: ann of {tenant}");
+    }
+}

@@ -24,7 +24,7 @@ use crate::runtime::shutdown::Shutdown;
 use crate::runtime::tasks::Tasks;
 use crate::server::{Server, ServerBuilder};
 use crate::service::{
-    Call, CallContext, Client, Deadline, Quiet, Reply, Service, ServiceError, SessionKey,
+    Call, CallContext, Client, Deadline, Ongoing, Quiet, Reply, Service, ServiceError, SessionKey,
 };
 use crate::spread::Spread;
 use crate::store::Store;
@@ -133,6 +133,7 @@ impl One {
             cancel,
             deadline: Deadline::after(PATIENCE),
             outlet: Arc::new(Quiet),
+            ongoing: Ongoing::default(),
         };
         let call = self.service.call(Call {
             method,

@@ -20,7 +20,8 @@ use crate::protocol::subscription::{Change, SubscriptionFilter};
 use crate::protocol::version::ProtocolVersion::{self, V2025_11_25, V2026_07_28};
 use crate::runtime::seal::ClusterKeys;
 use crate::service::{
-    AskError, Call, CallContext, Client, Deadline, Outlet, Reply, ReplyKind, Service, ServiceError,
+    AskError, Call, CallContext, Client, Deadline, Ongoing, Outlet, Reply, ReplyKind, Service,
+    ServiceError,
 };
 
 /// The suite's client: it answers each kind of question as the suite does.
@@ -131,6 +132,7 @@ impl Caller {
                 cancel: CancellationToken::new(),
                 deadline: Deadline::after(Duration::from_secs(10)),
                 outlet: Arc::<Suite>::clone(&self.suite),
+                ongoing: Ongoing::default(),
             },
         };
         self.server.call(call).await

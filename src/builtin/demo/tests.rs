@@ -20,7 +20,7 @@ use crate::protocol::version::ProtocolVersion;
 use crate::runtime::clock::Timestamp;
 use crate::runtime::seal::ClusterKeys;
 use crate::service::{
-    AskError, Call, CallContext, Client, Deadline, Outlet, Reply, Service, ServiceError,
+    AskError, Call, CallContext, Client, Deadline, Ongoing, Outlet, Reply, Service, ServiceError,
 };
 
 #[derive(Debug, Default)]
@@ -82,6 +82,7 @@ async fn call(
             cancel,
             deadline: Deadline::after(Duration::from_secs(600)),
             outlet: Arc::<Recorder>::clone(outlet),
+            ongoing: Ongoing::default(),
         },
     };
     served().call(call).await

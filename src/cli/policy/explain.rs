@@ -1,4 +1,5 @@
-//! `switchboard policy explain`: the decision on one call, the rule behind it, and its limits.
+//! `switchboard policy explain`: the decision on one call, the rule behind it, its limits, and how
+//! much of them is used where a node runs.
 
 use std::fmt::Write as _;
 
@@ -6,14 +7,19 @@ use serde_json::Value;
 
 use super::KindChoice;
 use super::who::Who;
-use crate::config::settings::PolicySettings;
+use crate::cli::FAILED;
+use crate::cli::node::{self, Node, PostError};
+use crate::config::Settings;
 use crate::policy::access::{Kind, Target};
 use crate::policy::limits::Demands;
+use crate::policy::limits::usage::{Question, Usage};
 use crate::protocol::raw::RawJson;
 
 /// What `policy explain` takes.
 #[derive(Clone, Debug, clap::Args)]
 pub(in crate::cli) struct Args {
+    #[command(flatten)]
+    pub(super) node: Node,
     /// The canonical name of the tool, or what --kind says
     #[arg(value_name = "TOOL")]
     name: String,
@@ -52,7 +58,8 @@ pub(in crate::cli) struct Args {
     claim: Vec<(String, Value)>,
 }
 
-pub(super) fn run(policy: &PolicySettings, args: &Args) -> u8 {
+pub(super) fn run(settings: &Settings, args: &Args) -> u8 {
+    let policy = &settings.policy;
     let who = Who {
         tenant: args.tenant.clone(),
         user: args.user.clone(),
@@ -70,20 +77,57 @@ pub(super) fn run(policy: &PolicySettings, args: &Args) -> u8 {
     let (server, _) = args.name.split_once('.').unwrap_or_default();
     let roles = policy.access.all_roles_of(&caller);
     let demands = policy.limits.demands(&caller, &roles, server, &args.name);
-    crate::cli::answer(&format_args!("{explanation}\nlimits: {}", limits(&demands)))
+    let used = match usage(settings, &demands) {
+        Ok(used) => used,
+        Err(error) => {
+            crate::cli::complain(&crate::cli::Chain(&*error));
+            return FAILED;
+        }
+    };
+    let limits = limits(&demands, used.as_ref());
+    crate::cli::answer(&format_args!("{explanation}\nlimits: {limits}"))
 }
 
-fn limits(demands: &Demands) -> String {
+/// What the node that runs here has counted; nothing if there is none.
+fn usage(
+    settings: &Settings,
+    demands: &Demands,
+) -> Result<Option<Usage>, Box<dyn std::error::Error>> {
+    if demands.rates.is_empty() && demands.running.is_empty() {
+        return Ok(None);
+    }
+    let question = Question::from(demands);
+    node::block_on(async {
+        match node::post(settings, "/limits", &question).await {
+            Ok(used) => Ok(Some(used)),
+            Err(PostError::Nobody { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    })
+}
+
+fn limits(demands: &Demands, used: Option<&Usage>) -> String {
     let mut said = String::new();
     let mut say = |what: std::fmt::Arguments<'_>| {
         let comma = if said.is_empty() { "" } else { "; " };
         let _infallible = write!(said, "{comma}{what}");
     };
-    for demand in &demands.rates {
-        say(format_args!("{} {}", demand.rule, demand.rate));
+    let left = used.and_then(|used| used.left.as_ref());
+    for (at, demand) in demands.rates.iter().enumerate() {
+        match left.and_then(|left| left.get(at)) {
+            Some(left) => say(format_args!(
+                "{} {} ({left} left)",
+                demand.rule, demand.rate
+            )),
+            None => say(format_args!("{} {}", demand.rule, demand.rate)),
+        }
     }
-    for demand in &demands.running {
-        say(format_args!("{} {} at a time", demand.rule, demand.most));
+    for (at, demand) in demands.running.iter().enumerate() {
+        let (rule, most) = (&demand.rule, demand.most);
+        match used.and_then(|used| used.running.get(at)) {
+            Some(running) => say(format_args!("{rule} {most} at a time ({running} running)")),
+            None => say(format_args!("{rule} {most} at a time")),
+        }
     }
     if said.is_empty() {
         "none".clone_into(&mut said);

@@ -1,4 +1,5 @@
-//! `switchboard policy`: who may call what, and how often, without a server.
+//! `switchboard policy`: who may call what, and how often. It needs no server; one that runs
+//! here is asked how much of its limits is used.
 
 mod cases;
 mod explain;
@@ -9,7 +10,6 @@ use serde::Deserialize;
 
 use super::USAGE;
 use crate::app::Host;
-use crate::config::settings::PolicySettings;
 use crate::policy::access::Kind;
 
 /// What `policy` can be asked.
@@ -22,18 +22,17 @@ pub(super) enum Command {
 }
 
 pub(super) fn run(host: Host, command: &Command) -> u8 {
-    match host.settings() {
-        Err(complaints) => {
+    let settings = match command {
+        Command::Test(_) => host.settings(),
+        Command::Explain(args) => args.node.settings(host),
+    };
+    match (settings, command) {
+        (Err(complaints), _) => {
             super::complain(&complaints);
             USAGE
         }
-        Ok(settings) => {
-            let policy: &PolicySettings = &settings.policy;
-            match command {
-                Command::Test(args) => cases::run(&policy.access, args),
-                Command::Explain(args) => explain::run(policy, args),
-            }
-        }
+        (Ok(settings), Command::Test(args)) => cases::run(&settings.policy.access, args),
+        (Ok(settings), Command::Explain(args)) => explain::run(&settings, args),
     }
 }
 

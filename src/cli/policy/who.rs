@@ -45,7 +45,14 @@ impl Who {
                 &String::new(),
             ),
         };
-        let user = self.user.as_ref().unwrap_or(name).as_str();
+        // As whoever presents a key of theirs is called.
+        let owned = self.owner.as_ref().map(|owner| format!("owner {owner}"));
+        let user = self
+            .user
+            .as_ref()
+            .or(owned.as_ref())
+            .unwrap_or(name)
+            .as_str();
         Caller {
             tenant: tenant.into(),
             user: user.into(),

@@ -245,7 +245,7 @@ async fn attend(upstream: &Arc<Upstream>) -> Lost {
         Ok(line) => line,
         Err(error) => {
             upstream.may_be_another(&error);
-            return lost(error.to_string(), false);
+            return lost(error.for_log(), false);
         }
     };
     let began = Instant::now();
@@ -253,7 +253,7 @@ async fn attend(upstream: &Arc<Upstream>) -> Lost {
     let was_up = began.elapsed() >= LASTED;
     upstream.may_be_another(&error);
     line.connection().close().await;
-    lost(error.to_string(), was_up)
+    lost(error.for_log(), was_up)
 }
 
 /// Reads everything, then goes on as long as the line holds. Returns how it ended.

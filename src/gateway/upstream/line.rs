@@ -32,6 +32,7 @@ use crate::protocol::meta;
 use crate::protocol::notification::{CancelledParams, ServerNotification};
 use crate::protocol::raw::RawJson;
 use crate::protocol::version::{Era, ProtocolVersion};
+use crate::telemetry::events::excerpt;
 
 /// How long `roots/list` waits for a call to which it may belong: servers ask right after the
 /// handshake.
@@ -288,7 +289,10 @@ impl Line {
         let asked = self.connection.exchange(outgoing, &*self.desk);
         match tokio::time::timeout(SET_LEVEL, asked).await {
             Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::debug!(%error, "an upstream's log level could not be set"),
+            Ok(Err(error)) => tracing::debug!(
+                error = error.for_log(),
+                "an upstream's log level could not be set"
+            ),
             Err(_) => tracing::debug!("an upstream did not say whether its log level is set"),
         }
     }
@@ -451,7 +455,9 @@ impl Hears for Desk {
                     self.news.updated(&uri);
                 }
             }
-            other => tracing::debug!(method = other, "an upstream tells something unknown"),
+            other => {
+                tracing::debug!(method = ?excerpt(other), "an upstream tells something unknown");
+            }
         }
     }
 

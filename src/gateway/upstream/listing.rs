@@ -74,7 +74,7 @@ async fn read(
                 error @ (ClientError::Protocol(_)
                 | ClientError::TooLarge { .. }
                 | ClientError::Overlong { .. }),
-            ) => break Some(error.to_string()),
+            ) => break Some(error.for_log()),
             Err(error) => return Err(error),
         };
         if let Some(hints) = page.hints {

@@ -560,7 +560,11 @@ impl Upstream {
             self.tasks.spawn(TaskKind::Upkeep, async move {
                 if let Err(error) = actor::ping(&upstream, &line).await {
                     let upstream = upstream.name();
-                    tracing::warn!(upstream, %error, "a line of an upstream carries nothing any more and is ended");
+                    tracing::warn!(
+                        upstream,
+                        error = error.for_log(),
+                        "a line of an upstream carries nothing any more and is ended"
+                    );
                     line.end();
                 }
             });

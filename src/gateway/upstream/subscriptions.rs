@@ -120,7 +120,10 @@ impl Subscriptions {
         if line.version().era() == Era::Session {
             for uri in uris.into_iter().flatten() {
                 if let Err(error) = ask(line, "resources/subscribe", &uri).await {
-                    tracing::debug!(%error, "an upstream refuses a subscription");
+                    tracing::debug!(
+                        error = error.for_log(),
+                        "an upstream refuses a subscription"
+                    );
                 }
             }
         }
@@ -262,7 +265,10 @@ impl Subscriber {
                 for line in self.lines().await {
                     for uri in &gone {
                         if let Err(error) = ask(&line, "resources/unsubscribe", uri).await {
-                            tracing::debug!(%error, "a subscription could not be ended");
+                            tracing::debug!(
+                                error = error.for_log(),
+                                "a subscription could not be ended"
+                            );
                         }
                     }
                 }
@@ -355,7 +361,10 @@ impl Subscriber {
         for (index, line) in self.lines().await.iter().enumerate() {
             for uri in uris {
                 if let Err(error) = ask(line, "resources/subscribe", uri).await {
-                    tracing::debug!(%error, "an upstream refuses a subscription");
+                    tracing::debug!(
+                        error = error.for_log(),
+                        "an upstream refuses a subscription"
+                    );
                     if index == 0 {
                         refused.insert(uri.clone());
                     }
@@ -424,7 +433,10 @@ async fn listen(lease: Lease, uris: &BTreeSet<String>) -> Option<(Conversation, 
             Next::Said(_) => {}
             Next::Ended(ended) => {
                 if let Err(error) = ended {
-                    tracing::debug!(%error, "an upstream refuses to be listened to");
+                    tracing::debug!(
+                        error = error.for_log(),
+                        "an upstream refuses to be listened to"
+                    );
                 }
                 return None;
             }

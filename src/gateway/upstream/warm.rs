@@ -59,7 +59,10 @@ impl Warm {
             match Started::now(program, tasks) {
                 Ok(started) => waiting.started.push(started),
                 Err(error) => {
-                    tracing::warn!(%error, "a process could not be started ahead of its need");
+                    tracing::warn!(
+                        error = error.for_log(),
+                        "a process could not be started ahead of its need"
+                    );
                     waiting.resting = Some(now + REST);
                     return;
                 }

@@ -10,6 +10,7 @@ use super::rate::Rate;
 use crate::identity::Caller;
 use crate::policy::access::Complaint;
 use crate::policy::names::{NamePattern, Separator};
+use crate::runtime::sabotage::{self, Bug};
 
 /// Rules of a configuration: each call is held against every one.
 const RULES_MAX: usize = 1_000;
@@ -149,7 +150,12 @@ impl Limits {
                 Who::Tenant => "",
                 Who::User => &caller.user,
             };
-            let key = Key::of(&[&rule.name, &caller.tenant, user, of]);
+            let tenant = if sabotage::is(Bug::RateKeyWithoutTenant) {
+                ""
+            } else {
+                &*caller.tenant
+            };
+            let key = Key::of(&[&rule.name, tenant, user, of]);
             demands.push(key, rule.most, &rule.name);
         }
         for (role, limits) in &self.0.config.roles {

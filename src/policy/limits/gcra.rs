@@ -45,6 +45,16 @@ impl FullAt {
         Taken::Tokens(taken)
     }
 
+    /// How many there are.
+    #[must_use]
+    pub fn left(self, rate: Share, now: u64) -> u32 {
+        let mut bucket = self;
+        match bucket.take(rate, u32::MAX, now) {
+            Taken::Tokens(count) => count,
+            Taken::Empty { .. } => 0,
+        }
+    }
+
     /// Gives back what was taken and not used.
     pub fn give_back(&mut self, rate: Share, count: u32) {
         let back = rate.interval_nanos.max(1).saturating_mul(count.into());

@@ -1,7 +1,9 @@
-//! What a limit counts, as a text that names it and nothing else.
+//! What a limit counts, as bytes that name it and nothing else.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use crate::runtime::seal;
 
@@ -9,23 +11,27 @@ use crate::runtime::seal;
 const DIGEST_BYTES: usize = 16;
 
 /// Names one bucket: the rule, the tenant, and whom or what else the rule counts by.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Key(Arc<str>);
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Key(Arc<[u8]>);
 
 impl Key {
     /// Each word stands after its length, so that no word can be written to look like two.
     pub(super) fn of(words: &[&str]) -> Self {
-        let mut text = String::with_capacity(words.iter().map(|word| word.len() + 4).sum());
+        let length = |word: &str| word.len().to_le_bytes();
+        let size = words.iter().map(|word| length(word).len() + word.len());
+        let mut name = Vec::with_capacity(size.sum());
         for word in words {
-            let _infallible = write!(text, "{}:{word}", word.len());
+            name.extend_from_slice(&length(word));
+            name.extend_from_slice(word.as_bytes());
         }
-        Self(text.into())
+        Self(name.into())
     }
 
     /// What the store knows it by: short, and no word about anybody.
     #[must_use]
     pub fn digest(&self) -> String {
-        let digest = seal::digest(&[b"limit", self.0.as_bytes()]);
+        let digest = seal::digest(&[b"limit", &self.0]);
         let digits = digest[..DIGEST_BYTES].iter();
         digits.map(|byte| format!("{byte:02x}")).collect()
     }
@@ -72,9 +78,9 @@ mod tests {
             Key::of(&["a", "b", ""]),
             Key::of(&["a", "", "b"]),
         ];
-        let texts: std::collections::BTreeSet<_> = all.iter().collect();
+        let names: std::collections::BTreeSet<_> = all.iter().collect();
         let digests: std::collections::BTreeSet<_> = all.iter().map(Key::digest).collect();
-        assert_eq!((texts.len(), digests.len()), (all.len(), all.len()));
+        assert_eq!((names.len(), digests.len()), (all.len(), all.len()));
         assert_eq!(all[0].digest().len(), 2 * DIGEST_BYTES);
     }
 }

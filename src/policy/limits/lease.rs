@@ -77,6 +77,12 @@ impl Lease {
         (!holds && wait > 0).then_some(wait)
     }
 
+    /// How many are held.
+    #[must_use]
+    pub const fn held(&self, now: u64) -> u32 {
+        if now < self.lapses { self.held } else { 0 }
+    }
+
     /// Spends a token, or says what to do for one. `waiting` more are needed at once.
     pub fn step(&mut self, rate: Rate, waiting: u32, now: u64) -> Step {
         if self.held > 0 && now < self.lapses {

@@ -10,7 +10,7 @@ use futures_util::future::{BoxFuture, ready};
 use super::gcra::{FullAt, Taken};
 use super::key::Key;
 use super::rate::Share;
-use super::{Because, Demand, Refused, Take, Tokens};
+use super::{Because, Demand, Refused, Take, Tokens, usage};
 
 /// Buckets that are counted at a time: about 200 bytes each, so 20 MB. Those at rest are not kept, so
 /// it takes as many users within the time that a bucket needs to fill.
@@ -165,6 +165,19 @@ impl Default for LocalTokens {
 impl Tokens for LocalTokens {
     fn take<'a>(&'a self, demands: &'a [Demand], now: u64) -> BoxFuture<'a, Take> {
         ready(self.take_now(demands, now)).boxed()
+    }
+
+    fn left<'a>(
+        &'a self,
+        buckets: &'a [usage::Bucket],
+        now: u64,
+    ) -> BoxFuture<'a, Option<Vec<u32>>> {
+        let left = buckets.iter().map(|asked| {
+            let bucket = self.buckets.get(&asked.key);
+            let full_at = bucket.map(|bucket| bucket.full_at).unwrap_or_default();
+            full_at.left(asked.rate, now)
+        });
+        ready(Some(left.collect())).boxed()
     }
 
     fn sweep(&self, now: u64) {

@@ -25,6 +25,7 @@ pub mod rate;
 pub mod shared;
 #[cfg(test)]
 mod simulation;
+pub mod usage;
 
 pub use config::{Config, OnFailure};
 pub use demand::{Demand, Demands, Limits, RunningDemand};
@@ -41,6 +42,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use crate::telemetry::labels::LimitReason;
+use usage::Bucket;
 
 /// Where tokens are taken from.
 pub trait Tokens: Send + Sync + fmt::Debug {
@@ -49,6 +51,9 @@ pub trait Tokens: Send + Sync + fmt::Debug {
     /// # Cancel safety
     /// Dropped before it ends, it may have taken some; they come back with time.
     fn take<'a>(&'a self, demands: &'a [Demand], now: u64) -> BoxFuture<'a, Take>;
+
+    /// How many each bucket would give now; nothing while nobody knows.
+    fn left<'a>(&'a self, buckets: &'a [Bucket], now: u64) -> BoxFuture<'a, Option<Vec<u32>>>;
 
     /// Forgets what makes no difference any more; to be called every few seconds.
     fn sweep(&self, now: u64);

@@ -31,6 +31,12 @@ pub struct Permit {
 }
 
 impl Permits {
+    /// How many calls run that are counted there.
+    #[must_use]
+    pub fn running(&self, key: &Key) -> u32 {
+        self.0.get(key).map_or(0, |running| *running)
+    }
+
     /// Takes a place in each, or in none of them.
     #[must_use]
     pub fn enter(&self, demands: &[RunningDemand]) -> Entered {

@@ -22,6 +22,7 @@ use super::key::Key;
 use super::lease::{Lease, Step};
 use super::local::{KEYS_MAX, LocalTokens};
 use super::rate::Rate;
+use super::usage::Bucket;
 use super::{Because, Demand, Refused, Take, Tokens};
 use crate::runtime::ratelimited::warn_ratelimited;
 use crate::store::buckets::{Ask, Buckets, Given};
@@ -213,6 +214,30 @@ impl Tokens for SharedTokens {
         self.take_shared(demands, now).boxed()
     }
 
+    fn left<'a>(&'a self, buckets: &'a [Bucket], now: u64) -> BoxFuture<'a, Option<Vec<u32>>> {
+        let asks = buckets.iter().map(|bucket| Ask {
+            key: bucket.key.digest(),
+            interval_nanos: bucket.rate.interval_nanos,
+            burst: bucket.rate.burst,
+            want: 0,
+            back: 0,
+        });
+        let held = move |bucket: &Bucket| {
+            let entry = self.entries.get(&bucket.key);
+            entry.map_or(0, |entry| entry.state().lease.held(now))
+        };
+        let asked = self.store.take(asks.collect());
+        async move {
+            let given = asked.await.ok()?;
+            let all = buckets.iter().zip(given);
+            Some(
+                all.map(|(bucket, given)| given.left.saturating_add(held(bucket)))
+                    .collect(),
+            )
+        }
+        .boxed()
+    }
+
     fn sweep(&self, now: u64) {
         self.forget_rested(now);
         self.alone.sweep(now);
@@ -348,6 +373,7 @@ mod tests {
                 let given = asks.iter().map(|ask| Given {
                     tokens: ask.want,
                     retry_after_us: 0,
+                    left: ask.burst,
                 });
                 Ok(given.collect())
             }

@@ -44,7 +44,9 @@ impl Buckets for Store {
             };
             let bucket = buckets.entry(ask.key).or_default();
             bucket.give_back(rate, ask.back);
-            match bucket.take(rate, ask.want, now) {
+            let taken = bucket.take(rate, ask.want, now);
+            let left = bucket.left(rate, now);
+            match taken {
                 Taken::Tokens(tokens) => Given {
                     tokens,
                     retry_after_us: if tokens < ask.want {
@@ -52,10 +54,12 @@ impl Buckets for Store {
                     } else {
                         0
                     },
+                    left,
                 },
                 Taken::Empty { retry_after } => Given {
                     tokens: 0,
                     retry_after_us: retry_after,
+                    left,
                 },
             }
         });

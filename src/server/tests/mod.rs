@@ -27,7 +27,7 @@ use crate::protocol::raw::RawJson;
 use crate::protocol::version::ProtocolVersion;
 use crate::runtime::clock::{Clock, Timestamp};
 use crate::runtime::seal::ClusterKeys;
-use crate::service::{AskError, CallContext, Client, Deadline, Outlet, Reply, ReplyKind};
+use crate::service::{AskError, CallContext, Client, Deadline, Ongoing, Outlet, Reply, ReplyKind};
 
 /// Everything a client can declare.
 fn everything() -> Value {
@@ -132,6 +132,7 @@ impl Caller {
                 cancel: self.cancel.clone(),
                 deadline: Deadline::after(self.deadline),
                 outlet: Arc::<Recorder>::clone(&self.outlet),
+                ongoing: Ongoing::default(),
             },
         };
         self.server.call(call).await

@@ -79,14 +79,15 @@ impl Buckets for RedisStore {
 /// Of `take.lua`, asked for the buckets that stand at these places.
 fn given(answer: Value, places: &[usize]) -> StoreResult<Vec<(usize, Given)>> {
     let numbers = Answer::new(answer)?.numbers()?;
-    if numbers.len() != 2 * places.len() {
+    if numbers.len() != 3 * places.len() {
         return Err(StoreError::Damaged("an answer that is none of ours".into()));
     }
-    let pairs = numbers.chunks_exact(2).zip(places);
-    let given = pairs.map(|(pair, at)| {
+    let count = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+    let given = numbers.chunks_exact(3).zip(places).map(|(three, at)| {
         let given = Given {
-            tokens: u32::try_from(pair[0]).unwrap_or(u32::MAX),
-            retry_after_us: pair[1],
+            tokens: count(three[0]),
+            retry_after_us: three[1],
+            left: count(three[2]),
         };
         (*at, given)
     });

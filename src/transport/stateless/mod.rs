@@ -24,8 +24,8 @@ use crate::protocol::method::Method;
 use crate::protocol::raw::RawJson;
 use crate::protocol::version::{Era, ProtocolVersion};
 use crate::service::{
-    Call, CallContext, CallFuture, Client, Deadline, Description, Outlet, Reply, ServiceError,
-    Visit,
+    Call, CallContext, CallFuture, Client, Deadline, Description, Ongoing, Outlet, Reply,
+    ServiceError, Visit,
 };
 use crate::telemetry::metrics::Metrics;
 use crate::transport::exchange;
@@ -115,6 +115,7 @@ impl Surroundings<'_> {
                     cancel: cancel.clone(),
                     deadline: deadline.clone(),
                     outlet,
+                    ongoing: Ongoing::default(),
                 },
             })
         };

@@ -1,4 +1,4 @@
-//! The rig can fail: each of seven faults, built into programs that are never shipped, breaks a story.
+//! The rig can fail: each of ten faults, built into programs that are never shipped, breaks a story.
 //!
 //! A story is told once more by this very test program, with nodes that have one fault, and must
 //! end badly for the reason given. `tests/run` builds the programs (feature `sabotage`); the fault
@@ -100,4 +100,25 @@ async fn sessions_that_share_a_program_are_noticed() {
 async fn a_call_that_is_sent_again_blindly_is_noticed() {
     let story = "upstream_recovery::a_call_that_is_cut_off_is_not_sent_again";
     turns_red("blind_retry", story, &["it was sent again"]).await;
+}
+
+#[tokio::test]
+async fn tenants_that_share_a_limit_are_noticed() {
+    let story = "shared_limits::users_of_one_name_in_two_tenants_each_have_a_whole_limit";
+    let because = ["not counted by itself"];
+    turns_red("rate_key_without_tenant", story, &because).await;
+}
+
+#[tokio::test]
+async fn a_failed_call_without_an_end_on_record_is_noticed() {
+    let story = "audit_ends::each_call_that_began_has_one_end_on_record_and_it_is_what_was_told";
+    let because = ["its client was told"];
+    turns_red("audit_skipped_on_error", story, &because).await;
+}
+
+#[tokio::test]
+async fn a_token_in_the_log_is_noticed() {
+    let story = "canaries::no_canary_is_met_where_it_must_not_be";
+    let because = ["token is in TextLog", "token is in JsonLog"];
+    turns_red("token_logged", story, &because).await;
 }

@@ -253,10 +253,16 @@ impl Cluster {
 
     /// An API key of `owner`, who may do everything.
     pub async fn api_key(&self, owner: &str) -> String {
+        self.api_key_in("default", owner).await
+    }
+
+    /// The same in a tenant.
+    pub async fn api_key_in(&self, tenant: &str, owner: &str) -> String {
         let server = &self.nodes[0].server;
         let (listen, store) = (server.authority(), self.redis.url());
         let create = ["key", "create", "--owner", owner, "--role", "admin"];
-        let words = [&create[..], &["--listen", listen, "--store", &store]].concat();
+        let rest = ["--tenant", tenant, "--listen", listen, "--store", &store];
+        let words = [&create[..], &rest].concat();
         let variables = [("SWITCHBOARD_CLUSTER_KEY", KEY)];
         let made = command::run_with(server.directory(), &words, &variables).await;
         assert_eq!(made.code, 0, "{}", made.err);

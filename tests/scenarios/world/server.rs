@@ -1,6 +1,7 @@
 //! The shipped binary, started on a free port and stopped again.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -18,6 +19,8 @@ use super::{Session, Stateless, eventually, within};
 const ANY_PORT: &str = "127.0.0.1:0";
 /// What it logs, if that is kept.
 const LOG: &str = "log";
+/// What it says on standard output, if its log is kept.
+const SAID: &str = "said";
 /// Its configuration, in its directory.
 pub const CONFIG: &str = "switchboard.toml";
 /// The servers of a client, in its directory.
@@ -178,25 +181,49 @@ impl Setup {
             .spawn()
             .expect("the server can be started");
         let stdout = process.stdout.take().expect("its output is piped");
-        let base = within("the server says where it serves", announced(stdout)).await;
+        let kept = self.keeps_log.then(|| directory.join(SAID));
+        let announced = announced_into(stdout, kept);
+        let base = within("the server says where it serves", announced).await;
         (process, base)
     }
 }
 
 /// Reads the welcome for the address, and goes on reading so that the pipe never fills.
 pub async fn announced(stdout: tokio::process::ChildStdout) -> String {
+    announced_into(stdout, None).await
+}
+
+/// The same, and keeps what is read in a file.
+async fn announced_into(stdout: tokio::process::ChildStdout, kept: Option<PathBuf>) -> String {
+    let created = |file| std::fs::File::create(file).expect("a file can be written");
+    let mut file = kept.as_ref().map(created);
+    let mut keep = move |line: &str| {
+        if let Some(file) = &mut file {
+            writeln!(file, "{line}").expect("a file can be written");
+        }
+    };
     let mut lines = BufReader::new(stdout).lines();
     while let Some(line) = lines.next_line().await.expect("its output is text") {
+        keep(&line);
         if let Some(rest) = line.trim().strip_prefix("serving  ") {
             let url = rest.split_whitespace().next().unwrap_or_default();
             let (scheme, rest) = url.split_once("://").expect("a URL is announced");
             let host = rest.split('/').next().unwrap_or_default();
             let base = format!("{scheme}://{host}");
-            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+            tokio::spawn(async move {
+                while let Ok(Some(line)) = lines.next_line().await {
+                    keep(&line);
+                }
+            });
             return base;
         }
     }
-    panic!("the server ended before it served");
+    let directory = kept.as_deref().and_then(Path::parent);
+    let log = directory.map(|it| std::fs::read_to_string(it.join(LOG)).unwrap_or_default());
+    panic!(
+        "the server ended before it served: {}",
+        log.unwrap_or_default()
+    );
 }
 
 /// The binary under test.
@@ -340,6 +367,12 @@ impl Switchboard {
     pub fn log(&self) -> String {
         let log = std::fs::read_to_string(self.directory().join(LOG));
         log.expect("its log is kept")
+    }
+
+    /// What it has said on standard output since it was started, if its log is kept.
+    pub fn said(&self) -> String {
+        let said = std::fs::read_to_string(self.directory().join(SAID));
+        said.expect("it is kept with its log")
     }
 
     /// The value of a metric line, given as it starts: `mcp_active_sessions`.

@@ -168,17 +168,50 @@ pub(super) fn random(text: &str, spans: &mut Vec<Span>) {
     }
 }
 
+const DIGIT: u8 = 1;
+const LOWER: u8 = 2;
+const UPPER: u8 = 4;
+const HEX: u8 = 8;
+const JOINT: u8 = 16;
+const PLUS: u8 = 32;
+const LETTER: u8 = LOWER | UPPER;
+
+/// What each byte is to those who write keys; none of it, for what ends a run.
+const KINDS: [u8; 256] = {
+    let mut kinds = [0; 256];
+    let mut byte = 0_u8;
+    loop {
+        kinds[byte as usize] = match byte {
+            b'0'..=b'9' => DIGIT | HEX,
+            b'a'..=b'f' => LOWER | HEX,
+            b'g'..=b'z' => LOWER,
+            b'A'..=b'F' => UPPER | HEX,
+            b'G'..=b'Z' => UPPER,
+            b'-' | b'_' | b'/' => JOINT,
+            b'+' => PLUS,
+            _ => 0,
+        };
+        if byte == u8::MAX {
+            break kinds;
+        }
+        byte += 1;
+    }
+};
+
+const fn kind(byte: u8) -> u8 {
+    KINDS[byte as usize]
+}
+
 /// Runs of the letters that keys are written with, with their places. `=` only ends one.
 pub(super) fn runs(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"+/_-".contains(&byte);
     let bytes = text.as_bytes();
     let mut at = 0;
     std::iter::from_fn(move || {
-        while at < bytes.len() && !is_letter(bytes[at]) {
+        while at < bytes.len() && kind(bytes[at]) == 0 {
             at += 1;
         }
         let start = at;
-        while at < bytes.len() && is_letter(bytes[at]) {
+        while at < bytes.len() && kind(bytes[at]) != 0 {
             at += 1;
         }
         let padding = bytes[at..]
@@ -187,7 +220,7 @@ pub(super) fn runs(text: &str) -> impl Iterator<Item = (usize, &str)> {
             .take_while(|byte| **byte == b'=')
             .count();
         // `name=value`: the mark is no padding there.
-        let ends = bytes.get(at + padding).is_none_or(|byte| !is_letter(*byte));
+        let ends = bytes.get(at + padding).is_none_or(|byte| kind(*byte) == 0);
         let end = if ends { at + padding } else { at };
         at = end.max(at);
         (start < end).then(|| (start, &text[start..end]))
@@ -199,37 +232,32 @@ fn is_random(run: &str) -> bool {
     if run.len() < RANDOM_MIN || is_uuid(run) {
         return false;
     }
-    let is_hex = run.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let has_letter = run.bytes().any(|byte| byte.is_ascii_alphabetic());
-    let has_digit = run.bytes().any(|byte| byte.is_ascii_digit());
-    if is_hex {
-        return run.len() >= HEX_MIN && has_letter && has_digit;
-    }
     let mut seen = 0_u128;
+    let (mut any, mut all) = (0, u8::MAX);
     let (mut numbers, mut flips, mut letters) = (0_usize, 0_usize, 0_usize);
-    let mut before = b' ';
-    for byte in run.bytes() {
-        seen |= 1 << (byte & 127);
-        numbers += usize::from(byte.is_ascii_digit() && !before.is_ascii_digit());
-        let is_flip = (byte.is_ascii_lowercase() && before.is_ascii_uppercase())
-            || (byte.is_ascii_uppercase() && before.is_ascii_lowercase());
-        flips += usize::from(is_flip);
-        letters += usize::from(byte.is_ascii_alphabetic());
-        before = byte;
-    }
-    let is_mixed = run.bytes().any(|byte| byte.is_ascii_uppercase())
-        && run.bytes().any(|byte| byte.is_ascii_lowercase());
     // Words and dates joined by marks have one number each, between marks; keys have them anywhere.
-    let pieces = run.split(['-', '_', '/']).filter(|piece| !piece.is_empty());
-    let broken = pieces
-        .filter(|piece| piece.bytes().any(|byte| byte.is_ascii_digit()))
-        .filter(|piece| piece.bytes().any(|byte| byte.is_ascii_alphabetic()))
-        .count();
+    let (mut piece, mut is_broken) = (0, false);
+    let mut before = 0;
+    for byte in run.bytes() {
+        let kind = kind(byte);
+        seen |= 1 << (byte & 127);
+        any |= kind;
+        all &= kind;
+        numbers += usize::from(kind & DIGIT > before & DIGIT);
+        flips += usize::from(kind & LETTER != 0 && (kind | before) & LETTER == LETTER);
+        letters += usize::from(kind & LETTER != 0);
+        piece = if kind == JOINT { 0 } else { piece | kind };
+        is_broken |= piece & DIGIT != 0 && piece & LETTER != 0;
+        before = kind;
+    }
+    if all & HEX != 0 {
+        return run.len() >= HEX_MIN && any & LETTER != 0 && any & DIGIT != 0;
+    }
     seen.count_ones() >= DISTINCT_MIN
-        && if is_mixed {
-            (numbers >= 2 && broken >= 1 && flips >= 3) || flips * 5 >= letters * 2
+        && if any & LETTER == LETTER {
+            (numbers >= 2 && is_broken && flips >= 3) || flips * 5 >= letters * 2
         } else {
-            numbers * 6 >= run.len() && broken >= 1
+            numbers * 6 >= run.len() && is_broken
         }
 }
 

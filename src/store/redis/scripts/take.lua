@@ -1,6 +1,6 @@
 -- KEYS: buckets. ARGV, of each: microseconds until a token comes back, how many it holds, how many to
--- take, how many to put back first. Answers, of each: how many were taken, and in how many
--- microseconds there is one more (0 if all that was wanted was there).
+-- take, how many to put back first. Answers, of each: how many were taken, in how many microseconds
+-- there is one more (0 if all that was wanted was there), and how many are left.
 --
 -- A bucket is the time at which it is full, by this server's clock; one that is full is not kept. As
 -- a number of microseconds that time is exact to a quarter of one.
@@ -24,7 +24,8 @@ for i, key in ipairs(KEYS) do
   else
     redis.call('UNLINK', key)
   end
-  reply[2 * i - 1] = taken
-  reply[2 * i] = wait
+  reply[3 * i - 2] = taken
+  reply[3 * i - 1] = wait
+  reply[3 * i] = math.floor((latest - full) / interval + 0.001)
 end
 return reply
