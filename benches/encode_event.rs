@@ -4,7 +4,10 @@ use std::hint::black_box;
 
 use bytes::BytesMut;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use switchboard::identity::Principal;
+use switchboard::runtime::seal::ClusterKeys;
 use switchboard::service::event::Event;
+use switchboard::session::IdMint;
 use switchboard::session::event_log::StreamName;
 use switchboard::transport::sse::encoder;
 
@@ -15,7 +18,8 @@ const PROGRESS: &str = concat!(
 
 fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("encode_event");
-    let random = StreamName::random();
+    let session = IdMint::new(&ClusterKeys::generate()).mint(&Principal::local(), "main");
+    let random = StreamName::fresh(&session);
     for (name, stream, seq) in [
         ("progress_with_id", Some(&random), Some(17)),
         ("progress_without_id", None, None),

@@ -248,34 +248,37 @@ fn links_between_pages_are_alive() {
     nothing_in(&problems, "These links lead nowhere.");
 }
 
+/// Pages with tables that say which tests hold what they promise.
+const PAGES_OF_RULES: &[&str] = &["docs/protocol.md", "docs/attacks.md"];
+
 #[test]
-fn every_scenario_the_protocol_page_names_exists() {
-    let page = root().join("docs/protocol.md");
-    assert!(
-        page.exists(),
-        "docs/protocol.md does not exist: it says which scenario holds which rule"
-    );
+fn every_scenario_that_a_page_of_rules_names_exists() {
     let tests = test_names();
     let mut problems = Vec::new();
-    let mut named = 0;
-    for (line, cell) in last_cells(&read(&page)) {
-        if cell.is_empty() {
-            problems.push(format!("docs/protocol.md:{line}: names no scenario"));
-        }
-        for name in cell.split('`').skip(1).step_by(2) {
-            named += 1;
-            let function = name.rsplit("::").next().unwrap_or(name);
-            if !tests.contains(function) {
-                problems.push(format!(
-                    "docs/protocol.md:{line}: there is no test `{name}`"
-                ));
+    for page in PAGES_OF_RULES {
+        let file = root().join(page);
+        assert!(
+            file.exists(),
+            "{page} does not exist: it says which scenario holds which rule"
+        );
+        let mut named = 0;
+        for (line, cell) in last_cells(&read(&file)) {
+            if cell.is_empty() {
+                problems.push(format!("{page}:{line}: names no scenario"));
+            }
+            for name in cell.split('`').skip(1).step_by(2) {
+                named += 1;
+                let function = name.rsplit("::").next().unwrap_or(name);
+                if !tests.contains(function) {
+                    problems.push(format!("{page}:{line}: there is no test `{name}`"));
+                }
             }
         }
-    }
-    if named == 0 {
-        problems.push(format!(
-            "no table's last column is called one of {SCENARIO_COLUMNS:?}"
-        ));
+        if named == 0 {
+            problems.push(format!(
+                "{page}: no table's last column is called one of {SCENARIO_COLUMNS:?}"
+            ));
+        }
     }
     nothing_in(
         &problems,

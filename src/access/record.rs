@@ -5,7 +5,6 @@
 //! them stand who came in for the first time, who was turned away, and who was asked for more scopes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use dashmap::DashMap;
@@ -16,7 +15,8 @@ use crate::audit::{
 use crate::auth::challenge::Challenge;
 use crate::identity::{Caller, Principal};
 use crate::policy::access::{Decision, RuleId};
-use crate::runtime::clock::{Clock, Timestamp};
+use crate::runtime::clock::Clock;
+use crate::runtime::per_second::PerSecond;
 use crate::runtime::seal;
 use crate::service::{Call, Canonical, Reply, ServiceError};
 
@@ -41,25 +41,7 @@ struct Inner {
     known: DashMap<Principal, ()>,
     /// The challenges that may still be followed by a grant, by who was asked and for what.
     challenged: DashMap<(Principal, String), String>,
-    strangers: Budget,
-}
-
-/// So many in a second.
-#[derive(Debug, Default)]
-struct Budget {
-    second: AtomicU64,
-    spent: AtomicU64,
-}
-
-impl Budget {
-    fn has_one(&self, now: Timestamp) -> bool {
-        let second = now.0 / 1_000;
-        // Two at once may both begin a second: then a few more pass.
-        if self.second.swap(second, Ordering::Relaxed) != second {
-            self.spent.store(0, Ordering::Relaxed);
-        }
-        self.spent.fetch_add(1, Ordering::Relaxed) < STRANGERS_PER_SECOND
-    }
+    strangers: PerSecond,
 }
 
 impl Recorder {
@@ -71,7 +53,7 @@ impl Recorder {
             clock,
             known: DashMap::new(),
             challenged: DashMap::new(),
-            strangers: Budget::default(),
+            strangers: PerSecond::new(STRANGERS_PER_SECOND),
         }))
     }
 

@@ -304,6 +304,13 @@ pub enum What {
         /// Why, in a word.
         reason: String,
     },
+    /// An id was presented by somebody who never had what it names: of somebody else, or invented.
+    ForeignIdRefused {
+        /// Where.
+        endpoint: String,
+        /// Of what: a session, or an event of its streams.
+        what: String,
+    },
     /// Another node carries on a session.
     SessionTakenOver {
         /// Under which epoch.

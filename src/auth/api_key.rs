@@ -120,6 +120,15 @@ impl ApiKey {
         })
     }
 
+    /// A key of the same id that is not this one.
+    #[cfg(test)]
+    pub(crate) fn with_another_secret(&self) -> Self {
+        Self {
+            id: self.id.clone(),
+            ..Self::generate(self.id.page())
+        }
+    }
+
     /// Which key it is.
     #[must_use]
     pub const fn id(&self) -> &KeyId {
@@ -150,8 +159,8 @@ pub struct Pepper(Mac);
 pub struct KeyHash([u8; TAG_LEN]);
 
 impl KeyHash {
-    /// What no key has: somebody who presents an unknown id is compared with it, so that an unknown
-    /// id costs what a wrong secret costs.
+    /// What no key has: somebody who presents a key where there are none is compared with it, so that
+    /// this costs what a wrong secret costs.
     pub const DUMMY: Self = Self([0; TAG_LEN]);
 }
 
@@ -173,9 +182,17 @@ impl Pepper {
     /// # Errors
     /// [`Forged`] when it is another.
     pub fn verify(&self, key: &ApiKey, hash: &KeyHash) -> Result<(), Forged> {
+        #[cfg(test)]
+        COMPARED.set(COMPARED.get() + 1);
         let parts = [key.id.0.as_bytes(), key.secret.as_bytes()];
         self.0.verify(&parts, &hash.0)
     }
+}
+
+#[cfg(test)]
+thread_local! {
+    /// Secrets that were compared on this thread.
+    pub(crate) static COMPARED: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
 }
 
 fn checksum_of(body: &str) -> String {

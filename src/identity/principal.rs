@@ -55,7 +55,36 @@ impl fmt::Display for Principal {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// Words of what separates words.
+    fn word() -> impl Strategy<Value = String> {
+        vec(
+            prop::sample::select(r#"",[]\/:|a "#.chars().collect::<Vec<_>>()),
+            0..5,
+        )
+        .prop_map(|chars| chars.into_iter().collect())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(100_000))]
+
+        /// Whatever is kept is kept under a key that is made of this one.
+        #[test]
+        fn names_written_in_any_way_are_of_one_principal(
+            one in [word(), word(), word(), word()],
+            other in [word(), word(), word(), word()],
+        ) {
+            let subject = |it: &[String; 4]| Principal::of_subject(&it[0], &it[1], &it[2], &it[3]);
+            let owner = |it: &[String; 4]| Principal::of_owner(&it[0], &it[1]);
+            prop_assert_eq!(one == other, subject(&one) == subject(&other));
+            prop_assert_eq!(one[..2] == other[..2], owner(&one) == owner(&other));
+            prop_assert_ne!(owner(&one), subject(&other));
+        }
+    }
 
     #[test]
     fn no_two_callers_share_a_principal_however_their_names_are_written() {

@@ -174,7 +174,7 @@ impl Keyring {
             if page.records.len() >= PER_PAGE_MAX {
                 return Err(KeyringError::Full { owner });
             }
-            page.records.push(Arc::new(record.clone()));
+            page.insert(record.clone());
             Ok(())
         })
         .await?;
@@ -268,12 +268,13 @@ impl Keyring {
     }
 
     /// The record of that key, if the secret is right. An unknown id takes the way of a wrong secret,
-    /// so that nobody learns which ids there are.
+    /// so that nobody learns which ids there are: it is compared with what another key has.
     fn find(&self, key: &ApiKey, read: &Read) -> Option<Arc<KeyRecord>> {
-        let record = read.page.get(key.id());
+        let record = read.page.nearest(key.id());
         let hash = record.map_or(&KeyHash::DUMMY, |record| &record.hash);
         let is_right = self.0.pepper.verify(key, hash).is_ok();
-        record.filter(|_| is_right).cloned()
+        let is_it = |record: &&Arc<KeyRecord>| is_right && record.id == key.id().as_str();
+        record.filter(is_it).cloned()
     }
 
     /// A page that was read within `fresh`, or as long ago as the store is away.

@@ -20,6 +20,7 @@ pub(super) const KEPT: Duration = Duration::from_secs(2 * 366 * 24 * 60 * 60);
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Page {
+    /// In the order of their ids.
     pub(super) records: Vec<Arc<KeyRecord>>,
 }
 
@@ -38,8 +39,20 @@ pub(super) fn scope(page: u8) -> Scope {
 }
 
 impl Page {
-    pub(super) fn get(&self, id: &KeyId) -> Option<&Arc<KeyRecord>> {
-        self.records.iter().find(|record| record.id == id.as_str())
+    /// The record of that id, or one beside where it would be; `None` if there are none at all. As many
+    /// are looked at in either case, so that the time it takes tells nobody which ids there are.
+    pub(super) fn nearest(&self, id: &KeyId) -> Option<&Arc<KeyRecord>> {
+        let last = self.records.len().checked_sub(1)?;
+        self.records.get(self.place_of(id.as_str()).min(last))
+    }
+
+    pub(super) fn insert(&mut self, record: KeyRecord) {
+        let place = self.place_of(&record.id);
+        self.records.insert(place, Arc::new(record));
+    }
+
+    fn place_of(&self, id: &str) -> usize {
+        self.records.partition_point(|record| &*record.id < id)
     }
 
     pub(super) fn encode(&self) -> Bytes {
@@ -52,7 +65,10 @@ impl Page {
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, String> {
         match bytes.split_first() {
             Some((&FORMAT, json)) => {
-                serde_json::from_slice(json).map_err(|error| format!("API keys: {error}"))
+                let mut page: Self =
+                    serde_json::from_slice(json).map_err(|error| format!("API keys: {error}"))?;
+                page.records.sort_by(|one, other| one.id.cmp(&other.id));
+                Ok(page)
             }
             Some((format, _)) => Err(format!("API keys of format {format}")),
             None => Err("API keys: nothing".to_owned()),

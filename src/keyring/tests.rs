@@ -1,10 +1,11 @@
 //! The life of keys, over a store in memory and a clock that is moved.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use bytes::Bytes;
 
 use super::*;
+use crate::auth::api_key::COMPARED;
 use crate::store::memory::MemoryStore;
 use crate::store::{Bounds, Scope, StoreFuture};
 
@@ -199,13 +200,26 @@ async fn keys_made_at_once_at_two_nodes_are_both_kept() {
     }
 }
 
-/// A store that can be away.
+/// A store that can be away, and counts what it is asked.
 #[derive(Debug)]
-struct Moody(Arc<MemoryStore>, AtomicBool);
+struct Moody {
+    store: Arc<MemoryStore>,
+    is_away: AtomicBool,
+    asked: AtomicU32,
+}
 
 impl Moody {
+    fn over(store: &Arc<MemoryStore>) -> Arc<Self> {
+        Arc::new(Self {
+            store: store.clone(),
+            is_away: AtomicBool::new(false),
+            asked: AtomicU32::new(0),
+        })
+    }
+
     fn ask<T: Send + 'static>(&self, asked: StoreFuture<T>) -> StoreFuture<T> {
-        if self.1.load(Ordering::Relaxed) {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        if self.is_away.load(Ordering::Relaxed) {
             return Box::pin(std::future::ready(Err(StoreError::Unavailable(
                 "away".into(),
             ))));
@@ -218,10 +232,10 @@ impl Moody {
 async fn while_the_store_is_away_keys_are_believed_for_a_minute() {
     let world = World::new();
     let (key, _) = world.node().create(key_of("ci")).await.unwrap();
-    let store = Arc::new(Moody(world.store.clone(), AtomicBool::new(false)));
+    let store = Moody::over(&world.store);
     let node = Keyring::new(store.clone(), &world.keys, world.clock.clone());
     node.verify(&key, None).await.unwrap();
-    store.1.store(true, Ordering::Relaxed);
+    store.is_away.store(true, Ordering::Relaxed);
     world
         .clock
         .advance(STALE_MAX.saturating_sub(Duration::from_millis(1)));
@@ -230,19 +244,55 @@ async fn while_the_store_is_away_keys_are_believed_for_a_minute() {
     assert_eq!(node.verify(&key, None).await, Err(KeyRefusal::Unavailable));
     let fresh = Keyring::new(store.clone(), &world.keys, world.clock.clone());
     assert_eq!(fresh.verify(&key, None).await, Err(KeyRefusal::Unavailable));
-    store.1.store(false, Ordering::Relaxed);
+    store.is_away.store(false, Ordering::Relaxed);
     assert!(node.verify(&key, None).await.is_ok());
+}
+
+/// What verifying a key costs: how often the store is asked, and how often a secret is compared.
+async fn cost(world: &World, key: &ApiKey) -> (Result<(), KeyRefusal>, u32, u32) {
+    let store = Moody::over(&world.store);
+    let node = Keyring::new(store.clone(), &world.keys, world.clock.clone());
+    // What it knows of all pages is as old as what makes it ask again.
+    node.list().await.unwrap();
+    world.clock.advance(RECHECK);
+    let (asked, compared) = (store.asked.load(Ordering::Relaxed), COMPARED.get());
+    let verified = node.verify(key, None).await.map(|_| ());
+    let asked = store.asked.load(Ordering::Relaxed) - asked;
+    (verified, asked, COMPARED.get() - compared)
+}
+
+/// Whoever tries keys learns by none of what is done for them which ids there are.
+#[tokio::test]
+async fn an_unknown_key_takes_the_way_of_a_wrong_one() {
+    let world = World::new();
+    let (node, refused) = (world.node(), Err(KeyRefusal::Unknown));
+    let (good, _) = node.create(key_of("ci")).await.unwrap();
+    let (revoked, _) = node.create(key_of("ci")).await.unwrap();
+    node.revoke(revoked.id().as_str()).await.unwrap();
+    for key in [
+        // Beside keys that there are, and where there is none.
+        ApiKey::generate(good.id().page()),
+        ApiKey::generate((good.id().page() + 1) % PAGES),
+        good.with_another_secret(),
+        revoked.with_another_secret(),
+    ] {
+        assert_eq!(cost(&world, &key).await, (refused, 1, 2), "{key:?}");
+    }
+    // The secret was right, so whoever presents it knows that there is such a key.
+    let state = Err(KeyRefusal::State(KeyState::Revoked));
+    assert_eq!(cost(&world, &revoked).await, (state, 0, 1));
+    assert_eq!(cost(&world, &good).await, (Ok(()), 0, 1));
 }
 
 impl Store for Moody {
     fn describe(&self) -> String {
-        self.0.describe()
+        self.store.describe()
     }
     fn create(&self, scope: &Scope, value: Bytes, expires: Timestamp) -> StoreFuture<bool> {
-        self.ask(self.0.create(scope, value, expires))
+        self.ask(self.store.create(scope, value, expires))
     }
     fn read(&self, scope: &Scope) -> StoreFuture<Option<crate::store::Record>> {
-        self.ask(self.0.read(scope))
+        self.ask(self.store.read(scope))
     }
     fn compare_and_set(
         &self,
@@ -250,13 +300,13 @@ impl Store for Moody {
         expected: crate::store::Version,
         value: Bytes,
     ) -> StoreFuture<CasOutcome> {
-        self.ask(self.0.compare_and_set(scope, expected, value))
+        self.ask(self.store.compare_and_set(scope, expected, value))
     }
     fn touch(&self, scopes: Vec<(Scope, Timestamp)>) -> StoreFuture<()> {
-        self.ask(self.0.touch(scopes))
+        self.ask(self.store.touch(scopes))
     }
     fn remove(&self, scope: &Scope) -> StoreFuture<bool> {
-        self.ask(self.0.remove(scope))
+        self.ask(self.store.remove(scope))
     }
     fn claim(
         &self,
@@ -266,14 +316,14 @@ impl Store for Moody {
         ending: Option<crate::store::Epoch>,
         note: Bytes,
     ) -> StoreFuture<crate::store::ClaimOutcome> {
-        self.0.claim(scope, thing, owner, ending, note)
+        self.store.claim(scope, thing, owner, ending, note)
     }
     fn ownership(
         &self,
         scope: &Scope,
         thing: &crate::store::Thing,
     ) -> StoreFuture<Option<crate::store::Ownership>> {
-        self.0.ownership(scope, thing)
+        self.store.ownership(scope, thing)
     }
     fn append(
         &self,
@@ -283,7 +333,7 @@ impl Store for Moody {
         entries: Vec<crate::store::LogEntry>,
         ends: bool,
     ) -> StoreFuture<crate::store::AppendOutcome> {
-        self.0.append(scope, thing, epoch, entries, ends)
+        self.store.append(scope, thing, epoch, entries, ends)
     }
     fn read_log(
         &self,
@@ -293,10 +343,10 @@ impl Store for Moody {
         limit: usize,
         follower: Option<crate::store::Incarnation>,
     ) -> StoreFuture<crate::store::LogPage> {
-        self.0.read_log(scope, thing, after, limit, follower)
+        self.store.read_log(scope, thing, after, limit, follower)
     }
     fn post(&self, to: crate::store::Incarnation, message: Bytes) -> StoreFuture<()> {
-        self.0.post(to, message)
+        self.store.post(to, message)
     }
     fn receive(
         &self,
@@ -304,22 +354,22 @@ impl Store for Moody {
         cursor: u64,
         wait: Duration,
     ) -> StoreFuture<crate::store::InboxPage> {
-        self.0.receive(inbox, cursor, wait)
+        self.store.receive(inbox, cursor, wait)
     }
     fn renew(
         &self,
         node: crate::store::Incarnation,
         lease: Duration,
     ) -> StoreFuture<crate::store::Renewed> {
-        self.0.renew(node, lease)
+        self.store.renew(node, lease)
     }
     fn retire(&self, node: crate::store::Incarnation) -> StoreFuture<()> {
-        self.0.retire(node)
+        self.store.retire(node)
     }
     fn sweep(&self) -> StoreFuture<Vec<Scope>> {
-        self.0.sweep()
+        self.store.sweep()
     }
     fn flush(&self) -> StoreFuture<()> {
-        self.0.flush()
+        self.store.flush()
     }
 }

@@ -257,6 +257,10 @@ fn batch(
     }
     let read = |element: &RawValue| match prescan::prescan(element.get(), limits, &parts::MESSAGE) {
         Ok((Shape::Object, outline)) => message(text, element.get(), &outline),
+        Err(PrescanError::SpelledAlike { .. }) => Err(not_json_rpc(
+            None,
+            "a message has a key that differs from a known one in case only",
+        )),
         Ok((Shape::Array, _)) | Err(_) => Err(not_json_rpc(None, "a message is a JSON object")),
     };
     Ok(elements.into_iter().map(read).collect())

@@ -37,6 +37,7 @@ pub mod prescan;
 pub mod prompt;
 pub mod raw;
 pub mod resource;
+pub mod spelling;
 pub mod subscription;
 pub mod tool;
 pub mod trace;

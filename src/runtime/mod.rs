@@ -8,6 +8,7 @@ pub mod clock;
 pub(crate) mod guard;
 pub(crate) mod limited;
 pub mod log_budget;
+pub mod per_second;
 pub mod queue;
 pub(crate) mod ratelimited;
 pub mod sabotage;

@@ -15,6 +15,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use bytestring::ByteString;
 
+use super::id::SessionId;
 use crate::runtime::ratelimited::warn_ratelimited;
 use crate::runtime::sabotage::{self, Bug};
 use crate::runtime::seal;
@@ -37,10 +38,23 @@ impl StreamName {
     }
 
     /// A fresh name for the stream of one call. Random, because several nodes may stream calls of
-    /// one session at once.
+    /// one session at once; it ends in what tells it from one of another session.
     #[must_use]
-    pub fn random() -> Self {
-        Self(URL_SAFE_NO_PAD.encode(seal::random::<9>()).into())
+    pub fn fresh(session: &SessionId) -> Self {
+        let mut name = [0; NAME_LEN];
+        let (random, tag) = name.split_at_mut(RANDOM_LEN);
+        random.copy_from_slice(&seal::random::<RANDOM_LEN>());
+        tag.copy_from_slice(&tag_of(session, random));
+        Self(URL_SAFE_NO_PAD.encode(name).into())
+    }
+
+    /// Whether it was made for this session. For the record alone: one in 65,536 of another session
+    /// seems to be.
+    #[must_use]
+    pub fn is_of(&self, session: &SessionId) -> bool {
+        let name = URL_SAFE_NO_PAD.decode(&*self.0).unwrap_or_default();
+        let parts = name.split_at_checked(RANDOM_LEN);
+        self.is_standing() || parts.is_some_and(|(random, tag)| tag == tag_of(session, random))
     }
 
     /// Whether this is the standing stream.
@@ -60,6 +74,17 @@ impl StreamName {
     pub fn thing(&self) -> Thing {
         Thing(self.0.clone())
     }
+}
+
+/// Bytes of a name that is random, and of what tells whose it is.
+const NAME_LEN: usize = RANDOM_LEN + TAG_LEN;
+const RANDOM_LEN: usize = 7;
+const TAG_LEN: usize = 2;
+
+/// A session's id is a secret, so nobody else can make one.
+fn tag_of(session: &SessionId, random: &[u8]) -> [u8; TAG_LEN] {
+    let digest = seal::digest(&[b"stream name", session.as_str().as_bytes(), random]);
+    [digest[0], digest[1]]
 }
 
 impl fmt::Display for StreamName {
@@ -301,13 +326,32 @@ impl LogWriter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::Principal;
+    use crate::runtime::seal::ClusterKeys;
+    use crate::session::IdMint;
 
     #[test]
     fn an_event_id_names_its_stream_and_place() {
-        for stream in [StreamName::standing(), StreamName::random()] {
+        let session = IdMint::new(&ClusterKeys::generate()).mint(&Principal::local(), "main");
+        for stream in [StreamName::standing(), StreamName::fresh(&session)] {
             let id = EventId { stream, seq: 17 };
             assert_eq!(EventId::parse(&id.to_string()), Some(id));
         }
+    }
+
+    #[test]
+    fn a_stream_is_told_from_one_of_another_session() {
+        let mint = IdMint::new(&ClusterKeys::generate());
+        let session = || mint.mint(&Principal::local(), "main");
+        let (own, other) = (session(), session());
+        // Of so many one may seem to be of the other.
+        let names = (0..100)
+            .map(|_| StreamName::fresh(&own))
+            .collect::<Vec<_>>();
+        assert!(names.iter().all(|name| name.is_of(&own)));
+        assert!(names.iter().filter(|name| name.is_of(&other)).count() < 3);
+        assert!(StreamName::standing().is_of(&other));
+        assert!(!EventId::parse("____________1_1").is_some_and(|id| id.stream.is_of(&own)));
     }
 
     #[test]

@@ -63,6 +63,7 @@ mod simulation;
 pub mod stand_in;
 mod standing_stream;
 pub mod state;
+mod strangers;
 mod tail;
 #[cfg(test)]
 mod tests;

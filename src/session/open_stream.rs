@@ -50,7 +50,7 @@ impl SessionHandle {
         call: Option<&Params>,
     ) -> (OpenStream, EventReceiver) {
         let shared = &self.inner().shared;
-        let name = StreamName::random();
+        let name = StreamName::fresh(self.id());
         let readers = self.inner().now_and_then.readers(&name);
         let (connection, reader) = event::connection();
         let log = self.begin_log(&name, Note::of(self, requests, call)).await;

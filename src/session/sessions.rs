@@ -22,12 +22,14 @@ use super::messages::{Adopt, Awaken, Close, Died, Found, Restore};
 use super::record::{Changing, Negotiated};
 use super::registry::Registry;
 use super::state::QuestionNumber;
+use super::strangers;
 use crate::audit::{Audit, Event as AuditEvent, Party, What};
 use crate::identity::{Caller, Principal};
 use crate::node::Node;
 use crate::protocol::version::ProtocolVersion;
 use crate::runtime::arbiters::Arbiters;
 use crate::runtime::clock::Clock;
+use crate::runtime::per_second::PerSecond;
 use crate::runtime::seal::{self, ClusterKeys, Seal};
 use crate::runtime::shutdown::{Phase, Shutdown};
 use crate::runtime::tasks::Tasks;
@@ -92,7 +94,9 @@ pub(super) struct Shared {
     /// By id: the sessions that are at home here, and guests.
     pub(super) index: DashMap<SessionId, SessionHandle>,
     pub(super) clients: Clients,
-    mint: IdMint,
+    pub(super) mint: IdMint,
+    /// What is put on record of those who ask for what they never had.
+    pub(super) strangers: PerSecond,
     questions: Seal,
     /// Counts the times that all sessions kept here were in doubt.
     pub(super) doubts: AtomicU64,
@@ -201,6 +205,7 @@ impl Sessions {
     pub fn start(parts: Parts) -> Self {
         let shared = Arc::new(Shared {
             mint: IdMint::new(&parts.keys),
+            strangers: PerSecond::new(strangers::PER_SECOND_MAX),
             questions: parts.keys.seal("client-request"),
             services: parts.services,
             store: parts.store,

@@ -63,6 +63,7 @@ mod gateway_servers;
 mod gateway_starting;
 mod http_sse;
 mod identity_provider;
+mod known_attacks;
 mod limits;
 mod listen;
 mod misbehaving_tools;

@@ -48,6 +48,7 @@ impl Control {
                 "session_opened",
                 "session_closed",
                 "session_taken_over",
+                "foreign_id_refused",
             ],
         },
         Self {

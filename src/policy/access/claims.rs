@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
+use crate::protocol::spelling;
+
 /// A claim by its name, or by a JSON pointer into the claims, and the values it may have.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Wanted {
@@ -39,15 +41,17 @@ impl Wanted {
 
     /// Whether the argument is exactly one of the values.
     pub(super) fn is_argument(&self, arguments: &Value) -> bool {
+        // What some upstreams would take for the argument as well could be the one they read.
+        let is_it = |found| self.values.iter().any(|value| equal(found, value));
         let found = arguments.pointer(&self.path);
-        found.is_some_and(|found| self.values.iter().any(|value| equal(found, value)))
+        found.is_some_and(is_it) && alike(arguments, &self.path).len() == 1
     }
 
     /// Whether one of the values is the argument, or is anywhere in the list that it is: whoever
     /// denies a value means it in whatever company it comes.
     pub(super) fn is_among_arguments(&self, arguments: &Value) -> bool {
-        let found = arguments.pointer(&self.path);
-        found.is_some_and(|found| self.is_in(found))
+        let mut found = alike(arguments, &self.path).into_iter();
+        found.any(|found| self.is_in(found))
     }
 
     fn is_in(&self, found: &Value) -> bool {
@@ -64,6 +68,24 @@ impl fmt::Display for Wanted {
         let values: Vec<_> = self.values.iter().map(Value::to_string).collect();
         write!(f, "`{}` is {}", self.path, values.join(" or "))
     }
+}
+
+/// All that some decoder finds at this JSON pointer: keys may be spelled in any case.
+fn alike<'a>(arguments: &'a Value, pointer: &str) -> Vec<&'a Value> {
+    let mut found = vec![arguments];
+    for token in pointer.split('/').skip(1) {
+        let token = token.replace("~1", "/").replace("~0", "~");
+        let inside = |value: &'a Value| -> Vec<&'a Value> {
+            let Value::Object(members) = value else {
+                return value.pointer(&format!("/{token}")).into_iter().collect();
+            };
+            let is_alike = |key: &str| spelling::are_alike(key, &token);
+            let members = members.iter().filter(|(key, _)| is_alike(key));
+            members.map(|(_, value)| value).collect()
+        };
+        found = found.into_iter().flat_map(inside).collect();
+    }
+    found
 }
 
 /// A claim by its name, or by a JSON pointer to it.
@@ -147,6 +169,10 @@ mod tests {
             (json!({ "env": [["staging"]] }), false, true),
             (json!({}), false, false),
             (json!(["env"]), false, false),
+            // Some upstreams take the one for the other.
+            (json!({ "Env": "staging" }), false, true),
+            (json!({ "env": "staging", "ENV": "prod" }), false, true),
+            (json!({ "env": "prod", "enV": ["test"] }), false, true),
         ] {
             assert_eq!(wanted.is_argument(&arguments), allowed, "{arguments}");
             assert_eq!(wanted.is_among_arguments(&arguments), denied, "{arguments}");

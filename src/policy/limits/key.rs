@@ -46,7 +46,28 @@ impl fmt::Debug for Key {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(100_000))]
+
+        /// No tenant or user can be called so that they empty the bucket of another.
+        #[test]
+        fn words_written_in_any_way_make_one_key(
+            one in vec("[0-2:a]{0,4}", 0..4),
+            other in vec("[0-2:a]{0,4}", 0..4),
+        ) {
+            let key = |words: &[String]| {
+                Key::of(&words.iter().map(String::as_str).collect::<Vec<_>>())
+            };
+            let (first, second) = (key(&one), key(&other));
+            prop_assert_eq!(one == other, first == second);
+            prop_assert_eq!(one == other, first.digest() == second.digest());
+        }
+    }
 
     #[test]
     fn no_two_things_share_a_key_however_they_are_named() {

@@ -57,7 +57,7 @@ pub(super) fn repeated(keys: &[&[u8]]) -> Option<String> {
     twice.map(|key| excerpt(key))
 }
 
-fn excerpt(key: &[u8]) -> String {
+pub(super) fn excerpt(key: &[u8]) -> String {
     let text = String::from_utf8_lossy(key);
     let mut chars = text.chars().flat_map(char::escape_debug);
     let mut short: String = chars.by_ref().take(EXCERPT_CHARS_MAX - 1).collect();

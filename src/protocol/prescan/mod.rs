@@ -11,8 +11,9 @@
 //!
 //! Invariants:
 //! - What is accepted here, `serde_json` accepts as one raw value. The reverse holds except for the
-//!   limits, repeated keys, lone surrogates and top-level scalars (property-tested).
+//!   limits, repeated keys, keys that are spelled like wanted ones, lone surrogates and top-level scalars (property-tested).
 //! - Keys are compared unescaped: `"a"` and `"\u0061"` are the same key.
+//! - A key that is wanted is the only one of its object that is spelled like it in any case.
 //! - The time is linear in the size of the body, whatever it holds: large objects are checked by
 //!   hashing with a random key, so that colliding names cannot be prepared.
 
@@ -29,7 +30,7 @@ pub use outline::{Outline, Wanted};
 use bytes::Bytes;
 use bytestring::ByteString;
 use escape::{escape, short_escape, stops};
-use keys::{Unescaped, repeated};
+use keys::{Unescaped, excerpt, repeated};
 use stack::Stack;
 
 /// Open containers kept without the heap, and keys of open objects; a request has about 5 and 12.
@@ -110,6 +111,14 @@ pub enum PrescanError {
     DuplicateKey {
         /// The beginning of the key, escaped.
         key: String,
+    },
+    /// An object has a member that some decoders take for another, which we look at.
+    #[error("has the key `{key}`, which some would read as `{meant}`")]
+    SpelledAlike {
+        /// The beginning of the key, escaped.
+        key: String,
+        /// The one it is not.
+        meant: &'static str,
     },
     /// Valid JSON, but a lone string, number or literal.
     #[error("is neither a JSON object nor an array")]
@@ -302,10 +311,17 @@ impl Scanner<'_> {
         }
         self.at += 1;
         self.whitespace();
-        Ok(match frame.wanted {
-            Some(object) if has_escapes => object.find(Unescaped::of(&[key]).keys()[0]),
-            Some(object) => object.find(key),
-            None => None,
+        let Some(object) = frame.wanted else {
+            return Ok(None);
+        };
+        let found = if has_escapes {
+            object.find(Unescaped::of(&[key]).keys()[0])
+        } else {
+            object.find(key)
+        };
+        found.map_err(|meant| PrescanError::SpelledAlike {
+            key: excerpt(key),
+            meant,
         })
     }
 

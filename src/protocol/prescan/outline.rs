@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+use crate::protocol::spelling;
+
 /// Places in an outline; the tree of a JSON-RPC message has that many nodes.
 const PLACES: usize = 22;
 /// Longest document that has an outline. Bodies and lines are bounded far below; half-size numbers
@@ -37,10 +39,21 @@ impl Wanted {
     }
 
     /// The wanted member of that name.
-    pub(super) fn find(&self, key: &[u8]) -> Option<&Self> {
-        self.inside
-            .iter()
-            .find(|member| member.key.as_bytes() == key)
+    ///
+    /// # Errors
+    /// The one that it is spelled alike, and is not.
+    pub(super) fn find(&self, key: &[u8]) -> Result<Option<&Self>, &'static str> {
+        let mut members = self.inside.iter();
+        match members.find(|member| member.key.as_bytes() == key) {
+            Some(member) => Ok(Some(member)),
+            None => self.alike(key).map_or(Ok(None), Err),
+        }
+    }
+
+    fn alike(&self, key: &[u8]) -> Option<&'static str> {
+        let key = std::str::from_utf8(key).ok()?;
+        let mut members = self.inside.iter().map(|member| member.key);
+        members.find(|member| spelling::are_alike(member, key))
     }
 }
 

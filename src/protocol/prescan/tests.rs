@@ -92,6 +92,29 @@ fn an_outline_says_where_the_wanted_values_are() {
 }
 
 #[test]
+fn a_key_that_some_would_read_as_a_wanted_one_is_refused_where_that_is_wanted() {
+    for text in [
+        r#"{"A":1}"#,
+        r#"{"a":1,"A":2}"#,
+        r#"{"\u0041":1}"#,
+        r#"{"b":{"C":1}}"#,
+        r#"{"x":1,"b":{"a":{},"A":{}}}"#,
+    ] {
+        let refused = scan(text);
+        let is_refused = matches!(refused, Err(PrescanError::SpelledAlike { .. }));
+        assert!(is_refused, "{text} {refused:?}");
+    }
+    for text in [
+        r#"{"C":1}"#,
+        r#"{"a":{"A":1}}"#,
+        r#"{"x":{"A":1}}"#,
+        r#"[{"A":1}]"#,
+    ] {
+        assert!(scan(text).is_ok(), "{text}");
+    }
+}
+
+#[test]
 fn what_is_not_json_is_refused_where_it_stops_being_json() {
     for (text, at) in [
         ("", 0),
@@ -249,7 +272,7 @@ fn no_object_names_a_key_twice() {
         );
     }
     for text in [
-        r#"{"a":1,"A":2,"a ":3,"\\u0061":4}"#,
+        r#"{"x":1,"X":2,"x ":3,"\\u0078":4}"#,
         r#"{"a":{"a":1},"b":{"a":1}}"#,
         r#"{"\u00e9":1,"e\u0301":2}"#,
     ] {
@@ -366,7 +389,7 @@ fn agrees_with_serde_json(body: &[u8]) {
         (Err(PrescanError::NotAnObject), Ok(raw)) => {
             assert!(!raw.get().starts_with(['{', '[']), "{shown}");
         }
-        (Err(PrescanError::TooDeep { .. }), _) => {}
+        (Err(PrescanError::TooDeep { .. } | PrescanError::SpelledAlike { .. }), _) => {}
         (Err(_), Ok(raw)) => assert!(breaks_our_rules(raw), "refused: {shown}"),
         (Ok(_) | Err(PrescanError::NotAnObject), Err(error)) => panic!("{error}: {shown}"),
         (Err(_), Err(_)) => {}

@@ -24,7 +24,6 @@ use super::pipe::Pipe;
 use super::reply::Refused;
 use super::sse::{self, EventStream, Heartbeat, encoder};
 use super::streamable_http::Head;
-use crate::identity::Principal;
 use crate::protocol::jsonrpc::Body;
 use crate::protocol::prescan;
 use crate::runtime::queue::Receiver;
@@ -32,7 +31,7 @@ use crate::runtime::seal::ClusterKeys;
 use crate::runtime::shutdown::Phase;
 use crate::runtime::tasks::TaskKind;
 use crate::service::{Visit, event};
-use crate::session::FindError;
+use crate::session::{FindError, Sessions};
 use crate::telemetry::labels::StreamKind;
 use postings::{Address, Key, Posted, Postings};
 
@@ -86,14 +85,18 @@ impl Pipes {
     async fn find(
         &self,
         query: &str,
-        principal: &Principal,
+        visit: &Visit,
+        sessions: &Sessions,
     ) -> Result<(Address, Option<Pipe>), FindError> {
         let id = query
             .split('&')
             .find_map(|pair| pair.strip_prefix("sessionId="));
-        let address = id
-            .and_then(|id| self.postings.address(id, principal))
-            .ok_or(FindError::NotFound)?;
+        let id = id.ok_or(FindError::NotFound)?;
+        let address = self.postings.address(id, &visit.caller.principal);
+        let Some(address) = address else {
+            sessions.not_found(id, visit, &self.endpoint.name);
+            return Err(FindError::NotFound);
+        };
         if self.postings.is_here(&address) {
             let pipe = self.open.get(&address.key).ok_or(FindError::NotFound)?;
             return Ok((address, Some(pipe.clone())));
@@ -208,7 +211,7 @@ async fn take(
         return Err(Refused::ContentType);
     }
     let (address, here) = pipes
-        .find(request.query_string(), &visit.caller.principal)
+        .find(request.query_string(), &visit, &context.sessions)
         .await?;
     let bytes = body::read(begun, request, payload, config).await?;
     let body = Body::parse(&bytes, &config.json)?;

@@ -89,6 +89,9 @@ fn put(to: &mut BytesMut, text: std::fmt::Arguments<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::Principal;
+    use crate::runtime::seal::ClusterKeys;
+    use crate::session::IdMint;
 
     fn text(event: &Event, stream: Option<&StreamName>) -> String {
         let mut to = BytesMut::new();
@@ -124,8 +127,9 @@ mod tests {
             seq: Some(u64::MAX),
             data: r#"{"a":1}"#.into(),
         };
+        let session = IdMint::new(&ClusterKeys::generate()).mint(&Principal::local(), "main");
         let mut to = BytesMut::new();
-        encode(&event, Some(&StreamName::random()), &mut to);
+        encode(&event, Some(&StreamName::fresh(&session)), &mut to);
         assert!(to.len() <= room([&event].into_iter()));
     }
 

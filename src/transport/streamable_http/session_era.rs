@@ -188,7 +188,8 @@ async fn find(arrived: Arrived<'_>) -> Result<SessionHandle, Refused> {
         .context
         .sessions
         .find(id, arrived.caller(), &arrived.endpoint.name)
-        .await?;
+        .await
+        .map_err(|error| missed(arrived, id, error))?;
     if session.is_piped() {
         // It belongs to another transport.
         return Err(FindError::NotFound.into());
@@ -203,6 +204,15 @@ async fn find(arrived: Arrived<'_>) -> Result<SessionHandle, Refused> {
         }
     }
     Ok(session)
+}
+
+/// A session was not found, which may concern more than its client.
+fn missed(arrived: Arrived<'_>, id: &str, error: FindError) -> FindError {
+    if error == FindError::NotFound {
+        let sessions = &arrived.context.sessions;
+        sessions.not_found(id, arrived.visit, &arrived.endpoint.name);
+    }
+    error
 }
 
 /// A place in the session of a call.
@@ -375,7 +385,7 @@ pub(super) async fn get(arrived: Arrived<'_>) -> Result<HttpResponse, RefusedReq
         None => None,
         Some(text) => match EventId::parse(text) {
             Some(id) => Some(id),
-            None => return Ok(unknown_event()),
+            None => return Ok(unknown_event(arrived, &session, None)),
         },
     };
     let context = arrived.context;
@@ -391,7 +401,9 @@ pub(super) async fn get(arrived: Arrived<'_>) -> Result<HttpResponse, RefusedReq
                 Ok(Resumed::Following(events)) => (events, name, StreamKind::Replay),
                 // Nothing will ever follow: a client that is told to stop does not come again.
                 Ok(Resumed::NothingLeft) => return Ok(HttpResponse::NoContent().finish()),
-                Ok(Resumed::Unknown) => return Ok(unknown_event()),
+                Ok(Resumed::Unknown) => {
+                    return Ok(unknown_event(arrived, &session, Some(&name)));
+                }
                 Err(_) => return Err(FindError::Unavailable.into()),
             }
         }
@@ -413,8 +425,13 @@ pub(super) async fn get(arrived: Arrived<'_>) -> Result<HttpResponse, RefusedReq
 
 /// The specification is silent on an unknown event id. An error would make a browser's event
 /// source try the same id for ever, so the answer is a stream that ends at once.
-fn unknown_event() -> HttpResponse {
+fn unknown_event(
+    arrived: Arrived<'_>,
+    session: &SessionHandle,
+    stream: Option<&StreamName>,
+) -> HttpResponse {
     tracing::info!("a client resumed after an event that is not known any more");
+    (arrived.context.sessions).event_not_found(session, stream, arrived.visit);
     silent_stream()
 }
 
@@ -431,6 +448,7 @@ pub(super) async fn delete(arrived: Arrived<'_>) -> Result<HttpResponse, Refused
             &arrived.endpoint.name,
             CloseReason::Deleted,
         )
-        .await?;
+        .await
+        .map_err(|error| missed(arrived, id, error))?;
     Ok(HttpResponse::NoContent().finish())
 }
