@@ -147,8 +147,10 @@ impl Guard {
         let begun = self.0.recorder.begin(&call, about, decision, version);
         let begun = begun.await?;
         let ongoing = if begun.is_some() || permit.is_some() {
-            let _permit = permit;
-            Ongoing::with(Box::new(Running { begun, _permit }))
+            Ongoing::with(Box::new(Running {
+                begun,
+                _place: permit,
+            }))
         } else {
             Ongoing::default()
         };
@@ -252,7 +254,7 @@ impl Guard {
 #[derive(Debug)]
 struct Running {
     begun: Option<Begun>,
-    _permit: Option<Permit>,
+    _place: Option<Permit>,
 }
 
 impl Held for Running {

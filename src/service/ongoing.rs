@@ -86,24 +86,24 @@ mod tests {
         (Ongoing::with(Box::new(Counted(Arc::clone(&told)))), told)
     }
 
-    fn well() -> Result<Reply, ServiceError> {
-        Ok(Reply::complete(RawJson::empty_object()))
+    fn reply() -> Reply {
+        Reply::complete(RawJson::empty_object())
     }
 
     #[test]
     fn an_answer_is_the_end_unless_the_work_goes_on() {
         let (call, told) = ongoing();
-        call.answered(&well());
+        call.answered(&Ok(reply()));
         call.ended(&Err(ServiceError::Cancelled));
         assert_eq!(*told.lock().unwrap(), ["ok"]);
 
         let (task, told) = ongoing();
         task.goes_on();
-        task.answered(&well());
+        task.answered(&Ok(reply()));
         assert!(told.lock().unwrap().is_empty());
         task.clone().ended(&Err(ServiceError::Cancelled));
         assert_eq!(*told.lock().unwrap(), ["error"]);
 
-        Ongoing::default().ended(&well());
+        Ongoing::default().ended(&Ok(reply()));
     }
 }
