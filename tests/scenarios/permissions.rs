@@ -3,8 +3,6 @@
 //! The server is a program's own, whose callers a proxy names; so anybody can be anybody, and what it
 //! offers can change while they look. What rules mean is told in `policy/access`.
 
-use std::sync::Arc;
-
 use serde::Deserialize;
 use serde_json::{Value, json};
 use switchboard::Host;
@@ -14,7 +12,6 @@ use switchboard::server::{
     ServerBuilder, TaskUse, Tool,
 };
 use tempfile::TempDir;
-use tokio::sync::Notify;
 
 use crate::reload::replace;
 use crate::world::asserted::{VARIABLE, believed_from, client_of};
@@ -145,12 +142,12 @@ impl Office {
         Stateless::through(client_of(who), &self.own.0.url())
     }
 
-    async fn session(&self, who: Value) -> Session {
+    pub async fn session(&self, who: Value) -> Session {
         let http = client_of(who);
         Session::through(http, &self.own.0.url(), VERSION, json!({})).await
     }
 
-    fn handle(&self) -> Handle {
+    pub fn handle(&self) -> Handle {
         let server = self.own.0.server("main").expect("it is served");
         server.handle().clone()
     }
@@ -169,26 +166,26 @@ impl Office {
 }
 
 /// Callers of both eras, who are asked in the same way.
-enum Caller {
+pub enum Caller {
     Session(Session),
     Stateless(Stateless),
 }
 
 impl Caller {
     /// One of each era.
-    async fn both(office: &Office, who: Value) -> [Self; 2] {
+    pub async fn both(office: &Office, who: Value) -> [Self; 2] {
         let session = office.session(who.clone()).await;
         [Self::Session(session), Self::Stateless(office.client(who))]
     }
 
-    async fn call(&self, method: &str, params: Value) -> Answer {
+    pub async fn call(&self, method: &str, params: Value) -> Answer {
         match self {
             Self::Session(session) => session.call(method, params).await,
             Self::Stateless(client) => client.call(method, params).await,
         }
     }
 
-    async fn tool(&self, name: &str, arguments: Value) -> Answer {
+    pub async fn tool(&self, name: &str, arguments: Value) -> Answer {
         let params = json!({"name": name, "arguments": arguments});
         self.call("tools/call", params).await
     }
@@ -201,7 +198,7 @@ impl Caller {
         names.collect()
     }
 
-    async fn tools(&self) -> Vec<String> {
+    pub async fn tools(&self) -> Vec<String> {
         self.list("tools/list", "tools", "name").await
     }
 }
@@ -768,122 +765,6 @@ async fn methods_that_nobody_knows_are_for_admins() {
             .is_empty()
     );
     assert_eq!(asked(of("admins")).await.result()["it"], "was asked");
-}
-
-/// A call over a limit says so, and when to come again, in each era alike.
-pub fn assert_limited(answer: &Answer, limit: &str) {
-    assert_eq!(answer.status, 429, "{}", answer.text);
-    let seconds: u64 = answer.header("retry-after").parse().unwrap();
-    let error = &answer.message()["error"];
-    let milliseconds = error["data"]["retryAfterMs"].as_u64().unwrap();
-    assert!(milliseconds > 0 && seconds >= 1, "{error}");
-    assert_eq!(seconds, milliseconds.div_ceil(1_000));
-    let said = error["message"].as_str().unwrap();
-    assert!(said.contains(&format!("`{limit}`")), "{said}");
-}
-
-/// Ours: each limit counts its own, and those beside it notice nothing.
-#[tokio::test]
-async fn limits_hold_for_those_they_are_about() {
-    let rules = |limits: &str| format!("{RULES}\n[limits]\n{limits}");
-    let other = json!({"sub": "bob", "groups": ["analysts"]});
-    let elsewhere = json!({"sub": "one of analysts", "groups": ["analysts"], "tenant": "t2"});
-    for (limits, limit, other_user) in [
-        ("per_user = \"2/h\"", "per_user", 200),
-        ("per_tool = { search = \"2/h\" }", "per_tool.search", 429),
-        ("per_tenant = \"2/h\"", "per_tenant", 429),
-        (
-            "per_user_tool = { \"sear*\" = \"2/h\" }",
-            "per_user_tool.sear*",
-            200,
-        ),
-    ] {
-        let office = Office::with(&rules(limits), "").await;
-        let [session, stateless] = Caller::both(&office, of("analysts")).await;
-        for caller in [&session, &stateless] {
-            // Lists, handshakes and pings are free, and so is what was refused anyway.
-            for _ in 0..3 {
-                caller.tools().await;
-                caller.tool("audit_log", json!({})).await.code();
-                caller.tool("delete_record", json!({})).await.tool_text();
-            }
-            assert_eq!(caller.tool("search", json!({})).await.tool_text(), "found");
-        }
-        for caller in [&session, &stateless] {
-            assert_limited(&caller.tool("search", json!({})).await, limit);
-            caller.tools().await;
-        }
-        let theirs = office.client(other.clone()).tool("search", json!({})).await;
-        assert_eq!(theirs.status, other_user, "{limits}");
-        let theirs = office
-            .client(elsewhere.clone())
-            .tool("search", json!({}))
-            .await;
-        assert_eq!(theirs.status, 200, "{limits}");
-    }
-}
-
-/// Ours: what is said of a role holds for those who have it, by inheritance too, and each alone.
-#[tokio::test]
-async fn the_limits_of_a_role_are_its_bearers() {
-    let limits = "[roles.analyst]\nlimits = { per_user = \"1/h\" }";
-    let office = Office::with(&RULES.replacen("[roles.analyst]", limits, 1), "").await;
-    for who in [of("analysts"), of("operators")] {
-        let client = office.client(who);
-        let found = client.tool("search", json!({})).await;
-        assert_eq!(found.tool_text(), "found");
-        let refused = client.tool("search", json!({})).await;
-        assert_limited(&refused, "roles.analyst.limits.per_user");
-        let read = json!({"uri": "crm://accounts/7"});
-        assert_eq!(
-            client.call("resources/read", read).await.status,
-            429,
-            "reads are counted too"
-        );
-    }
-    for _ in 0..3 {
-        let found = office.client(of("admins")).tool("search", json!({})).await;
-        assert_eq!(found.tool_text(), "found");
-    }
-}
-
-/// Ours: a place is free again when the call that had it has ended.
-#[tokio::test]
-async fn calls_that_run_are_counted_until_they_end() {
-    let office = Office::with(&format!("{RULES}\n[limits]\nconcurrent.per_user = 1"), "").await;
-    let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let (tell, wait) = (begun.clone(), go_on.clone());
-    let slow = Tool::new("crm.get_slowly", move |_, NoArguments {}| {
-        let (tell, wait) = (tell.clone(), wait.clone());
-        async move {
-            tell.notify_one();
-            wait.notified().await;
-            Ok("slow")
-        }
-    });
-    office.handle().add_tool(slow).unwrap();
-    let client = Arc::new(office.client(of("analysts")));
-    let running = client.clone();
-    let running = tokio::spawn(async move { running.tool("crm.get_slowly", json!({})).await });
-    within("it runs", begun.notified()).await;
-    let refused = client.tool("search", json!({})).await;
-    assert_limited(&refused, "concurrent.per_user");
-    let session = office.session(of("analysts")).await;
-    assert_limited(
-        &session.tool("search", json!({})).await,
-        "concurrent.per_user",
-    );
-    let theirs = office
-        .client(of("operators"))
-        .tool("search", json!({}))
-        .await;
-    assert_eq!(theirs.tool_text(), "found");
-    go_on.notify_one();
-    assert_eq!(running.await.unwrap().tool_text(), "slow");
-    eventually("the place is free", async || {
-        (client.tool("search", json!({})).await.status == 200).then_some(())
-    })
-    .await;
 }
 
 /// What docs/access.md shows can be served as it stands, and nothing is said against it.
