@@ -120,7 +120,8 @@ impl Reload {
         }
     }
 
-    fn take(&mut self, new: Settings, metrics: &Metrics) {
+    fn take(&mut self, mut new: Settings, metrics: &Metrics) {
+        new.policy = new.policy.after(&self.started.policy);
         let change = {
             let told = self.told.borrow();
             Change::between(&self.started, &told, &self.policy, &new)

@@ -351,6 +351,14 @@ impl Writer {
         });
         let cut: Vec<_> = cut.map(|entry| (entry, Answer::Nobody)).collect();
         self.write(cut);
+        let lost = self.spool.len() as u64;
+        if lost > 0 {
+            self.shared.metrics.audit_lost(lost);
+            tracing::error!(
+                lost,
+                "audit records are lost: nothing could be written to the end"
+            );
+        }
         if let Err(error) = self.chains.end(true, moment.at_ms) {
             tracing::error!(%error, "audit segments are left open; the next start ends them");
         }

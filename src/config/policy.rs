@@ -15,19 +15,45 @@ use crate::policy::limits::{Limits, Rate};
 /// Where nobody is authenticated and no role is written, everybody may do everything.
 pub(super) fn resolve(raw: &Raw, auth: &AuthSettings, ground: &mut Ground) -> PolicySettings {
     let access = access(raw, ground);
-    let is_open = auth.is_empty() && access.roles.is_empty() && access.bindings.is_empty();
-    let access = Policy::new(&access).or_else(|complaints| {
+    let knows_callers = !auth.is_empty();
+    let is_open = access.roles.is_empty() && access.bindings.is_empty() && !knows_callers;
+    let access = Policy::new(&access).unwrap_or_else(|complaints| {
         complain(&complaints, ground);
-        Policy::new(&access::Config::default())
+        of_nothing()
     });
-    let access = if is_open { Ok(Policy::open()) } else { access };
+    let access = if is_open { Policy::open() } else { access };
     let limits = limits(raw, ground);
     let limits = Limits::new(&limits).unwrap_or_else(|complaints| {
         complain(&complaints, ground);
         Limits::default()
     });
-    let access = access.expect("invariant: a policy of nothing is one");
-    PolicySettings { access, limits }
+    PolicySettings {
+        access,
+        limits,
+        knows_callers,
+    }
+}
+
+impl PolicySettings {
+    /// The same where `started` says who has to prove who they are, until the next start: what would be
+    /// open because nobody had to is not.
+    #[must_use]
+    pub fn after(self, started: &Self) -> Self {
+        let access = if self.access.is_open() && started.knows_callers {
+            of_nothing()
+        } else {
+            self.access
+        };
+        Self {
+            access,
+            knows_callers: started.knows_callers,
+            ..self
+        }
+    }
+}
+
+fn of_nothing() -> Policy {
+    Policy::new(&access::Config::default()).expect("invariant: a policy of nothing is one")
 }
 
 fn complain(complaints: &[Complaint], ground: &mut Ground) {

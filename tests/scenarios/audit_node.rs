@@ -199,6 +199,31 @@ async fn a_legal_hold_keeps_everything_of_a_person() {
     assert_eq!(client.tool("echo", hello).await.tool_text(), "hello");
 }
 
+/// Ours: what cannot be undone is not done against the configuration as it is now.
+#[tokio::test]
+async fn a_legal_hold_that_was_written_after_the_start_is_obeyed() {
+    let redis = Redis::start().await;
+    let config = format!("cluster.keys = [{KEY:?}]\n{AUDIT}[auth.api_keys]\n");
+    let setup = Switchboard::with().store_url(&redis.url()).config(&config);
+    let node = setup.start().await;
+    let key = key_of(&node, &redis, NAME).await;
+    let client = Stateless::through(http_client_bearing(&key), &node.url("/mcp"));
+    let hello = json!({"text": "hello"});
+    client.tool("echo", hello.clone()).await.tool_text();
+
+    let held = "[audit.retention]\nlegal_hold = [\"default\"]\n";
+    fs::write(node.directory().join(CONFIG), format!("{config}{held}")).unwrap();
+    let user = format!("owner {NAME}");
+    let url = redis.url();
+    let words = ["audit", "erase", "--subject", &user, "--store", &url];
+    let words = [&words[..], &["--listen", node.authority()]].concat();
+    let erased = run(node.directory(), &words).await;
+
+    assert_eq!(erased.code, 1, "{erased:?}");
+    assert!(erased.err.contains("legal hold"), "{}", erased.err);
+    assert_eq!(client.tool("echo", hello).await.tool_text(), "hello");
+}
+
 /// Ours: records that went to standard output are verified where they were put.
 #[tokio::test]
 async fn records_on_standard_output_can_be_kept_elsewhere_and_verified() {

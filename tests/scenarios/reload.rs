@@ -5,8 +5,8 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::world::server::{CONFIG, MCP_JSON};
-use crate::world::{Switchboard, eventually, signals};
+use crate::world::server::{CONFIG, MCP_JSON, Store};
+use crate::world::{Stateless, Switchboard, eventually, signals};
 
 const MAIN: &str = "[endpoints.main]\nbuiltin = \"demo\"\n";
 const JIRA: &str = "[upstreams.jira]\nurl = \"http://127.0.0.1:1/mcp\"\n";
@@ -70,6 +70,25 @@ async fn what_takes_effect_at_the_next_start_is_named() {
     let answer = server.stateless().tool("echo", large).await;
     assert_eq!(answer.tool_text().len(), 2_000);
     assert_eq!(server.stop().await.code(), Some(0));
+}
+
+/// Ours: the authentication of a configuration waits for the next start, and so does what would be open
+/// without it.
+#[tokio::test]
+async fn nobody_may_do_more_before_the_authentication_that_goes_is_gone() {
+    let open = "[endpoints.open]\npath = \"/open\"\nbuiltin = \"demo\"\n";
+    let asking = format!("[auth.api_keys]\n{MAIN}{open}auth = [\"none\"]\n");
+    let server = Switchboard::with().store(Store::Embedded).config(&asking);
+    let server = server.keeps_log().start().await;
+    let nobody = Stateless::new(&server.url("/open"));
+    let listed = async || nobody.call("tools/list", json!({})).await.result()["tools"].clone();
+    assert_eq!(listed().await, json!([]));
+
+    replace(&server.directory().join(CONFIG), &format!("{MAIN}{open}"));
+
+    let log = reloaded(&server, "unchanged", 1.0).await;
+    assert!(log.contains("auth.api_keys"), "{log}");
+    assert_eq!(listed().await, json!([]));
 }
 
 /// Ours: all that is wrong is said at once, and nothing changes.

@@ -22,10 +22,14 @@ enum Writer {
 
 /// Makes everything personal about somebody unreadable, and ends what they are let in by.
 pub(super) fn erase(places: &Places, tenant: &str, subject: &str) -> Result<u8, Failure> {
-    if places.settings.audit.is_none() {
+    let Some(config) = &places.settings.audit else {
         let problem = "erasing needs the configuration of the node, which says whether there is a \
                        legal hold: name it with --config";
         return Err(Failure::Usage(problem.to_owned()));
+    };
+    // A node that runs since before it was written does not know of it yet.
+    if config.retention.is_held(tenant) {
+        return Err(Failure::of(&EraseError::Held));
     }
     let Erased {
         reference,
