@@ -5,7 +5,7 @@ use actix_web::web::{Data, Json};
 use serde::{Deserialize, Serialize};
 
 use super::Admin;
-use super::keys::on_record;
+use super::keys::put_on_record;
 use crate::audit::{Audit, EraseError, Event, What};
 use crate::keyring::order::{Answer as KeyAnswer, Order as KeyOrder};
 
@@ -105,9 +105,7 @@ impl Admin {
     async fn forget_keys(&self, audit: &Audit, tenant: &str, user: &str) -> Result<usize, String> {
         let (tenant, user) = (tenant.to_owned(), user.to_owned());
         let answer = self.keyring.obey(KeyOrder::Forget { tenant, user }).await;
-        for event in on_record(&answer) {
-            drop(audit.note(&event));
-        }
+        put_on_record(audit, &answer);
         match answer {
             KeyAnswer::Forgotten { keys, .. } => Ok(keys.len()),
             KeyAnswer::Refused(why) => Err(why),

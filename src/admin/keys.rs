@@ -4,21 +4,26 @@ use actix_web::HttpResponse;
 use actix_web::web::{Data, Json};
 
 use super::Admin;
-use crate::audit::{Event, What};
+use crate::audit::{Audit, Event, What};
 use crate::keyring::order::{Answer, Order};
 
 pub(super) async fn keys(admin: Data<Admin>, order: Json<Order>) -> HttpResponse {
     let answer = admin.keyring.obey(order.into_inner()).await;
-    for event in on_record(&answer) {
-        // It has happened, whether or not that can be written now.
-        drop(admin.audit.as_ref().map(|audit| audit.note(&event)));
+    if let Some(audit) = &admin.audit {
+        put_on_record(audit, &answer);
     }
     super::not_cached(HttpResponse::Ok().json(answer))
 }
 
+/// Records what was done. It has happened, whether or not that can be written now.
+pub fn put_on_record(audit: &Audit, answer: &Answer) {
+    for event in events(answer) {
+        drop(audit.note(&event));
+    }
+}
+
 /// What of an answer goes on record.
-#[must_use]
-pub fn on_record(answer: &Answer) -> Vec<Event> {
+fn events(answer: &Answer) -> Vec<Event> {
     let (record, what) = match answer {
         Answer::Created { record, .. } => {
             let (key, roles) = (record.id.clone(), record.roles.iter().cloned().collect());

@@ -2,7 +2,7 @@
 
 use super::error::StartError;
 use super::store::OpenedStore;
-use crate::admin::keys::on_record;
+use crate::admin::keys::put_on_record;
 use crate::audit::Audit;
 use crate::config::Settings;
 use crate::keyring::Keyring;
@@ -31,9 +31,7 @@ pub async fn obey(settings: &Settings, order: Order) -> Result<Answer, StartErro
     let audit = audit.transpose()?;
     let answer = Keyring::new(store.clone(), &keys, clock).obey(order).await;
     if let Some(audit) = &audit {
-        for event in on_record(&answer) {
-            drop(audit.note(&event));
-        }
+        put_on_record(audit, &answer);
         audit.close().await;
     }
     // What is told to be done is done.

@@ -121,7 +121,8 @@ impl Reload {
     }
 
     fn take(&mut self, mut new: Settings, metrics: &Metrics) {
-        new.policy = new.policy.after(&self.started.policy);
+        // Another authentication waits for the next start.
+        new.policy = new.policy.beside(&self.started.auth);
         let change = {
             let told = self.told.borrow();
             Change::between(&self.started, &told, &self.policy, &new)

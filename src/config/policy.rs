@@ -15,40 +15,30 @@ use crate::policy::limits::{Limits, Rate};
 /// Where nobody is authenticated and no role is written, everybody may do everything.
 pub(super) fn resolve(raw: &Raw, auth: &AuthSettings, ground: &mut Ground) -> PolicySettings {
     let access = access(raw, ground);
-    let knows_callers = !auth.is_empty();
-    let is_open = access.roles.is_empty() && access.bindings.is_empty() && !knows_callers;
+    let is_empty = access.roles.is_empty() && access.bindings.is_empty();
     let access = Policy::new(&access).unwrap_or_else(|complaints| {
         complain(&complaints, ground);
         of_nothing()
     });
-    let access = if is_open { Policy::open() } else { access };
+    let access = if is_empty { Policy::open() } else { access };
     let limits = limits(raw, ground);
     let limits = Limits::new(&limits).unwrap_or_else(|complaints| {
         complain(&complaints, ground);
         Limits::default()
     });
-    PolicySettings {
-        access,
-        limits,
-        knows_callers,
-    }
+    PolicySettings { access, limits }.beside(auth)
 }
 
 impl PolicySettings {
-    /// The same where `started` says who has to prove who they are, until the next start: what would be
-    /// open because nobody had to is not.
+    /// The same beside this authentication: where somebody has to prove who they are, nothing is open.
     #[must_use]
-    pub fn after(self, started: &Self) -> Self {
-        let access = if self.access.is_open() && started.knows_callers {
+    pub fn beside(self, auth: &AuthSettings) -> Self {
+        let access = if self.access.is_open() && !auth.is_empty() {
             of_nothing()
         } else {
             self.access
         };
-        Self {
-            access,
-            knows_callers: started.knows_callers,
-            ..self
-        }
+        Self { access, ..self }
     }
 }
 

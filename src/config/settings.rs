@@ -72,8 +72,6 @@ pub struct PolicySettings {
     pub access: Policy,
     /// How often.
     pub limits: Limits,
-    /// Whether somebody has to prove who they are.
-    pub knows_callers: bool,
 }
 
 /// See [`Settings::server`].

@@ -169,52 +169,21 @@ async fn who_is_erased_while_no_node_runs_is_let_in_no_more() {
     assert_eq!(refused.status, 401);
 }
 
-/// Ours: with a legal hold nothing of a person goes, not even what lets them in.
-#[tokio::test]
-async fn a_legal_hold_keeps_everything_of_a_person() {
+const HELD: &str = "[audit.retention]\nlegal_hold = [\"default\"]\n";
+
+/// Nothing of a person goes by an order that is given with the configuration `now`, at a node that was
+/// started with `at_start`.
+async fn assert_kept(at_start: &str, now: &str) {
     let redis = Redis::start().await;
-    let held = "[audit.retention]\nlegal_hold = [\"default\"]\n";
-    let config = format!("cluster.keys = [{KEY:?}]\n{AUDIT}{held}[auth.api_keys]\n");
-    let setup = Switchboard::with().store_url(&redis.url()).config(&config);
+    let setup = Switchboard::with().store_url(&redis.url()).config(at_start);
     let node = setup.start().await;
     let key = key_of(&node, &redis, NAME).await;
     let client = Stateless::through(http_client_bearing(&key), &node.url("/mcp"));
     let hello = json!({"text": "hello"});
     client.tool("echo", hello.clone()).await.tool_text();
 
-    let user = format!("owner {NAME}");
-    let url = redis.url();
-    let words = [
-        "audit",
-        "erase",
-        "--subject",
-        &user,
-        "--listen",
-        node.authority(),
-    ];
-    let erased = run(node.directory(), &[&words[..], &["--store", &url]].concat()).await;
-
-    assert_eq!(erased.code, 1, "{erased:?}");
-    assert!(erased.err.contains("legal hold"), "{}", erased.err);
-    assert_eq!(client.tool("echo", hello).await.tool_text(), "hello");
-}
-
-/// Ours: what cannot be undone is not done against the configuration as it is now.
-#[tokio::test]
-async fn a_legal_hold_that_was_written_after_the_start_is_obeyed() {
-    let redis = Redis::start().await;
-    let config = format!("cluster.keys = [{KEY:?}]\n{AUDIT}[auth.api_keys]\n");
-    let setup = Switchboard::with().store_url(&redis.url()).config(&config);
-    let node = setup.start().await;
-    let key = key_of(&node, &redis, NAME).await;
-    let client = Stateless::through(http_client_bearing(&key), &node.url("/mcp"));
-    let hello = json!({"text": "hello"});
-    client.tool("echo", hello.clone()).await.tool_text();
-
-    let held = "[audit.retention]\nlegal_hold = [\"default\"]\n";
-    fs::write(node.directory().join(CONFIG), format!("{config}{held}")).unwrap();
-    let user = format!("owner {NAME}");
-    let url = redis.url();
+    fs::write(node.directory().join(CONFIG), now).unwrap();
+    let (user, url) = (format!("owner {NAME}"), redis.url());
     let words = ["audit", "erase", "--subject", &user, "--store", &url];
     let words = [&words[..], &["--listen", node.authority()]].concat();
     let erased = run(node.directory(), &words).await;
@@ -222,6 +191,21 @@ async fn a_legal_hold_that_was_written_after_the_start_is_obeyed() {
     assert_eq!(erased.code, 1, "{erased:?}");
     assert!(erased.err.contains("legal hold"), "{}", erased.err);
     assert_eq!(client.tool("echo", hello).await.tool_text(), "hello");
+}
+
+/// Ours: with a legal hold nothing of a person goes, not even what lets them in.
+#[tokio::test]
+async fn a_legal_hold_keeps_everything_of_a_person() {
+    let free = format!("cluster.keys = [{KEY:?}]\n{AUDIT}[auth.api_keys]\n");
+    let held = format!("{free}{HELD}");
+    assert_kept(&held, &held).await;
+}
+
+/// Ours: what cannot be undone is not done against the configuration as it is now.
+#[tokio::test]
+async fn a_legal_hold_that_was_written_after_the_start_is_obeyed() {
+    let free = format!("cluster.keys = [{KEY:?}]\n{AUDIT}[auth.api_keys]\n");
+    assert_kept(&free, &format!("{free}{HELD}")).await;
 }
 
 /// Ours: records that went to standard output are verified where they were put.

@@ -41,6 +41,16 @@ async fn session(server: &Switchboard, who: Value) -> Session {
     Session::through(client_of(who), &server.url("/mcp"), VERSION, json!({})).await
 }
 
+/// A session of Alice's, and what the stream of a call told her there.
+async fn with_a_stream(server: &Switchboard) -> (Session, Vec<Event>) {
+    let owned = session(server, person("t1", "alice")).await;
+    let (_, stream) = owned
+        .stream_tool("countdown", json!({"from": 3, "interval_ms": 10}))
+        .await;
+    let told = stream.rest().await;
+    (owned, told)
+}
+
 fn shape(answer: &Answer) -> (u16, String, Vec<String>) {
     let names = answer.headers.keys().map(ToString::to_string);
     (answer.status, answer.text.clone(), names.collect())
@@ -51,11 +61,7 @@ fn shape(answer: &Answer) -> (u16, String, Vec<String>) {
 #[tokio::test]
 async fn no_session_is_taken_over_by_somebody_who_knows_its_id() {
     let server = recording().await;
-    let owned = session(&server, person("t1", "alice")).await;
-    let (_, stream) = owned
-        .stream_tool("countdown", json!({"from": 3, "interval_ms": 10}))
-        .await;
-    let told = stream.rest().await;
+    let (owned, told) = with_a_stream(&server).await;
     let thieves = [("t1", "mallory"), ("t2", "alice")];
     for (tenant, name) in thieves {
         let http = client_of(person(tenant, name));
@@ -97,11 +103,7 @@ async fn no_session_is_taken_over_by_somebody_who_knows_its_id() {
 #[tokio::test]
 async fn no_stream_is_read_by_an_event_id_of_somebody_else() {
     let server = recording().await;
-    let owned = session(&server, person("t1", "alice")).await;
-    let (_, stream) = owned
-        .stream_tool("countdown", json!({"from": 3, "interval_ms": 10}))
-        .await;
-    let told = stream.rest().await;
+    let (_owned, told) = with_a_stream(&server).await;
     let thief = session(&server, person("t2", "mallory")).await;
     for event in [told[0].id(), told.last().unwrap().id(), "invented"] {
         let stolen = thief.get(Some(event)).await;
