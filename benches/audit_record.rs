@@ -1,11 +1,12 @@
 //! What does it cost to record a call?
 
 use std::hint::black_box;
+use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use switchboard::audit::redact::{Redactor, Report, Rules};
 use switchboard::audit::{Audit, Begin, Config, Decision, End, Ending, OnFailure, Party, Places};
-use switchboard::identity::Caller;
+use switchboard::identity::{Caller, Origin};
 use switchboard::protocol::raw::RawJson;
 use switchboard::runtime::clock::Clock;
 use switchboard::runtime::seal::ClusterKeys;
@@ -51,12 +52,15 @@ fn bench(criterion: &mut Criterion) {
         .build()
         .expect("a runtime can be built");
     let caller = Caller::local();
+    let origin = Arc::new(Origin {
+        address: "127.0.0.1".parse().ok(),
+        user_agent: Some("bench/1".to_owned()),
+    });
     let begin = Begin {
         party: Party {
             caller: &caller,
             session: Some("c2Vzc2lvbg"),
-            address: "127.0.0.1".parse().ok(),
-            user_agent: Some("bench/1"),
+            origin: &origin,
         },
         trace: None,
         epoch: None,

@@ -24,13 +24,12 @@ pub use record::Recorder;
 pub use rules::{Present, Rules};
 pub use ways::{Tokens, Ways};
 
-use crate::audit::Origin;
 use crate::auth::certificate::Subject;
 use crate::auth::challenge::{Challenge, Problem};
 use crate::auth::presented::{Malformed, Presented};
 use crate::auth::proxy::Said;
 use crate::auth::token::{Refusal, Retry};
-use crate::identity::Caller;
+use crate::identity::{Caller, Origin};
 use crate::keyring::KeyRefusal;
 use crate::runtime::clock::Clock;
 use crate::runtime::sabotage::{self, Bug};

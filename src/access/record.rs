@@ -9,11 +9,9 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 
-use crate::audit::{
-    Audit, Begin, Begun, Decision as Decided, End, Ending, Event, Origin, Party, What,
-};
+use crate::audit::{Audit, Begin, Begun, Decision as Decided, End, Ending, Event, Party, What};
 use crate::auth::challenge::Challenge;
-use crate::identity::{Caller, Principal};
+use crate::identity::{Caller, Origin, Principal};
 use crate::policy::access::{Decision, RuleId};
 use crate::runtime::clock::Clock;
 use crate::runtime::per_second::PerSecond;
@@ -75,7 +73,7 @@ impl Recorder {
         self.note(&Event {
             tenant: caller.tenant.clone(),
             subject: Some(caller.user.clone()),
-            from: Some(from()),
+            from: Some(Arc::new(from())),
             session: None,
             what: What::AuthenticationSucceeded {
                 endpoint: endpoint.to_owned(),
@@ -227,8 +225,7 @@ fn party(call: &Call) -> Party<'_> {
     Party {
         caller: &context.caller,
         session: context.session.as_ref().map(|session| &*session.0),
-        address: context.origin.address,
-        user_agent: context.origin.user_agent.as_deref(),
+        origin: &context.origin,
     }
 }
 

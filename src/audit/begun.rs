@@ -7,7 +7,8 @@ use tokio::sync::oneshot;
 
 use super::entry::Open;
 use super::event::{CallId, End, Ending};
-use super::shared::{Room, Shared, Unavailable};
+use super::queue::{Haste, Room};
+use super::shared::{Shared, Unavailable};
 use super::writer::Answer;
 use crate::runtime::sabotage::{self, Bug};
 
@@ -86,7 +87,7 @@ impl Begun {
     fn submit(&self, end: &End<'_>, answer: Answer) -> Result<(), Unavailable> {
         let moment = self.shared.moment();
         let entry = self.shared.desk.end(self.call, &self.open, end, moment);
-        self.shared.submit(entry, answer, Room::Owed)
+        self.shared.submit(entry, answer, Haste::Soon, Room::Owed)
     }
 }
 

@@ -3,18 +3,19 @@
 //! Files that are open have a bound ([`OPEN_MAX`]): the segment that was not written to for longest
 //! closes its own and opens them again when it is needed. So tenants may be many.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::checkpoint::Previous;
-use super::entry::{About, Entry, Marks};
+use super::entry::{self, About, Marks};
 use super::event::CallId;
 use super::layout::TrailId;
-use super::line::{Boxes, FORMAT};
+use super::line::FORMAT;
 use super::segment::{Ground, Segment, Standing};
-use super::vault::{Kind, Sealed, Vault};
+use super::vault::{Envelope, Vault};
 use crate::runtime::calendar;
 use crate::runtime::clock::Timestamp;
 
@@ -36,6 +37,8 @@ pub(super) struct Chain {
     /// Calls that have begun and not ended, with whom they are about.
     pub(super) running: HashMap<CallId, Option<Arc<str>>>,
     used: u64,
+    /// Whether something is staged in its segment.
+    is_touched: bool,
 }
 
 impl Chain {
@@ -46,6 +49,7 @@ impl Chain {
             segment: None,
             running: HashMap::new(),
             used: 0,
+            is_touched: false,
         }
     }
 
@@ -86,7 +90,8 @@ pub(super) struct Chains {
     pub(super) vault: Vault,
     pub(super) all: HashMap<TrailId, Chain>,
     ends: Ends,
-    touched: HashSet<TrailId>,
+    /// Trails with something staged.
+    touched: Vec<TrailId>,
     uses: u64,
     second: Second,
 }
@@ -129,7 +134,7 @@ impl Chains {
             vault,
             all,
             ends,
-            touched: HashSet::new(),
+            touched: Vec::new(),
             uses: 0,
             second: Second::default(),
         }
@@ -140,40 +145,32 @@ impl Chains {
     ///
     /// # Errors
     /// The disk's; the record is not staged then.
-    pub(super) fn stage(&mut self, entry: &Entry, now_ms: u64) -> io::Result<Option<Arc<str>>> {
-        let (reference, boxes, commitments) = self.sealed(entry)?;
-        self.segment_for(&entry.id, now_ms)?;
-        let chain = self
-            .all
-            .get_mut(&entry.id)
-            .expect("invariant: it has a segment");
-        let segment = chain.segment.as_mut().expect("invariant: it was begun");
+    pub(super) fn stage(
+        &mut self,
+        entry: &entry::Entry,
+        now_ms: u64,
+    ) -> io::Result<Option<Arc<str>>> {
+        let envelope = self.sealed(entry)?;
+        self.open(&entry.id, now_ms)?;
+        let chain = self.all.get_mut(&entry.id);
+        let segment = chain.and_then(|chain| chain.segment.as_mut());
+        let segment = segment.expect("invariant: it was opened");
         let second = &mut self.second;
-        segment.stage(entry.moment.at_ms, &boxes, |out, number| {
-            push(
-                out,
-                &[
-                    "{\"v\":",
-                    &FORMAT.to_string(),
-                    ",\"seq\":",
-                    &number.to_string(),
-                ],
-            );
-            push(out, &[",\"at\":\""]);
+        segment.stage(entry.moment.at_ms, envelope.boxes(), |out, number| {
+            push(out, "{\"v\":", FORMAT);
+            push(out, ",\"seq\":", number);
+            out.push_str(",\"at\":\"");
             second.push(out, entry.moment.at_ms);
-            push(out, &["\",\"up_us\":", &entry.moment.up_us.to_string()]);
-            push(out, &[",", &entry.fields]);
-            if let Some(reference) = &reference {
-                push(out, &[",\"subject\":\"", reference, "\""]);
-            }
-            out.push_str(&commitments);
+            push(out, "\",\"up_us\":", entry.moment.up_us);
+            out.push(',');
+            out.push_str(&entry.fields);
+            envelope.push(out);
         });
-        self.touched.insert(entry.id.clone());
-        Ok(reference)
+        Ok(envelope.reference)
     }
 
     /// Remembers what a durable record says of the calls that run.
-    pub(super) fn mark(&mut self, entry: &Entry, reference: Option<Arc<str>>) {
+    pub(super) fn mark(&mut self, entry: &entry::Entry, reference: Option<Arc<str>>) {
         let Some(chain) = self.all.get_mut(&entry.id) else {
             return;
         };
@@ -199,7 +196,7 @@ impl Chains {
     }
 
     /// Whether it ends a call whose user was erased while it ran. To seal it would make them known again.
-    fn is_of_nobody(&self, entry: &Entry) -> bool {
+    fn is_of_nobody(&self, entry: &entry::Entry) -> bool {
         let Marks::Ends(call) = entry.marks else {
             return false;
         };
@@ -207,78 +204,64 @@ impl Chains {
         chain.is_some_and(|chain| chain.running.get(&call) == Some(&None))
     }
 
-    fn sealed(&mut self, entry: &Entry) -> io::Result<(Option<Arc<str>>, Boxes, String)> {
-        let mut boxes = Boxes::default();
-        let mut commitments = String::new();
+    fn sealed(&mut self, entry: &entry::Entry) -> io::Result<Envelope> {
         let user = match &entry.about {
-            About::Nobody => return Ok((None, boxes, commitments)),
-            About::Reference(reference) => {
-                return Ok((Some(reference.as_str().into()), boxes, commitments));
-            }
-            About::User(_) if self.is_of_nobody(entry) => return Ok((None, boxes, commitments)),
+            About::Nobody => return Ok(Envelope::default()),
+            About::Reference(reference) => return Ok(Envelope::about(reference.clone())),
+            About::User(_) if self.is_of_nobody(entry) => return Ok(Envelope::default()),
             About::User(user) => user,
         };
         let day = entry.moment.at_ms / DAY_MS;
-        let who = entry.who.as_deref().map(|text| (Kind::Who, text));
-        let payload = entry.payload.as_deref();
-        let payload = payload.map(|text| (Kind::Payload { day }, text));
-        let texts: Vec<_> = who.into_iter().chain(payload).collect();
-        let (reference, sealed) = self.vault.seal(&entry.id.tenant, user, &texts)?;
-        for ((kind, _), Sealed { text, commitment }) in texts.iter().zip(sealed) {
-            match kind {
-                Kind::Who => {
-                    push(&mut commitments, &[",\"who\":\"", &commitment, "\""]);
-                    boxes.who = Some(text);
-                }
-                Kind::Payload { day } => {
-                    let day = day.to_string();
-                    push(&mut commitments, &[",\"payload\":\"", &commitment, "\""]);
-                    push(&mut commitments, &[",\"payload_day\":", &day]);
-                    boxes.payload = Some(text);
-                }
-            }
-        }
-        Ok((Some(reference), boxes, commitments))
+        let payload = entry.payload.as_deref().map(|text| (day, text));
+        let tenant = &entry.id.tenant;
+        self.vault.seal(tenant, user, entry.who.as_ref(), payload)
     }
 
     /// Sees to it that a trail has a segment that may be written to.
-    fn segment_for(&mut self, id: &TrailId, now_ms: u64) -> io::Result<()> {
-        if self.all.len() >= CHAINS_MAX && !self.all.contains_key(id) {
-            return Err(io::Error::other(format!(
-                "more than {} tenants",
-                CHAINS_MAX / 2
-            )));
-        }
+    fn open(&mut self, id: &TrailId, now_ms: u64) -> io::Result<()> {
         self.uses += 1;
-        // A segment with staged records must not end before they are written.
-        let is_touched = self.touched.contains(id);
-        let chain = self.all.entry(id.clone()).or_insert_with(|| {
-            let start = Standing {
-                last: 0,
-                head: super::chain::START,
-            };
-            Chain::at(start, None)
-        });
-        chain.used = self.uses;
-        if let Some(segment) = &chain.segment {
-            if is_touched || !self.ends.is_met(segment, now_ms) {
-                return Ok(());
+        let many = self.all.len();
+        let chain = match self.all.entry(id.clone()) {
+            Entry::Occupied(chain) => chain.into_mut(),
+            Entry::Vacant(_) if many >= CHAINS_MAX => {
+                let tenants = CHAINS_MAX / 2;
+                return Err(io::Error::other(format!("more than {tenants} tenants")));
             }
+            Entry::Vacant(place) => {
+                let start = Standing {
+                    last: 0,
+                    head: super::chain::START,
+                };
+                place.insert(Chain::at(start, None))
+            }
+        };
+        chain.used = self.uses;
+        // A segment with staged records must not end before they are written.
+        if chain.is_touched {
+            return Ok(());
+        }
+        if let Some(segment) = &chain.segment
+            && self.ends.is_met(segment, now_ms)
+        {
             chain.end(&self.ground)?;
         }
-        chain.segment = Some(Segment::begin(&self.ground, id, chain.standing, now_ms)?);
+        if chain.segment.is_none() {
+            chain.segment = Some(Segment::begin(&self.ground, id, chain.standing, now_ms)?);
+        }
+        chain.is_touched = true;
+        self.touched.push(id.clone());
         Ok(())
     }
 
     /// Writes everything staged, trail by trail. Says which trails failed, and how.
     pub(super) fn flush(&mut self) -> HashMap<TrailId, io::Error> {
         let mut failed = HashMap::new();
-        for id in self.touched.drain() {
-            let segment = self
-                .all
-                .get_mut(&id)
-                .and_then(|chain| chain.segment.as_mut());
-            if let Some(segment) = segment
+        for id in self.touched.drain(..) {
+            let Some(chain) = self.all.get_mut(&id) else {
+                continue;
+            };
+            chain.is_touched = false;
+            if let Some(segment) = &mut chain.segment
                 && let Err(error) = segment.flush(&self.ground)
             {
                 failed.insert(id, error);
@@ -324,8 +307,7 @@ impl Chains {
     }
 }
 
-fn push(out: &mut String, pieces: &[&str]) {
-    for piece in pieces {
-        out.push_str(piece);
-    }
+fn push(out: &mut String, name: &str, number: u64) {
+    out.push_str(name);
+    out.push_str(itoa::Buffer::new().format(number));
 }

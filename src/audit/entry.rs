@@ -4,20 +4,20 @@
 //! which knows the keys.
 
 use std::fmt::Write as _;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::chain::Keys;
 use super::event::{Begin, CallId, Decision, End, Event, Party};
 use super::layout::{Trail, TrailId};
 use super::redact::{Redactor, Report};
+use crate::identity::{Origin, Principal};
 use crate::protocol::encode;
 
 /// Letters of any text in clear: names and versions are short, and strangers choose some of them.
 const TEXT_MAX: usize = 256;
 /// Letters of a resource's URI, or an error's text.
 const LONG_TEXT_MAX: usize = 2_048;
-/// Bytes an entry takes besides its texts.
+/// Bytes an entry takes besides its texts; most of what it says of who did it is shared.
 const OVERHEAD: usize = 256;
 
 /// When something happened.
@@ -44,7 +44,7 @@ pub(super) enum About {
     /// A user of the tenant, under whose key things are sealed.
     User(Arc<str>),
     /// Somebody by their reference: nothing can be sealed for them.
-    Reference(String),
+    Reference(Arc<str>),
 }
 
 /// See the module docs.
@@ -56,19 +56,37 @@ pub(super) struct Entry {
     pub(super) about: About,
     /// Members of the record in clear, without braces.
     pub(super) fields: String,
-    pub(super) who: Option<String>,
+    pub(super) who: Option<Who>,
     pub(super) payload: Option<String>,
+}
+
+/// What is personal about who did something: sealed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Who {
+    user: Arc<str>,
+    principal: Option<Principal>,
+    from: Option<Arc<Origin>>,
+}
+
+impl Who {
+    /// As a JSON object.
+    pub(super) fn text(&self) -> String {
+        let mut who = Members(String::with_capacity(192));
+        who.text("user", &self.user);
+        who.optional("principal", self.principal.as_ref().map(Principal::key));
+        if let Some(from) = &self.from {
+            let address = from.address.map(|address| address.to_string());
+            who.optional("address", address.as_deref());
+            who.optional("user_agent", from.user_agent.as_deref());
+        }
+        format!("{{{}}}", who.done())
+    }
 }
 
 impl Entry {
     /// Bytes it keeps in memory while it waits.
     pub(super) fn weight(&self) -> usize {
-        let sealed = [&self.who, &self.payload];
-        let sealed: usize = sealed
-            .iter()
-            .map(|text| text.as_ref().map_or(0, String::len))
-            .sum();
-        OVERHEAD + self.fields.len() + sealed
+        OVERHEAD + self.fields.len() + self.payload.as_ref().map_or(0, String::len)
     }
 }
 
@@ -101,9 +119,16 @@ impl Members {
         }
     }
 
-    fn number(&mut self, name: &str, number: impl std::fmt::Display) {
+    fn number(&mut self, name: &str, number: impl itoa::Integer) {
         self.name(name);
-        write!(self.0, "{number}").expect("invariant: writing to memory does not fail");
+        self.0.push_str(itoa::Buffer::new().format(number));
+    }
+
+    pub(super) fn call(&mut self, call: CallId) {
+        self.name("call");
+        self.0.push('"');
+        call.push(&mut self.0);
+        self.0.push('"');
     }
 
     fn flag(&mut self, name: &str, flag: bool) {
@@ -149,7 +174,7 @@ impl Desk {
         let tenant = &*caller.tenant;
         let mut report = Report::default();
         let mut members = Members::begin("begin");
-        members.number("call", format_args!("\"{call}\""));
+        members.call(call);
         self.place(&mut members, &begin.party);
         members.optional("trace", begin.trace);
         if let Some(epoch) = begin.epoch {
@@ -184,7 +209,11 @@ impl Desk {
             marks: Marks::Begins(call),
             about: About::User(caller.user.clone()),
             fields: members.done(),
-            who: Some(who(&begin.party)),
+            who: Some(Who {
+                user: caller.user.clone(),
+                principal: Some(caller.principal.clone()),
+                from: Some(begin.party.origin.clone()),
+            }),
             payload,
         }
     }
@@ -194,7 +223,7 @@ impl Desk {
         let tool = of.target.as_deref();
         let mut report = Report::default();
         let mut members = Members::begin("end");
-        members.number("call", format_args!("\"{call}\""));
+        members.call(call);
         members.text("node", &self.node);
         members.text("outcome", end.ending.as_str());
         if let Some(code) = end.code {
@@ -230,13 +259,10 @@ impl Desk {
         if let Some(session) = &event.session {
             members.text("session", &self.keys.session(session));
         }
-        let who = event.subject.as_ref().map(|user| {
-            let mut who = Members(String::new());
-            who.text("user", user);
-            if let Some(from) = &event.from {
-                origin(&mut who, from.address, from.user_agent.as_deref());
-            }
-            format!("{{{}}}", who.done())
+        let who = event.subject.as_ref().map(|user| Who {
+            user: user.clone(),
+            principal: None,
+            from: event.from.clone(),
         });
         Entry {
             id: TrailId {
@@ -301,23 +327,4 @@ fn decision(members: &mut Members, decision: &Decision<'_>) {
     members.flag("allowed", decision.is_allowed);
     members.optional("rule", decision.rule);
     members.optional("policy", decision.policy);
-}
-
-/// What is personal about who calls: sealed.
-fn who(party: &Party<'_>) -> String {
-    let mut who = Members(String::with_capacity(192));
-    who.text("user", &party.caller.user);
-    who.text("principal", party.caller.principal.key());
-    origin(&mut who, party.address, party.user_agent);
-    let mut text = who.done();
-    text.insert(0, '{');
-    text.push('}');
-    text
-}
-
-fn origin(who: &mut Members, address: Option<IpAddr>, user_agent: Option<&str>) {
-    if let Some(address) = address {
-        who.number("address", format_args!("\"{address}\""));
-    }
-    who.optional("user_agent", user_agent);
 }

@@ -1,14 +1,14 @@
 //! What happens and is recorded: how a call begins and ends, and everything else.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
 
-use crate::identity::Caller;
+use super::chain::{hex, push_hex};
+use crate::identity::{Caller, Origin};
 use crate::protocol::raw::RawJson;
 use crate::runtime::seal;
 
@@ -42,9 +42,22 @@ impl CallIds {
     }
 }
 
+impl CallId {
+    /// As it is written.
+    pub(super) fn push(self, out: &mut String) {
+        push_hex(out, &self.run.to_be_bytes());
+        out.push('-');
+        let count = hex(&self.count.to_be_bytes());
+        let count = count.trim_start_matches('0');
+        out.push_str(if count.is_empty() { "0" } else { count });
+    }
+}
+
 impl fmt::Display for CallId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}-{:x}", self.run, self.count)
+        let mut text = String::new();
+        self.push(&mut text);
+        f.write_str(&text)
     }
 }
 
@@ -73,10 +86,8 @@ pub struct Party<'a> {
     pub caller: &'a Caller,
     /// The session, if there is one: only a keyed hash of it is recorded.
     pub session: Option<&'a str>,
-    /// The address.
-    pub address: Option<IpAddr>,
-    /// What the client calls itself.
-    pub user_agent: Option<&'a str>,
+    /// From where.
+    pub origin: &'a Arc<Origin>,
 }
 
 /// A call that is about to be dispatched.
@@ -187,23 +198,12 @@ pub struct Event {
     pub tenant: Arc<str>,
     /// Whom it is about: what is personal about it is sealed under their key.
     pub subject: Option<Arc<str>>,
-    /// From where: an IP address and what the client calls itself.
-    pub from: Option<Origin>,
+    /// From where.
+    pub from: Option<Arc<Origin>>,
     /// The session, if there is one: only a keyed hash of it is recorded.
     pub session: Option<String>,
     /// What.
     pub what: What,
-}
-
-/// From where something was done.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Origin {
-    /// The address.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub address: Option<IpAddr>,
-    /// What the client calls itself.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub user_agent: Option<String>,
 }
 
 impl Event {
@@ -225,10 +225,7 @@ impl Event {
         Self {
             tenant: party.caller.tenant.clone(),
             subject: Some(party.caller.user.clone()),
-            from: Some(Origin {
-                address: party.address,
-                user_agent: party.user_agent.map(str::to_owned),
-            }),
+            from: Some(party.origin.clone()),
             session: party.session.map(str::to_owned),
             what,
         }

@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use super::chain::{Hash, SegmentKey};
+use super::chain::{Hash, SegmentKey, push_hex};
 
 /// The format of lines; another is refused, not guessed.
 pub(super) const FORMAT: u64 = 1;
@@ -22,10 +22,10 @@ const END: &str = "\"}";
 const TAIL: usize = CRC.len() + CRC_DIGITS + CHAIN.len() + CHAIN_LETTERS + END.len();
 
 /// What is encrypted of a record.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Boxes {
-    pub(super) who: Option<String>,
-    pub(super) payload: Option<String>,
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Boxes<'a> {
+    pub(super) who: Option<&'a str>,
+    pub(super) payload: Option<&'a str>,
 }
 
 /// Why a line is not one of ours.
@@ -50,7 +50,7 @@ pub(super) struct Line<'a> {
 pub(super) fn finish(
     out: &mut String,
     start: usize,
-    boxes: &Boxes,
+    boxes: Boxes<'_>,
     key: &SegmentKey,
     before: &Hash,
 ) -> Hash {
@@ -58,7 +58,7 @@ pub(super) fn finish(
     if boxes.who.is_some() || boxes.payload.is_some() {
         out.push_str(SEALED);
         let mut comma = "";
-        for (name, text) in [("who", &boxes.who), ("payload", &boxes.payload)] {
+        for (name, text) in [("who", boxes.who), ("payload", boxes.payload)] {
             if let Some(text) = text {
                 for piece in [comma, "\"", name, "\":\"", text, "\""] {
                     out.push_str(piece);
@@ -70,19 +70,12 @@ pub(super) fn finish(
     }
     let crc = crc32fast::hash(&out.as_bytes()[start..]);
     out.push_str(CRC);
-    push_hex(out, crc);
+    push_hex(out, &crc.to_be_bytes());
     out.push_str(CHAIN);
-    out.push_str(&hash.text());
+    hash.push(out);
     out.push_str(END);
     out.push('\n');
     hash
-}
-
-fn push_hex(out: &mut String, number: u32) {
-    for shift in (0..CRC_DIGITS).rev() {
-        let digit = (number >> (4 * shift)) & 15;
-        out.extend(char::from_digit(digit, 16));
-    }
 }
 
 impl<'a> Line<'a> {
@@ -95,7 +88,10 @@ impl<'a> Line<'a> {
         let tail = tail.strip_prefix(CHAIN).ok_or(Damage::Form)?;
         let chain = tail.strip_suffix(END).ok_or(Damage::Form)?;
         let mut expected = String::with_capacity(CRC_DIGITS);
-        push_hex(&mut expected, crc32fast::hash(body.as_bytes()));
+        push_hex(
+            &mut expected,
+            &crc32fast::hash(body.as_bytes()).to_be_bytes(),
+        );
         if crc != expected {
             return Err(Damage::Checksum);
         }
@@ -158,7 +154,7 @@ mod tests {
     use super::*;
     use crate::runtime::seal::ClusterKeys;
 
-    fn written(boxes: &Boxes) -> String {
+    fn written(boxes: Boxes<'_>) -> String {
         let keys = Keys::of(&ClusterKeys::generate());
         let key = keys.segment(keys.name(), &[]).unwrap();
         let mut out = String::from(r#"{"v":1,"seq":1,"a":",\"sealed\":{""#);
@@ -169,10 +165,10 @@ mod tests {
     #[test]
     fn a_line_is_taken_apart_as_it_was_put_together() {
         let boxes = Boxes {
-            who: Some("abc".into()),
-            payload: Some("def".into()),
+            who: Some("abc"),
+            payload: Some("def"),
         };
-        let text = written(&boxes);
+        let text = written(boxes);
         assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok());
         let line = Line::parse(&text).unwrap();
         assert_eq!(line.canonical, r#"{"v":1,"seq":1,"a":",\"sealed\":{""#);
@@ -180,13 +176,13 @@ mod tests {
             (line.sealed("who"), line.sealed("payload")),
             (Some("abc"), Some("def"))
         );
-        let text = written(&Boxes::default());
+        let text = written(Boxes::default());
         assert_eq!(Line::parse(&text).unwrap().sealed("who"), None);
     }
 
     #[test]
     fn no_flipped_bit_goes_unseen_in_what_the_checksum_covers() {
-        let text = written(&Boxes::default());
+        let text = written(Boxes::default());
         for at in 0..text.len() - CHAIN_LETTERS - END.len() {
             let mut bytes = text.clone().into_bytes();
             bytes[at] ^= 1;
@@ -206,8 +202,8 @@ mod tests {
             put in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..8),
         ) {
             static WRITTEN: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
-                let boxes = Boxes { who: Some("abc".into()), payload: None };
-                written(&boxes)
+                let boxes = Boxes { who: Some("abc"), payload: None };
+                written(boxes)
             });
             let mut bytes = WRITTEN.clone().into_bytes();
             let from = from.min(bytes.len());

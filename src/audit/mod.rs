@@ -32,6 +32,7 @@ mod event;
 mod layout;
 mod line;
 mod lock;
+mod queue;
 mod recover;
 pub mod redact;
 mod retention;
@@ -44,7 +45,7 @@ mod writer;
 
 use std::collections::VecDeque;
 use std::future::Future;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -52,7 +53,7 @@ use tokio::sync::oneshot;
 
 pub use begun::Begun;
 pub use config::{Config, Keep, OnFailure, Payloads, Places, Retention, Sink};
-pub use event::{Begin, CallId, Decision, End, Ending, Event, NotACallId, Origin, Party, What};
+pub use event::{Begin, CallId, Decision, End, Ending, Event, NotACallId, Party, What};
 pub use layout::Trail;
 pub use lock::OpenError;
 pub use shared::Unavailable;
@@ -66,9 +67,10 @@ use chains::{Chains, Ends};
 use disk::{Disk, LocalDisk};
 use entry::{Desk, Open};
 use lock::Lock;
+use queue::{Haste, Room};
 use redact::Redactor;
 use segment::Ground;
-use shared::{Room, Shared};
+use shared::Shared;
 use vault::Vault;
 use writer::{Answer, Job, Writer};
 
@@ -120,7 +122,6 @@ impl Audit {
             checkpoints: places.checkpoints.clone(),
             is_stdout: config.sink == Sink::Stdout,
         };
-        let (queue, jobs) = mpsc::channel();
         let desk = Desk {
             keys: derived,
             redactor,
@@ -130,7 +131,7 @@ impl Audit {
                 Payloads::Off => None,
             },
         };
-        let shared = Arc::new(Shared::new(desk, clock, metrics, queue));
+        let shared = Arc::new(Shared::new(desk, clock, metrics));
         let on_disk = |source| OpenError::Disk {
             place: places.records.clone(),
             source,
@@ -155,7 +156,7 @@ impl Audit {
             .begin(recovered.events, unfinished)
             .map_err(on_disk)?;
         let run = move || {
-            writer.run(&jobs);
+            writer.run();
             // Given back last: a successor must find everything written.
             drop(lock);
         };
@@ -198,7 +199,7 @@ impl Audit {
         let waits = match inner.on_failure {
             OnFailure::Closed => {
                 let answer = Answer::Call(begun, written);
-                Waits::For(shared.submit(entry, answer, Room::Bounded))
+                Waits::For(shared.submit(entry, answer, Haste::Now, Room::Bounded))
             }
             OnFailure::Open => Waits::Not(self.go_on(entry, begun)),
         };
@@ -218,7 +219,10 @@ impl Audit {
     /// The call goes on, and its record is written when it can be.
     fn go_on(&self, entry: entry::Entry, begun: Begun) -> Begun {
         let shared = &self.0.shared;
-        if shared.submit(entry, Answer::Nobody, Room::Bounded).is_ok() {
+        if shared
+            .submit(entry, Answer::Nobody, Haste::Soon, Room::Bounded)
+            .is_ok()
+        {
             return begun.armed();
         }
         // A beginning that is lost needs no end.
@@ -238,7 +242,7 @@ impl Audit {
         let shared = &self.0.shared;
         let entry = shared.desk.event(event, shared.moment());
         let (told, durable) = oneshot::channel();
-        let sent = shared.submit(entry, Answer::Told(told), Room::Bounded);
+        let sent = shared.submit(entry, Answer::Told(told), Haste::Now, Room::Bounded);
         if sent.is_err() {
             shared.metrics.audit_lost(1);
         }
@@ -292,7 +296,7 @@ impl Audit {
     /// Tells the metrics how many records wait; to be said before a rendering.
     pub fn measure(&self) {
         let shared = &self.0.shared;
-        shared.metrics.audit_waiting(shared.waiting());
+        shared.metrics.audit_waiting(shared.queue.len());
         shared.metrics.audit_up(shared.is_well());
     }
 

@@ -131,7 +131,7 @@ impl Segment {
         let checkpoints_directory = layout::trail_directory(&ground.checkpoints, id);
         let mut buffer = serde_json::to_string(&header).expect("invariant: our values serialize");
         buffer.pop();
-        let head = line::finish(&mut buffer, 0, &Boxes::default(), &key, &after.head);
+        let head = line::finish(&mut buffer, 0, Boxes::default(), &key, &after.head);
         let standing = Standing {
             last: after.last,
             head,
@@ -225,7 +225,7 @@ impl Segment {
     pub(super) fn stage(
         &mut self,
         at_ms: u64,
-        boxes: &Boxes,
+        boxes: Boxes<'_>,
         write: impl FnOnce(&mut String, u64),
     ) {
         let start = self.buffer.len();

@@ -1,16 +1,13 @@
 //! What everybody who records shares with the writer.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::Sender;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::entry::{Desk, Entry, Moment};
 use super::event::CallIds;
+use super::queue::{Haste, Queue, Room};
 use super::writer::{Answer, Job};
 use crate::runtime::clock::Clock;
 use crate::telemetry::metrics::Metrics;
-
-/// Bytes of records that wait for the writer: as much as it writes in eight groups.
-const WAITING_BYTES: usize = 64 << 20;
 
 /// No record can be written now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,32 +22,19 @@ pub(super) struct Shared {
     pub(super) metrics: Metrics,
     clock: Clock,
     started_us: u64,
-    queue: Sender<Job>,
-    waiting: AtomicUsize,
-    waiting_bytes: AtomicUsize,
+    pub(super) queue: Queue<Job>,
     is_well: AtomicBool,
 }
 
-/// Whether a record may wait beyond the bound of the queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Room {
-    /// It may not.
-    Bounded,
-    /// It may: there are at most as many as calls that have begun.
-    Owed,
-}
-
 impl Shared {
-    pub(super) fn new(desk: Desk, clock: &Clock, metrics: &Metrics, queue: Sender<Job>) -> Self {
+    pub(super) fn new(desk: Desk, clock: &Clock, metrics: &Metrics) -> Self {
         Self {
             desk,
             calls: CallIds::new(),
             metrics: metrics.clone(),
             started_us: clock.wall_micros(),
             clock: clock.clone(),
-            queue,
-            waiting: AtomicUsize::new(0),
-            waiting_bytes: AtomicUsize::new(0),
+            queue: Queue::new(),
             is_well: AtomicBool::new(true),
         }
     }
@@ -69,38 +53,19 @@ impl Shared {
         &self,
         entry: Entry,
         answer: Answer,
+        haste: Haste,
         room: Room,
     ) -> Result<(), Unavailable> {
-        let weight = entry.weight();
-        let before = self.waiting_bytes.fetch_add(weight, Ordering::AcqRel);
-        self.waiting.fetch_add(1, Ordering::AcqRel);
-        let fits = before + weight <= WAITING_BYTES || room == Room::Owed;
-        let is_sent = fits
-            && self
-                .queue
-                .send(Job::Record(Box::new(entry), answer))
-                .is_ok();
-        if !is_sent {
-            self.taken(weight);
-            return Err(Unavailable);
-        }
-        Ok(())
+        let bytes = entry.weight();
+        let job = Job::Record(Box::new(entry), answer);
+        let put = self.queue.put(job, bytes, haste, room);
+        put.map_err(|_refused| Unavailable)
     }
 
     /// Asks the writer for something else.
     pub(super) fn ask(&self, job: Job) -> Result<(), Unavailable> {
-        self.queue.send(job).map_err(|_| Unavailable)
-    }
-
-    /// The writer has taken a record of that weight.
-    pub(super) fn taken(&self, weight: usize) {
-        self.waiting_bytes.fetch_sub(weight, Ordering::AcqRel);
-        self.waiting.fetch_sub(1, Ordering::AcqRel);
-    }
-
-    /// Records that wait for the writer.
-    pub(super) fn waiting(&self) -> usize {
-        self.waiting.load(Ordering::Acquire)
+        let put = self.queue.put(job, 0, Haste::Now, Room::Owed);
+        put.map_err(|_refused| Unavailable)
     }
 
     /// Whether the last that was to be written was.

@@ -22,7 +22,9 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use super::chain::{Keys, hex, tag};
 use super::disk::Disk;
+use super::entry::Who;
 use super::layout;
+use super::line::Boxes;
 use crate::runtime::seal::{self, ClusterKeys, Seal};
 
 /// Keys in memory: 10,000 × about 1 KiB = 10 MiB. Beyond, all are forgotten and read again as needed.
@@ -57,9 +59,57 @@ impl Kind {
 
 /// A sealed text and what commits to it.
 #[derive(Debug)]
-pub(super) struct Sealed {
-    pub(super) text: String,
-    pub(super) commitment: String,
+struct Sealed {
+    text: String,
+    commitment: String,
+}
+
+/// What is sealed of one record.
+#[derive(Debug, Default)]
+pub(super) struct Envelope {
+    /// Whom it is about, as records call them.
+    pub(super) reference: Option<Arc<str>>,
+    who: Option<Arc<Sealed>>,
+    payload: Option<(u64, Sealed)>,
+}
+
+impl Envelope {
+    /// An envelope with nothing in it.
+    pub(super) fn about(reference: Arc<str>) -> Self {
+        Self {
+            reference: Some(reference),
+            ..Self::default()
+        }
+    }
+
+    /// What is in it.
+    pub(super) fn boxes(&self) -> Boxes<'_> {
+        Boxes {
+            who: self.who.as_ref().map(|sealed| &*sealed.text),
+            payload: self.payload.as_ref().map(|(_, sealed)| &*sealed.text),
+        }
+    }
+
+    /// Appends what a record says of it in clear, as members.
+    pub(super) fn push(&self, out: &mut String) {
+        if let Some(reference) = &self.reference {
+            push(out, &[",\"subject\":\"", reference, "\""]);
+        }
+        if let Some(sealed) = &self.who {
+            push(out, &[",\"who\":\"", &sealed.commitment, "\""]);
+        }
+        if let Some((day, sealed)) = &self.payload {
+            push(out, &[",\"payload\":\"", &sealed.commitment, "\""]);
+            let mut digits = itoa::Buffer::new();
+            push(out, &[",\"payload_day\":", digits.format(*day)]);
+        }
+    }
+}
+
+fn push(out: &mut String, pieces: &[&str]) {
+    for piece in pieces {
+        out.push_str(piece);
+    }
 }
 
 /// The keys of one person.
@@ -69,6 +119,8 @@ pub(super) struct Subject {
     secret: Secret,
     who: LessSafeKey,
     payload: Option<(u64, LessSafeKey)>,
+    /// What was sealed last of who they are: most of their records say the same.
+    last_who: Option<(Who, Arc<Sealed>)>,
 }
 
 impl std::fmt::Debug for Subject {
@@ -116,7 +168,8 @@ impl Vault {
         }
     }
 
-    /// Seals texts about a person, whose key is made if there is none. Gives what records call them.
+    /// Seals what is known of a person, and a payload of theirs of that day. Their key is made if there
+    /// is none.
     ///
     /// # Errors
     /// When a key cannot be read or kept.
@@ -124,43 +177,42 @@ impl Vault {
         &mut self,
         tenant: &Arc<str>,
         user: &Arc<str>,
-        texts: &[(Kind, &str)],
-    ) -> io::Result<(Arc<str>, Vec<Sealed>)> {
+        who: Option<&Who>,
+        payload: Option<(u64, &str)>,
+    ) -> io::Result<Envelope> {
         let whose = (tenant.clone(), user.clone());
-        if !self.subjects.contains_key(&whose) {
+        let day = payload.map(|(day, _)| day);
+        let is_ready = |subject: &Subject| day.is_none_or(|day| subject.has_day(day));
+        if !self.subjects.get(&whose).is_some_and(is_ready) {
+            self.prepare(&whose, day)?;
+        }
+        let subject = self.subjects.get_mut(&whose);
+        let subject = subject.expect("invariant: it was prepared");
+        let pool = &mut self.pool;
+        Ok(Envelope {
+            reference: Some(subject.reference.clone()),
+            who: who.map(|who| subject.seal_who(who, pool)),
+            payload: payload.map(|(day, text)| {
+                let sealed = subject.seal(Kind::Payload { day }, text, pool);
+                (day, sealed)
+            }),
+        })
+    }
+
+    /// Sees to it that a person's key is there, and that of their payloads of a day.
+    fn prepare(&mut self, whose: &(Arc<str>, Arc<str>), day: Option<u64>) -> io::Result<()> {
+        if !self.subjects.contains_key(whose) {
             if self.subjects.len() >= CACHED_MAX {
                 self.subjects.clear();
             }
-            let subject = self.read_or_make(tenant, user)?;
+            let subject = self.read_or_make(&whose.0, &whose.1)?;
             self.subjects.insert(whose.clone(), subject);
         }
-        for (kind, _) in texts {
-            if let Kind::Payload { day } = kind {
-                self.prepare(&whose, *day)?;
+        if let Some(day) = day {
+            let secret = self.day(&whose.0, day)?;
+            if let Some(subject) = self.subjects.get_mut(whose) {
+                subject.payload = Some((day, subject.payload_key(&secret)));
             }
-        }
-        let subject = self
-            .subjects
-            .get(&whose)
-            .expect("invariant: it was put there");
-        let sealed = texts
-            .iter()
-            .map(|(kind, text)| subject.seal(*kind, text, &mut self.pool));
-        Ok((subject.reference.clone(), sealed.collect()))
-    }
-
-    /// Makes the key of a person's payloads of a day, unless it is there.
-    fn prepare(&mut self, whose: &(Arc<str>, Arc<str>), day: u64) -> io::Result<()> {
-        let subject = self.subjects.get(whose);
-        let is_there = subject
-            .and_then(|subject| subject.payload.as_ref())
-            .is_some_and(|(of, _)| *of == day);
-        if is_there {
-            return Ok(());
-        }
-        let secret = self.day(&whose.0, day)?;
-        if let Some(subject) = self.subjects.get_mut(whose) {
-            subject.payload = Some((day, subject.payload_key(&secret)));
         }
         Ok(())
     }
@@ -356,11 +408,27 @@ impl Subject {
             secret,
             who,
             payload: None,
+            last_who: None,
         }
     }
 
     fn payload_key(&self, day: &Secret) -> LessSafeKey {
         derived(&self.secret, &**day)
+    }
+
+    fn has_day(&self, day: u64) -> bool {
+        self.payload.as_ref().is_some_and(|(of, _)| *of == day)
+    }
+
+    fn seal_who(&mut self, who: &Who, pool: &mut Pool) -> Arc<Sealed> {
+        match &self.last_who {
+            Some((last, sealed)) if last == who => sealed.clone(),
+            Some(_) | None => {
+                let sealed = Arc::new(self.seal(Kind::Who, &who.text(), pool));
+                self.last_who = Some((who.clone(), sealed.clone()));
+                sealed
+            }
+        }
     }
 
     fn seal(&self, kind: Kind, text: &str, pool: &mut Pool) -> Sealed {

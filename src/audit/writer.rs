@@ -1,7 +1,7 @@
 //! The one writer: whatever waits is written together, made durable once, and then answered.
 //!
-//! [`Writer::run`] is the body of a thread of its own, for all tenants. There is no timer: a record
-//! that finds the writer idle is written at once, and what comes meanwhile makes the next group.
+//! [`Writer::run`] is the body of a thread of its own, for all tenants. A call that begins and finds the
+//! writer idle is written at once, and what comes meanwhile makes the next group ([`super::queue`]).
 //!
 //! What could not be written is tried again with the next group, or after [`RETRY`]: ends of calls and
 //! other things that have happened already wait in a spool with a bound. A call that begins is refused
@@ -10,7 +10,6 @@
 use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -21,12 +20,11 @@ use super::config::{OnFailure, Retention};
 use super::entry::{Entry, Marks, Moment};
 use super::event::{Event, What};
 use super::layout::TrailId;
+use super::queue::Queue;
 use super::shared::{Shared, Unavailable};
 use super::{entry, retention};
 use crate::identity::Caller;
 
-/// Bytes written together: more would make the first of them wait for long.
-const GROUP_BYTES: usize = 8 << 20;
 /// How soon what could not be written is tried again when nothing else comes.
 const RETRY: Duration = Duration::from_millis(500);
 /// How often it is looked for segments and records that grew old.
@@ -87,33 +85,22 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Writes until it is told to close, or nobody is left who could say anything.
-    pub(super) fn run(mut self, jobs: &Receiver<Job>) {
+    /// Writes until it is told to close.
+    pub(super) fn run(mut self) {
+        let shared = self.shared.clone();
+        // Also when it ends by a panic: nobody may wait for what is never taken.
+        let _closes = Closes(&shared.queue);
         loop {
             let patience = if self.spool.is_empty() { UPKEEP } else { RETRY };
-            let mut group = Vec::new();
-            let mut bytes = 0;
-            match jobs.recv_timeout(patience) {
-                Ok(job) => group.push(job),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
-            while bytes < GROUP_BYTES
-                && let Ok(job) = jobs.try_recv()
-            {
-                if let Job::Record(entry, _) = &job {
-                    bytes += entry.weight();
-                }
-                group.push(job);
-            }
+            let group = shared.queue.take(patience);
             if let Some(closed) = self.group(group) {
                 self.close();
+                shared.queue.close();
                 let _nobody_waits = closed.send(());
                 return;
             }
             self.upkeep();
         }
-        self.close();
     }
 
     /// Does what was asked for. Gives whom to tell when the writer is to stop.
@@ -124,7 +111,6 @@ impl Writer {
         for job in jobs {
             match job {
                 Job::Record(entry, answer) => {
-                    self.shared.taken(entry.weight());
                     records.push((*entry, answer));
                 }
                 Job::Close(closed) => closing = Some(closed),
@@ -365,6 +351,15 @@ impl Writer {
     }
 }
 
+/// Closes the queue when it is dropped.
+struct Closes<'a>(&'a Queue<Job>);
+
+impl Drop for Closes<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
 fn alarm(what_records: &str, lost: u64) -> What {
     What::Alarm {
         problem: format!("records {what_records}"),
@@ -380,10 +375,10 @@ fn unknown_end(
     moment: Moment,
 ) -> Entry {
     let mut members = entry::Members::begin("end");
-    members.text("call", &call.to_string());
+    members.call(call);
     members.text("outcome", super::Ending::Unknown.as_str());
     let about = match whose {
-        Some(reference) => entry::About::Reference(reference.to_string()),
+        Some(reference) => entry::About::Reference(reference),
         None => entry::About::Nobody,
     };
     Entry {

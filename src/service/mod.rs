@@ -20,10 +20,10 @@ mod deadline;
 mod error;
 pub mod event;
 mod ongoing;
-mod origin;
 mod outlet;
 pub mod pages;
 mod task_use;
+mod visit;
 
 pub use call::{Call, CallContext, Client, SessionKey};
 pub use catalog::{Canonical, EntryKind, Sees};
@@ -31,9 +31,9 @@ pub use credential::CallerToken;
 pub use deadline::Deadline;
 pub use error::ServiceError;
 pub use ongoing::{Held, Ongoing};
-pub use origin::{Origin, Visit};
 pub use outlet::{AskError, Outlet, Quiet};
 pub use task_use::{TaskStart, TaskUse};
+pub use visit::Visit;
 
 use std::future::Future;
 use std::pin::Pin;

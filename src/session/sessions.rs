@@ -184,8 +184,7 @@ impl Shared {
         let party = Party {
             caller: &caller,
             session: Some(session.id().as_str()),
-            address: None,
-            user_agent: None,
+            origin: &Arc::default(),
         };
         drop(audit.note(&AuditEvent::by(party, what)));
     }

@@ -54,8 +54,7 @@ impl Sessions {
         let party = Party {
             caller: &visit.caller,
             session: Some(session),
-            address: visit.origin.address,
-            user_agent: visit.origin.user_agent.as_deref(),
+            origin: &visit.origin,
         };
         let what = What::ForeignIdRefused {
             endpoint: endpoint.to_owned(),

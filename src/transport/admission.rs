@@ -12,7 +12,8 @@ use super::reply::Refused;
 use crate::access::{Access, Admitted, Denied, Knock};
 use crate::auth::certificate::Subject;
 use crate::auth::presented::{self, API_KEY_HEADER};
-use crate::service::{Origin, Visit};
+use crate::identity::Origin;
+use crate::service::Visit;
 
 static API_KEY: HeaderName = HeaderName::from_static(API_KEY_HEADER);
 

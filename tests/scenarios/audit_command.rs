@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -87,8 +88,7 @@ async fn call(audit: &Audit, user: &str) {
         party: Party {
             caller: &caller,
             session: None,
-            address: None,
-            user_agent: None,
+            origin: &Arc::default(),
         },
         trace: None,
         epoch: None,

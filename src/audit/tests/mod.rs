@@ -19,7 +19,7 @@ use super::chain::Keys;
 use super::disk::{Disk, LocalDisk};
 use super::layout::{self, Part, TrailId};
 use super::*;
-use crate::identity::{Caller, Principal};
+use crate::identity::{Caller, Origin, Principal};
 use crate::protocol::raw::RawJson;
 use crate::runtime::clock::Timestamp;
 
@@ -162,11 +162,16 @@ fn caller(user: &str) -> Caller {
 }
 
 fn party(caller: &Caller) -> Party<'_> {
+    static ORIGIN: LazyLock<Arc<Origin>> = LazyLock::new(|| {
+        Arc::new(Origin {
+            address: "203.0.113.7".parse().ok(),
+            user_agent: Some("tester/1".to_owned()),
+        })
+    });
     Party {
         caller,
         session: Some("session-1"),
-        address: Some("203.0.113.7".parse().unwrap()),
-        user_agent: Some("tester/1"),
+        origin: &ORIGIN,
     }
 }
 

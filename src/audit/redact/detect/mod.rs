@@ -40,6 +40,7 @@ struct Look {
     colon: bool,
     equals: bool,
     dashes: bool,
+    capitals: bool,
 }
 
 /// Fewer digits are no number of those looked for; an IPv4 address has four.
@@ -56,6 +57,7 @@ const ESCAPE: u8 = 8;
 const COLON: u8 = 16;
 const EQUALS: u8 = 32;
 const DASH: u8 = 64;
+const CAPITAL: u8 = 128;
 
 const KINDS: [u8; 256] = {
     let mut kinds = [0; 256];
@@ -63,7 +65,8 @@ const KINDS: [u8; 256] = {
     loop {
         kinds[byte as usize] = match byte {
             b'0'..=b'9' => DIGIT | RUN,
-            b'a'..=b'z' | b'A'..=b'Z' | b'/' | b'_' | b'.' => RUN,
+            b'A'..=b'Z' => CAPITAL | RUN,
+            b'a'..=b'z' | b'/' | b'_' | b'.' => RUN,
             b'+' => ESCAPE | RUN,
             b'=' => EQUALS | RUN,
             b'-' => DASH | RUN,
@@ -94,6 +97,7 @@ fn look(text: &str) -> Look {
     look.colon = all & COLON != 0;
     look.equals = all & EQUALS != 0;
     look.dashes = all & DASH != 0;
+    look.capitals = all & CAPITAL != 0;
     look
 }
 
@@ -145,6 +149,8 @@ impl Detectors {
         }
         if look.longest_run >= RUN_MIN {
             self.secrets.keys(text, &mut spans);
+        }
+        if look.longest_run >= secrets::RANDOM_MIN && (look.capitals || look.digits > 0) {
             secrets::random(text, &mut spans);
         }
         if look.at {

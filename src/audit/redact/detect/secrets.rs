@@ -7,8 +7,8 @@ use super::Span;
 
 /// Memory the configured patterns may take, compiled.
 const PATTERN_BYTES_MAX: usize = 1 << 20;
-/// Shorter runs are not told from words.
-const RANDOM_MIN: usize = 24;
+/// Shorter runs are not told from words, and neither are those without digits and capitals.
+pub(super) const RANDOM_MIN: usize = 24;
 /// From this length on, hexadecimal digits alone are a key.
 const HEX_MIN: usize = 32;
 /// A base of different letters: random runs of that length have more.

@@ -1,21 +1,9 @@
-//! Where a request comes from.
+//! Who came, and from where.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
 use super::credential::CallerToken;
-use crate::identity::Caller;
-
-/// Where a request comes from, for the record. Nothing is decided by what a client says of itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Origin {
-    /// The other end of its connection.
-    pub address: Option<IpAddr>,
-    /// What the client calls itself.
-    pub user_agent: Option<String>,
-}
+use crate::identity::{Caller, Origin};
 
 /// One request's caller, and where it comes from.
 #[derive(Clone, Debug)]
