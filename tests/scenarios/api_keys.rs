@@ -13,21 +13,21 @@ const KEYS: &str = "[auth.api_keys]";
 const VERSION: &str = "2025-11-25";
 
 /// What `switchboard key …` says for the server that runs.
-async fn key(server: &Switchboard, words: &[&str]) -> command::Ended {
+pub(crate) async fn key(server: &Switchboard, words: &[&str]) -> command::Ended {
     let store = format!("embedded:{}", server.directory().join("data").display());
     let rest = ["--listen", server.authority(), "--store", &store];
     command::run(server.directory(), &[&["key"], words, &rest[..]].concat()).await
 }
 
 /// A key of `owner`.
-async fn key_of(server: &Switchboard, owner: &str) -> String {
+pub(crate) async fn key_of(server: &Switchboard, owner: &str) -> String {
     let made = key(server, &["create", "--owner", owner, "--role", "admin"]).await;
     assert_eq!(made.code, 0, "{}", made.err);
     // Alone on its line, so that `$(...)` gives it.
     made.out.strip_suffix('\n').unwrap().to_owned()
 }
 
-fn id_of(key: &str) -> &str {
+pub(crate) fn id_of(key: &str) -> &str {
     key.split('_').nth(1).unwrap()
 }
 
@@ -36,11 +36,11 @@ async fn server() -> Switchboard {
     setup.start().await
 }
 
-fn client(server: &Switchboard, key: &str) -> Stateless {
+pub(crate) fn client(server: &Switchboard, key: &str) -> Stateless {
     Stateless::through(http_client_bearing(key), &server.url("/mcp"))
 }
 
-async fn session(server: &Switchboard, key: &str) -> Session {
+pub(crate) async fn session(server: &Switchboard, key: &str) -> Session {
     let http = http_client_bearing(key);
     Session::through(http, &server.url("/mcp"), VERSION, json!({})).await
 }
