@@ -293,6 +293,30 @@ async fn keys_are_made_and_listed_whether_or_not_a_node_runs() {
     assert_challenged(&refused, INVALID);
 }
 
+/// Ours: a role that nobody wrote down is a slip, and how long a key is good is said as people say it.
+#[tokio::test]
+async fn a_key_has_roles_that_there_are_and_a_time_that_can_be_read() {
+    let config = format!("{KEYS}\n[roles.analyst]\nallow = [{{ tools = [\"**\"] }}]");
+    let setup = Switchboard::with().store(Store::Embedded).config(&config);
+    let server = setup.start().await;
+    let refused = key(&server, &["create", "--owner", "ci", "--role", "analist"]).await;
+    assert_eq!((refused.code, refused.out.as_str()), (2, ""));
+    assert!(
+        refused.err.contains("no role \"analist\""),
+        "{}",
+        refused.err
+    );
+    for (role, life, told) in [
+        ("analyst", "1s", "good for 1 second;"),
+        ("admin", "90d", "good for 90 days;"),
+    ] {
+        let words = ["create", "--owner", role, "--role", role, "--life", life];
+        let made = key(&server, &words).await;
+        assert_eq!(made.code, 0, "{}", made.err);
+        assert!(made.err.contains(told), "{}", made.err);
+    }
+}
+
 #[tokio::test]
 async fn a_key_revoked_at_one_node_is_soon_refused_at_the_other() {
     let redis = Redis::start().await;
