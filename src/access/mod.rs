@@ -31,7 +31,7 @@ use crate::audit::Origin;
 use crate::auth::certificate::Subject;
 use crate::auth::challenge::{Challenge, Problem};
 use crate::auth::presented::{Malformed, Presented};
-use crate::auth::proxy::Said;
+use crate::auth::proxy::{ProxyRefusal, Said};
 use crate::auth::token::{Refusal, Retry};
 use crate::identity::Caller;
 use crate::keyring::KeyRefusal;
@@ -228,6 +228,10 @@ impl Access {
             match proxy.verify(address, knock.asserted, self.0.clock.now()) {
                 Ok(Said::Caller(asserted)) => return Ok(self.0.callers.of_proxy(&asserted)),
                 Ok(Said::Stranger | Said::Nothing) => {}
+                Err(refusal @ ProxyRefusal::Repeated) => {
+                    let _challenge = self.refused(&refusal);
+                    return Err(Malformed::SeveralAssertions.into());
+                }
                 Err(refusal) => return Err(self.refused(&refusal)),
             }
         }

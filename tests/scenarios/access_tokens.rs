@@ -630,6 +630,15 @@ async fn the_word_of_a_proxy_counts_where_proxies_are() {
         .await;
     assert_eq!(answer_to_both.status, 401);
 
+    // Two of it, of which one may be the client's own, are one too many.
+    let nobody = Stateless::new(&url);
+    let twice = ["alice", "mallory"].into_iter().fold(
+        nobody.request(&nobody.message("tools/list", json!({}))),
+        |request, sub| request.header(asserted::HEADER, word(json!({"sub": sub}))),
+    );
+    let refused = nobody.send(twice).await;
+    assert_eq!(refused.status, 400, "{}", refused.text);
+
     let session = Session::through(alice(), &url, VERSION, json!({})).await;
     assert_eq!(session.call("ping", json!({})).await.result(), json!({}));
     for other in [
