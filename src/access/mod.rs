@@ -2,13 +2,15 @@
 //!
 //! A transport hands over what a request brings ([`Knock`]); [`Access::admit`] gives the [`Caller`] or
 //! says why not. An endpoint may take several kinds of proof at once ([`Ways`]); what a request
-//! presents is judged alone: a bad token is refused also where nothing would have done.
+//! presents is judged alone: a bad token is refused also where nothing would have done. What lives longer
+//! than a request is kept open by a [`Hold`].
 //!
 //! What a caller who came in may do is for the [`Guard`], which stands before all services.
 
 mod asked;
 mod callers;
 mod guard;
+mod hold;
 mod lists;
 mod record;
 mod rules;
@@ -20,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use guard::{Guard, Parts};
+pub use hold::{Hold, PERIOD};
 pub use record::Recorder;
 pub use rules::{Present, Rules};
 pub use ways::{Tokens, Ways};
@@ -27,7 +30,7 @@ pub use ways::{Tokens, Ways};
 use crate::auth::certificate::Subject;
 use crate::auth::challenge::{Challenge, Problem};
 use crate::auth::presented::{Malformed, Presented};
-use crate::auth::proxy::Said;
+use crate::auth::proxy::{ProxyRefusal, Said};
 use crate::auth::token::{Refusal, Retry};
 use crate::identity::{Caller, Origin};
 use crate::keyring::KeyRefusal;
@@ -224,6 +227,10 @@ impl Access {
             match proxy.verify(address, knock.asserted, self.0.clock.now()) {
                 Ok(Said::Caller(asserted)) => return Ok(self.0.callers.of_proxy(&asserted)),
                 Ok(Said::Stranger | Said::Nothing) => {}
+                Err(refusal @ ProxyRefusal::Repeated) => {
+                    let _challenge = self.refused(&refusal);
+                    return Err(Malformed::SeveralAssertions.into());
+                }
                 Err(refusal) => return Err(self.refused(&refusal)),
             }
         }

@@ -2,7 +2,8 @@
 //!
 //! Every call of something with a name, and of methods we do not know, is two records: before it is
 //! dispatched, and when it has ended. Lists, pings and questions after one's own tasks are none. Beside
-//! them stand who came in for the first time, who was turned away, and who was asked for more scopes.
+//! them stand who came in for the first time, who was turned away, whose stream was ended, and who was
+//! asked for more scopes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use crate::policy::access::{Decision, RuleId};
 use crate::runtime::clock::Clock;
 use crate::runtime::per_second::PerSecond;
 use crate::runtime::seal;
-use crate::service::{Call, Canonical, Reply, ServiceError};
+use crate::service::{Call, Canonical, Reply, ServiceError, Visit};
 
 /// Principals that are known to have come in, and challenges that wait for a grant. After that many all
 /// are forgotten at once: at worst something is recorded a second time.
@@ -91,6 +92,20 @@ impl Recorder {
             };
             self.note(&Event::of(Caller::DEFAULT_TENANT, what));
         }
+    }
+
+    /// A stream was ended, since what its visitor came in by is not accepted any more.
+    pub(super) fn lapsed(&self, visit: &Visit, endpoint: &str, reason: &str) {
+        self.note(&Event {
+            tenant: visit.caller.tenant.clone(),
+            subject: Some(visit.caller.user.clone()),
+            from: Some(visit.origin.clone()),
+            session: None,
+            what: What::AuthenticationFailed {
+                endpoint: endpoint.to_owned(),
+                reason: format!("a stream was ended: {reason}"),
+            },
+        });
     }
 
     /// A call needs scopes that its caller's credential has not.

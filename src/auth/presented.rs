@@ -29,6 +29,9 @@ pub enum Malformed {
     /// Several headers, or one several times.
     #[error("a request presents one credential: one Authorization header or one X-API-Key header")]
     Several,
+    /// Several of the header by which a proxy says who calls: one of them may be the client's.
+    #[error("the header by which a proxy says who calls must come once")]
+    SeveralAssertions,
     /// Another scheme than `Bearer`, or no token.
     #[error("the Authorization header must be `Bearer` and one token")]
     NotBearer,

@@ -90,7 +90,19 @@ pub(super) fn run(host: Host, command: &Command) -> u8 {
         }
     };
     let order = match command {
-        Command::Create(create) => Order::Create(create.order(&settings)),
+        Command::Create(create) => {
+            let unknown = create
+                .roles
+                .iter()
+                .find(|role| settings.policy.access.lacks(role));
+            if let Some(role) = unknown {
+                complain(&format_args!(
+                    "there is no role {role:?} in the configuration"
+                ));
+                return USAGE;
+            }
+            Order::Create(create.order(&settings))
+        }
         Command::List(_) => Order::List,
         Command::Revoke(revoke) => Order::Revoke(revoke.id.clone()),
     };
@@ -134,10 +146,11 @@ impl Create {
 fn tell(told: Answer, command: &Command) -> u8 {
     match told {
         Answer::Created { key, record } => {
-            let days = record.expires.since(record.created).as_secs() / 86_400;
             complain(&format_args!(
-                "key {} of {}, good for {days} days; keep it, it is not shown again:",
-                record.id, record.owner
+                "key {} of {}, good for {}; keep it, it is not shown again:",
+                record.id,
+                record.owner,
+                as_time(record.expires.since(record.not_before))
             ));
             answer(&key)
         }
@@ -167,6 +180,15 @@ fn tell(told: Answer, command: &Command) -> u8 {
     }
 }
 
+/// In the greatest unit of which there is more than one.
+fn as_time(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let units = [(86_400, "days"), (3_600, "hours"), (60, "minutes")];
+    let fits = units.into_iter().find(|(unit, _)| seconds >= 2 * unit);
+    let (unit, name) = fits.unwrap_or((1, if seconds == 1 { "second" } else { "seconds" }));
+    format!("{} {name}", seconds / unit)
+}
+
 fn as_line(record: &KeyRecord, now: Timestamp) -> String {
     let joined = |names: &BTreeSet<String>| match names.len() {
         0 => "-".to_owned(),
@@ -177,10 +199,10 @@ fn as_line(record: &KeyRecord, now: Timestamp) -> String {
             .join(","),
     };
     format!(
-        "{}  {:<8}  {} days  {}/{}  roles {}  scopes {}",
+        "{}  {:<8}  {}  {}/{}  roles {}  scopes {}",
         record.id,
         record.state(now).to_string(),
-        record.expires.since(now).as_secs() / 86_400,
+        as_time(record.expires.since(now)),
         record.tenant,
         record.owner,
         joined(&record.roles),
@@ -204,4 +226,24 @@ fn as_json(record: &KeyRecord, now: Timestamp) -> String {
         "pepper": record.pepper,
     })
     .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_told_in_a_unit_that_fits() {
+        for (seconds, told) in [
+            (0, "0 seconds"),
+            (1, "1 second"),
+            (119, "119 seconds"),
+            (120, "2 minutes"),
+            (7_199, "119 minutes"),
+            (86_400, "24 hours"),
+            (90 * 86_400, "90 days"),
+        ] {
+            assert_eq!(as_time(Duration::from_secs(seconds)), told);
+        }
+    }
 }

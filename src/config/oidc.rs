@@ -51,6 +51,12 @@ pub(super) fn resolve(
     if raw.leeway.get() > LEEWAY_MAX {
         ground.complain(&[&key("leeway")], "must be at most 60s");
     }
+    if raw.tenant.is_empty() {
+        ground.refuse(
+            &key("tenant"),
+            "is empty: all its callers belong to a tenant",
+        );
+    }
     let introspection = introspection(&table, raw, environment, ground);
     let mut config = IssuerConfig::new(issuer, &raw.tenant);
     config.audience = raw.audience.as_deref().map(Into::into);

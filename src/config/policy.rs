@@ -62,12 +62,17 @@ fn access(raw: &Raw, ground: &mut Ground) -> access::Config {
         (name.clone(), role)
     });
     let bindings = raw.bindings.iter().enumerate().map(|(at, binding)| {
+        let any_of = format!("bindings[{at}].any_of");
+        if binding.any_of.is_empty() && ground.is_set(&any_of) {
+            let problem = "names nobody: leave it out to give the role to the whole tenant";
+            ground.refuse_within(&any_of, problem);
+        }
         let signs = binding
             .any_of
             .iter()
             .enumerate()
             .filter_map(|(place, sign)| {
-                let key = format!("bindings[{at}].any_of[{place}]");
+                let key = format!("{any_of}[{place}]");
                 let read = self::sign(sign);
                 read.map_err(|problem| ground.refuse_within(&key, problem))
                     .ok()

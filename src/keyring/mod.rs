@@ -42,8 +42,8 @@ pub const FRESH: Duration = Duration::from_secs(5);
 /// How soon a page is read again for a key that is not in it: whoever invents keys costs one read of
 /// each page in that time.
 const RECHECK: Duration = Duration::from_secs(1);
-/// How long a page is used while the store is away.
-pub const STALE_MAX: Duration = Duration::from_secs(60);
+/// How long a page is used while the store is away: with the time until an open stream asks, a minute.
+pub const STALE_MAX: Duration = Duration::from_secs(50);
 /// Writers of one page try again when another was first: so many at once are not to be expected.
 const TRIES: usize = 8;
 
@@ -256,7 +256,29 @@ impl Keyring {
             // It may have been made elsewhere a moment ago.
             found = self.find(key, &*self.page_to_look_in(page, RECHECK).await?);
         }
-        let record = found.ok_or(KeyRefusal::Unknown)?;
+        self.accept(found.ok_or(KeyRefusal::Unknown)?, address)
+    }
+
+    /// The record of a key that was presented from `address` before, and is still good.
+    ///
+    /// # Errors
+    /// [`KeyRefusal`].
+    pub async fn look_up(
+        &self,
+        id: &KeyId,
+        address: Option<IpAddr>,
+    ) -> Result<Arc<KeyRecord>, KeyRefusal> {
+        let read = self.page_to_look_in(id.page(), FRESH).await?;
+        let record = read.page.nearest(id).filter(|it| it.id == id.as_str());
+        self.accept(record.cloned().ok_or(KeyRefusal::Unknown)?, address)
+    }
+
+    /// A key that is known is good now, and from there.
+    fn accept(
+        &self,
+        record: Arc<KeyRecord>,
+        address: Option<IpAddr>,
+    ) -> Result<Arc<KeyRecord>, KeyRefusal> {
         match record.state(self.0.clock.now()) {
             KeyState::Good => {}
             state => return Err(KeyRefusal::State(state)),

@@ -133,6 +133,33 @@ async fn a_key_is_used_from_its_networks_alone() {
     }
 }
 
+/// What keeps a stream open knows a key by its id alone.
+#[tokio::test]
+async fn a_key_that_was_accepted_is_looked_up_by_its_id() {
+    let world = World::new();
+    let (here, there) = (world.node(), world.node());
+    let bound = NewKey {
+        networks: vec!["10.0.0.0/8".parse().unwrap()],
+        ..key_of("ci")
+    };
+    let (key, record) = here.create(bound).await.unwrap();
+    let (id, address) = (key.id(), Some("10.1.2.3".parse().unwrap()));
+    assert_eq!(*there.look_up(id, address).await.unwrap(), record);
+    let refused = there.look_up(id, Some("11.1.2.3".parse().unwrap())).await;
+    assert_eq!(refused, Err(KeyRefusal::Address));
+    let beside = ApiKey::generate(id.page());
+    let refused = there.look_up(beside.id(), address).await;
+    assert_eq!(refused, Err(KeyRefusal::Unknown));
+    here.revoke(id.as_str()).await.unwrap();
+    world.clock.advance(FRESH);
+    let refused = there.look_up(id, address).await;
+    assert_eq!(refused, Err(KeyRefusal::State(KeyState::Revoked)));
+    here.forget("t1", "owner ci").await.unwrap();
+    world.clock.advance(FRESH);
+    let refused = there.look_up(id, address).await;
+    assert_eq!(refused, Err(KeyRefusal::Unknown));
+}
+
 #[tokio::test]
 async fn what_cannot_be_a_key_is_not_made() {
     let node = World::new().node();
@@ -229,7 +256,7 @@ impl Moody {
 }
 
 #[tokio::test]
-async fn while_the_store_is_away_keys_are_believed_for_a_minute() {
+async fn while_the_store_is_away_keys_are_believed_for_a_while() {
     let world = World::new();
     let (key, _) = world.node().create(key_of("ci")).await.unwrap();
     let store = Moody::over(&world.store);
@@ -240,8 +267,11 @@ async fn while_the_store_is_away_keys_are_believed_for_a_minute() {
         .clock
         .advance(STALE_MAX.saturating_sub(Duration::from_millis(1)));
     assert!(node.verify(&key, None).await.is_ok());
+    assert!(node.look_up(key.id(), None).await.is_ok());
     world.clock.advance(Duration::from_millis(1));
     assert_eq!(node.verify(&key, None).await, Err(KeyRefusal::Unavailable));
+    let looked_up = node.look_up(key.id(), None).await;
+    assert_eq!(looked_up, Err(KeyRefusal::Unavailable));
     let fresh = Keyring::new(store.clone(), &world.keys, world.clock.clone());
     assert_eq!(fresh.verify(&key, None).await, Err(KeyRefusal::Unavailable));
     store.is_away.store(false, Ordering::Relaxed);

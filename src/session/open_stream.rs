@@ -127,12 +127,19 @@ impl OpenStream {
         match run(&self.session, &self.stream).await {
             Ran::ToItsEnd | Ran::Owing => {}
             Ran::Overtaken => {
-                warn_ratelimited!(
-                    "a call was overtaken and is cancelled: another node has ended its stream",
-                    session = self.session.id().log_name()
-                );
                 for request in &self.requests {
                     let _still_ran = self.session.cancel(request);
+                }
+                // A session that was ended takes its streams with it, and no other node has to.
+                let shared = &self.session.inner().shared;
+                if !matches!(
+                    shared.store.read(&self.session.id().scope()).await,
+                    Ok(None)
+                ) {
+                    warn_ratelimited!(
+                        "a call was overtaken and is cancelled: another node has ended its stream",
+                        session = self.session.id().log_name()
+                    );
                 }
             }
         }

@@ -251,7 +251,8 @@ impl Process {
             let shutdown = self.context.shutdown.clone();
             self.context.tasks.spawn(TaskKind::Stream, async move {
                 let _leave = leave;
-                listening.speak(&out, cancel, shutdown).await;
+                let end = shutdown.reached(Phase::Draining);
+                listening.speak(&out, cancel, end).await;
             });
             return;
         }

@@ -407,6 +407,45 @@ async fn a_session_outlives_the_token_it_was_opened_with() {
     assert_eq!(refreshed.call("ping", json!({})).await.result(), json!({}));
 }
 
+/// Trust: Z3. A stream does not outlive the token that opened it. A session of HTTP+SSE, which is one
+/// stream, goes on with the token that its client came with last.
+#[tokio::test]
+async fn streams_of_an_expired_token_end() {
+    let desk = Desk::with("leeway = \"1s\"\n[streams]\nheartbeat = \"100ms\"").await;
+    let fresh = http_client_bearing(&desk.good().await);
+    let claims = json!({"exp": now() + 8});
+    let short = http_client_bearing(&desk.minted(claims, json!({})).await);
+    let open = Session::through(short.clone(), &desk.resource, VERSION, json!({}));
+    let session = open.await;
+    let standing = session.listen(None).await;
+    let client = Stateless::through(short.clone(), &desk.resource);
+    let filter = json!({"notifications": {"toolsListChanged": true}});
+    let (id, subscribed) = client.stream("subscriptions/listen", filter).await;
+    let initialize = json!({"protocolVersion": "2024-11-05", "capabilities": {},
+        "clientInfo": {"name": "scenario", "version": "1"}});
+    let origin = desk.server.url("");
+    let mut lapsing = HttpSse::connect_through(short.clone(), &origin).await;
+    lapsing.call("initialize", initialize.clone()).await;
+    let mut renewed = HttpSse::connect_through(short, &origin)
+        .await
+        .with(fresh.clone());
+    renewed.call("initialize", initialize).await;
+
+    let (_, closing, _) = tokio::join!(standing.rest(), subscribed.rest(), lapsing.stream.rest());
+    let closing = closing.last().expect("it says that it ends").json();
+    assert_eq!(closing["id"], id);
+    assert_eq!(closing["result"]["resultType"], "complete");
+
+    let echo = json!({"text": "hello"});
+    let said = renewed.tool("echo", echo.clone()).await;
+    assert_eq!(said["result"]["content"][0]["text"], "hello");
+    let refreshed = session.presented_by(fresh, &desk.resource);
+    let mut standing = refreshed.listen(None).await;
+    standing.priming().await;
+    standing.heartbeat().await;
+    assert_eq!(refreshed.tool("echo", echo).await.tool_text(), "hello");
+}
+
 /// MCP basic/security_best_practices, session hijacking: who knows an id and is not its principal knows
 /// nothing. The same person through another client is another principal.
 #[tokio::test]
@@ -590,6 +629,15 @@ async fn the_word_of_a_proxy_counts_where_proxies_are() {
         .send(request.header("authorization", "Bearer x"))
         .await;
     assert_eq!(answer_to_both.status, 401);
+
+    // Two of it, of which one may be the client's own, are one too many.
+    let nobody = Stateless::new(&url);
+    let twice = ["alice", "mallory"].into_iter().fold(
+        nobody.request(&nobody.message("tools/list", json!({}))),
+        |request, sub| request.header(asserted::HEADER, word(json!({"sub": sub}))),
+    );
+    let refused = nobody.send(twice).await;
+    assert_eq!(refused.status, 400, "{}", refused.text);
 
     let session = Session::through(alice(), &url, VERSION, json!({})).await;
     assert_eq!(session.call("ping", json!({})).await.result(), json!({}));

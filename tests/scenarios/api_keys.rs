@@ -13,21 +13,21 @@ const KEYS: &str = "[auth.api_keys]";
 const VERSION: &str = "2025-11-25";
 
 /// What `switchboard key …` says for the server that runs.
-async fn key(server: &Switchboard, words: &[&str]) -> command::Ended {
+pub(crate) async fn key(server: &Switchboard, words: &[&str]) -> command::Ended {
     let store = format!("embedded:{}", server.directory().join("data").display());
     let rest = ["--listen", server.authority(), "--store", &store];
     command::run(server.directory(), &[&["key"], words, &rest[..]].concat()).await
 }
 
 /// A key of `owner`.
-async fn key_of(server: &Switchboard, owner: &str) -> String {
+pub(crate) async fn key_of(server: &Switchboard, owner: &str) -> String {
     let made = key(server, &["create", "--owner", owner, "--role", "admin"]).await;
     assert_eq!(made.code, 0, "{}", made.err);
     // Alone on its line, so that `$(...)` gives it.
     made.out.strip_suffix('\n').unwrap().to_owned()
 }
 
-fn id_of(key: &str) -> &str {
+pub(crate) fn id_of(key: &str) -> &str {
     key.split('_').nth(1).unwrap()
 }
 
@@ -36,11 +36,11 @@ async fn server() -> Switchboard {
     setup.start().await
 }
 
-fn client(server: &Switchboard, key: &str) -> Stateless {
+pub(crate) fn client(server: &Switchboard, key: &str) -> Stateless {
     Stateless::through(http_client_bearing(key), &server.url("/mcp"))
 }
 
-async fn session(server: &Switchboard, key: &str) -> Session {
+pub(crate) async fn session(server: &Switchboard, key: &str) -> Session {
     let http = http_client_bearing(key);
     Session::through(http, &server.url("/mcp"), VERSION, json!({})).await
 }
@@ -291,6 +291,30 @@ async fn keys_are_made_and_listed_whether_or_not_a_node_runs() {
     let (http, url) = (http_client_bearing(&before), server.url("/mcp"));
     let refused = Session::initialize(&http, &url, VERSION, json!({})).await;
     assert_challenged(&refused, INVALID);
+}
+
+/// Ours: a role that nobody wrote down is a slip, and how long a key is good is said as people say it.
+#[tokio::test]
+async fn a_key_has_roles_that_there_are_and_a_time_that_can_be_read() {
+    let config = format!("{KEYS}\n[roles.analyst]\nallow = [{{ tools = [\"**\"] }}]");
+    let setup = Switchboard::with().store(Store::Embedded).config(&config);
+    let server = setup.start().await;
+    let refused = key(&server, &["create", "--owner", "ci", "--role", "analist"]).await;
+    assert_eq!((refused.code, refused.out.as_str()), (2, ""));
+    assert!(
+        refused.err.contains("no role \"analist\""),
+        "{}",
+        refused.err
+    );
+    for (role, life, told) in [
+        ("analyst", "1s", "good for 1 second;"),
+        ("admin", "90d", "good for 90 days;"),
+    ] {
+        let words = ["create", "--owner", role, "--role", role, "--life", life];
+        let made = key(&server, &words).await;
+        assert_eq!(made.code, 0, "{}", made.err);
+        assert!(made.err.contains(told), "{}", made.err);
+    }
 }
 
 #[tokio::test]

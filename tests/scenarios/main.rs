@@ -64,6 +64,7 @@ mod gateway_starting;
 mod http_sse;
 mod identity_provider;
 mod known_attacks;
+mod lapsed_streams;
 mod limits;
 mod listen;
 mod misbehaving_tools;

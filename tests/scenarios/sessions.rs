@@ -184,7 +184,7 @@ async fn a_deleted_session_is_gone_for_every_method() {
 /// basic/transports (2025-11-25), session management, ending a session.
 #[tokio::test]
 async fn deleting_a_session_ends_its_streams_and_its_calls() {
-    let server = Switchboard::start().await;
+    let mut server = Switchboard::with().keeps_log().start().await;
     let session = server.session(VERSION).await;
     let mut standing = session.listen(None).await;
     standing.priming().await;
@@ -204,6 +204,9 @@ async fn deleting_a_session_ends_its_streams_and_its_calls() {
         (server.metric("mcp_running_calls").await == 0.0).then_some(())
     })
     .await;
+    server.stop().await;
+    let log = server.log();
+    assert!(!log.contains("another node"), "there is none: {log}");
 }
 
 /// basic/transports (2025-11-25), protocol version header.

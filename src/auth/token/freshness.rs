@@ -1,7 +1,7 @@
 //! When the keys of an issuer are asked for again: the rules, without asking anybody.
 //!
 //! Keys are used as they are while they are young; then they are asked for beside the request that
-//! noticed; then before it, so that a withdrawn key is good for a minute at most. An issuer that
+//! noticed; then before it, so that a withdrawn key is good for 50 s at most. An issuer that
 //! fails is left alone for a while, and meanwhile its keys go on to be used up to a limit, without
 //! anybody waiting. A key that is not known is asked for, but not again and again: whoever sends
 //! tokens could otherwise make us flood the issuer.
@@ -16,8 +16,9 @@ use crate::runtime::clock::Timestamp;
 
 /// From this age on keys are asked for beside the request.
 const BESIDE: Duration = Duration::from_secs(45);
-/// From this age on they are asked for before it: how long a withdrawn key is good at most.
-const BEFORE: Duration = Duration::from_secs(60);
+/// From this age on they are asked for before it: how long a withdrawn key is good at most, which with
+/// the time until an open stream asks is a minute.
+const BEFORE: Duration = Duration::from_secs(50);
 /// Between two times that an issuer is asked for a key it may not have, or after it failed.
 const PAUSE: Duration = Duration::from_secs(30);
 /// The same while we have no keys of it at all, and every request is refused.
@@ -232,12 +233,12 @@ mod tests {
             (held(), 0, Next::Use),
             (held(), 44, Next::Use),
             (held(), 45, Next::AskBeside),
-            (held(), 59, Next::AskBeside),
-            (held(), 60, Next::Ask),
+            (held(), 49, Next::AskBeside),
+            (held(), 50, Next::Ask),
             (held(), 3_600, Next::Ask),
             (held(), 3_601, Next::Ask),
-            (asking(held(), 45), 59, Next::Use),
-            (asking(held(), 45), 60, Next::Wait),
+            (asking(held(), 45), 49, Next::Use),
+            (asking(held(), 45), 50, Next::Wait),
             (failed(45), 74, Next::Use),
             (failed(45), 75, Next::AskBeside),
             (failed(45), 3_600, Next::AskBeside),

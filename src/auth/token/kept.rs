@@ -12,8 +12,9 @@ use super::refusal::Step;
 use super::verified::Verified;
 use crate::runtime::clock::Timestamp;
 
-/// How long an outcome is kept.
-pub(super) const AGE_MAX: Duration = Duration::from_secs(60);
+/// How long an outcome is kept: with the time for which open streams bear that an issuer does not answer,
+/// a minute.
+pub(super) const AGE_MAX: Duration = Duration::from_secs(30);
 /// Bytes in one half: some four thousand tokens of the usual size, which as claims take six times
 /// as much.
 const HALF_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -34,7 +35,7 @@ pub(super) struct Outcome {
     pub(super) keys: Option<(usize, u64)>,
 }
 
-/// The outcomes of the last minute.
+/// The outcomes of the last half a minute.
 #[derive(Debug, Default)]
 pub(super) struct Kept(Mutex<Halves>);
 

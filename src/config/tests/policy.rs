@@ -156,6 +156,22 @@ fn what_is_wrong_is_said_with_its_key_and_line() {
             ],
         ),
         (
+            "[[bindings]]\nrole = 'admin'\ntenant = 't'\nany_of = []",
+            &[
+                "switchboard.toml:4: bindings[0].any_of: names nobody: leave it out to give the role to the whole tenant",
+            ],
+        ),
+        (
+            "[[bindings]]\nrole = 'admin'\nany_of = []",
+            &[
+                "switchboard.toml:3: bindings[0].any_of: names nobody: leave it out to give the role to the whole tenant",
+            ],
+        ),
+        (
+            "[[bindings]]\nrole = 'admin'\ntenant = ''",
+            &["switchboard.toml:3: bindings[0].tenant: is empty: no caller is of such a tenant"],
+        ),
+        (
             "[[bindings]]\nrole = 'admin'\nany_of = [{ claim = 'x' }]",
             &["switchboard.toml:3: bindings[0].any_of[0]: `claim` needs `has` or `is`"],
         ),

@@ -37,6 +37,10 @@ impl Binding {
             let problem = "would give everybody the role: write `any_of` or `tenant`";
             complain(key.to_owned(), problem.to_owned());
         }
+        if config.tenant.as_deref() == Some("") {
+            let problem = "is empty: no caller is of such a tenant";
+            complain(format!("{key}.tenant"), problem.to_owned());
+        }
         for (at, sign) in config.any_of.iter().enumerate() {
             if let Some(problem) = problem_of(sign) {
                 complain(format!("{key}.any_of[{at}]"), problem);
@@ -182,6 +186,7 @@ mod tests {
         for (tenant, any_of, keys) in [
             (None, vec![], vec!["b", "b.role"]),
             (Some("t"), vec![], vec!["b.role"]),
+            (Some(""), vec![], vec!["b.role", "b.tenant"]),
             (
                 None,
                 vec![Sign::Principal(String::new())],

@@ -145,6 +145,12 @@ impl Policy {
         RuleId(if self.0.open { "open" } else { ADMIN }.into())
     }
 
+    /// Whether roles are written, and this is none of them, nor `admin`.
+    #[must_use]
+    pub fn lacks(&self, role: &str) -> bool {
+        !self.0.roles.is_empty() && role != ADMIN && !self.0.roles.contains_key(role)
+    }
+
     /// Names this policy and no other: the same on every node that has the same configuration.
     #[must_use]
     pub fn version(&self) -> &Arc<str> {

@@ -24,6 +24,7 @@ use super::pipe::Pipe;
 use super::reply::Refused;
 use super::sse::{self, EventStream, Heartbeat, encoder};
 use super::streamable_http::Head;
+use crate::access::Hold;
 use crate::protocol::jsonrpc::Body;
 use crate::protocol::prescan;
 use crate::runtime::queue::Receiver;
@@ -40,7 +41,14 @@ use postings::{Address, Key, Posted, Postings};
 pub struct Pipes {
     endpoint: Endpoint,
     postings: Postings,
-    open: Arc<DashMap<Key, Pipe>>,
+    open: Arc<DashMap<Key, Open>>,
+}
+
+/// An open pipe, and what keeps its stream open.
+#[derive(Clone, Debug)]
+struct Open {
+    pipe: Pipe,
+    hold: Option<Hold>,
 }
 
 impl fmt::Debug for Pipes {
@@ -68,16 +76,16 @@ impl Pipes {
     }
 
     /// Opens a pipe: its id, its key, and what is posted for it elsewhere.
-    fn open(&self, pipe: &Pipe) -> (String, Key, Receiver<Posted>) {
-        let (id, key, posted) = self.postings.open(&pipe.caller().principal);
-        self.open.insert(key, pipe.clone());
+    fn open(&self, open: Open) -> (String, Key, Receiver<Posted>) {
+        let (id, key, posted) = self.postings.open(&open.pipe.caller().principal);
+        self.open.insert(key, open);
         (id, key, posted)
     }
 
     async fn close(&self, key: &Key) {
         self.postings.close(key);
-        if let Some((_, pipe)) = self.open.remove(key) {
-            pipe.close().await;
+        if let Some((_, open)) = self.open.remove(key) {
+            open.pipe.close().await;
         }
     }
 
@@ -87,7 +95,7 @@ impl Pipes {
         query: &str,
         visit: &Visit,
         sessions: &Sessions,
-    ) -> Result<(Address, Option<Pipe>), FindError> {
+    ) -> Result<(Address, Option<Open>), FindError> {
         let id = query
             .split('&')
             .find_map(|pair| pair.strip_prefix("sessionId="));
@@ -98,8 +106,8 @@ impl Pipes {
             return Err(FindError::NotFound);
         };
         if self.postings.is_here(&address) {
-            let pipe = self.open.get(&address.key).ok_or(FindError::NotFound)?;
-            return Ok((address, Some(pipe.clone())));
+            let open = self.open.get(&address.key).ok_or(FindError::NotFound)?;
+            return Ok((address, Some(open.clone())));
         }
         self.postings.reach(&address).await?;
         Ok((address, None))
@@ -140,13 +148,17 @@ async fn begin(
         .map(|paths| paths.message_path.clone())
         .ok_or(Refused::Path)?;
     let (tx, rx) = event::connection();
+    let hold = pipes.endpoint.access.hold(&visit);
     let pipe = Pipe::new(
         context.get_ref().clone(),
         pipes.endpoint.clone(),
         visit,
         tx.clone(),
     );
-    let (id, key, posted) = pipes.open(&pipe);
+    let (id, key, posted) = pipes.open(Open {
+        pipe: pipe.clone(),
+        hold: hold.clone(),
+    });
     let (opened, shutdown) = (pipes.get_ref().clone(), context.shutdown.clone());
     let limits = context.config.json;
     // Not waited for when draining: such a session cannot outlive this process, so it stays until
@@ -172,6 +184,7 @@ async fn begin(
         Some(place),
         context.metrics.open_stream(StreamKind::Sse),
     )
+    .held_by(hold)
     .opening_with(opening.freeze());
     Ok(sse::respond(HttpResponse::Ok(), body))
 }
@@ -215,7 +228,15 @@ async fn take(
         .await?;
     let bytes = body::read(begun, request, payload, config).await?;
     let body = Body::parse(&bytes, &config.json)?;
-    match here {
+    // A session like this cannot be gone on with on another stream, so this one must not end because its
+    // client has renewed its token.
+    if let Some(Open {
+        hold: Some(hold), ..
+    }) = &here
+    {
+        hold.renew(&visit);
+    }
+    match here.map(|open| open.pipe) {
         Some(pipe) if !accepts(&pipe, &body) => Err(Refused::Batch),
         Some(pipe) if pipes.postings.come_in_here_only() => {
             pipe.visited(visit);

@@ -1,10 +1,12 @@
 //! The response body of an event stream.
 //!
 //! It reads the queue between a stream and this connection, encodes what is there into one piece,
-//! and writes a comment when nothing was said for a while. Dropped by actix when the connection is
+//! and writes a comment when nothing was said for a while. It ends with what it says, or when whoever
+//! opened it would not be let in any more. Dropped by actix when the connection is
 //! gone, it drops its end of the queue, which is how the writer learns of it.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
@@ -14,10 +16,12 @@ use actix_web::http::header;
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use bytes::{Bytes, BytesMut};
 use futures_util::Stream as _;
+use futures_util::future::BoxFuture;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
 
 use super::encoder;
+use crate::access::Hold;
 use crate::service::event::EventReceiver;
 use crate::session::event_log::StreamName;
 use crate::telemetry::metrics::Gauged;
@@ -30,13 +34,14 @@ const PIECE: usize = 16 * 1024;
 pub struct Heartbeat(pub Duration);
 
 /// See the module docs.
-#[derive(Debug)]
 pub struct EventStream {
     events: EventReceiver,
     /// Set where events have ids.
     name: Option<StreamName>,
     /// Said before anything else.
     opening: Option<Bytes>,
+    /// Resolves when it must not go on.
+    lapsed: Option<BoxFuture<'static, ()>>,
     heartbeat: Duration,
     timer: Pin<Box<Sleep>>,
     quiet: bool,
@@ -60,6 +65,7 @@ impl EventStream {
             events,
             name,
             opening: None,
+            lapsed: None,
             heartbeat,
             timer: Box::pin(tokio::time::sleep(heartbeat)),
             quiet: true,
@@ -68,11 +74,27 @@ impl EventStream {
         }
     }
 
+    /// Goes on as long as `hold` lets it, if there is one.
+    #[must_use]
+    pub fn held_by(mut self, hold: Option<Hold>) -> Self {
+        let lapsed = |hold: Hold| Box::pin(async move { hold.lapsed().await }) as _;
+        self.lapsed = hold.map(lapsed);
+        self
+    }
+
     /// Says `text` first.
     #[must_use]
     pub fn opening_with(mut self, text: Bytes) -> Self {
         self.opening = Some(text);
         self
+    }
+}
+
+impl fmt::Debug for EventStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventStream")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -90,6 +112,13 @@ impl MessageBody for EventStream {
         let this = &mut *self;
         if let Some(opening) = this.opening.take() {
             return Poll::Ready(Some(Ok(opening)));
+        }
+        // First, so that a stream that never falls silent ends too.
+        if let Some(lapsed) = &mut this.lapsed
+            && lapsed.as_mut().poll(cx).is_ready()
+        {
+            this.lapsed = None;
+            return Poll::Ready(None);
         }
         match Pin::new(&mut this.events).poll_next(cx) {
             Poll::Ready(Some(event)) => {

@@ -17,7 +17,6 @@ use crate::protocol::raw::RawJson;
 use crate::protocol::subscription::{self, SubscriptionFilter};
 use crate::protocol::version::ProtocolVersion;
 use crate::runtime::queue::Closed;
-use crate::runtime::shutdown::{Phase, Shutdown};
 use crate::service::changes::Watch;
 use crate::service::event::{Event, EventSender};
 use crate::service::{Service, ServiceError};
@@ -65,8 +64,13 @@ impl Listening {
         })
     }
 
-    /// Speaks until the client goes, cancels, or the process drains.
-    pub async fn speak(self, to: &EventSender, cancel: CancellationToken, shutdown: Shutdown) {
+    /// Speaks until the client goes or cancels, or until `end`: then it says that it ends.
+    pub async fn speak(
+        self,
+        to: &EventSender,
+        cancel: CancellationToken,
+        end: impl Future<Output = ()>,
+    ) {
         if self.acknowledge(to).await.is_err() {
             return;
         }
@@ -76,7 +80,7 @@ impl Listening {
             biased;
             () = cancel.cancelled() => false,
             () = to.closed() => false,
-            () = shutdown.reached(Phase::Draining) => true,
+            () = end => true,
             () = std::future::ready(()), if ends_by_itself => true,
             _closed = self.tell_changes(to), if !ends_by_itself => false,
         };

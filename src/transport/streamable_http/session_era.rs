@@ -419,7 +419,8 @@ pub(super) async fn get(arrived: Arrived<'_>) -> Result<HttpResponse, RefusedReq
         Heartbeat(context.config.heartbeat),
         Some(place),
         context.metrics.open_stream(kind),
-    );
+    )
+    .held_by(arrived.endpoint.access.hold(arrived.visit));
     Ok(respond(&session, body))
 }
 

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::endpoint::{Arrived, RefusedRequest};
 use super::head::{self, Head};
+use crate::access::Hold;
 use crate::protocol::headers;
 use crate::protocol::jsonrpc::{Notification, Request};
 use crate::protocol::meta::DeclaredClient;
@@ -22,6 +23,7 @@ use crate::protocol::method::Method;
 use crate::protocol::params::{ParamsHead, string_of};
 use crate::protocol::raw::RawJson;
 use crate::protocol::version::{Era, ProtocolVersion};
+use crate::runtime::shutdown::Phase;
 use crate::runtime::tasks::TaskKind;
 use crate::service::{ServiceError, event};
 use crate::telemetry::labels::{Outcome, StreamKind};
@@ -248,6 +250,14 @@ fn in_band(envelope: &Envelope, request: &Request, error: ServiceError) -> HttpR
     status.respond(text)
 }
 
+/// Waits until a stream must not go on.
+async fn lapsed(hold: Option<Hold>) {
+    match hold {
+        Some(hold) => hold.lapsed().await,
+        None => std::future::pending().await,
+    }
+}
+
 async fn listen(
     arrived: Arrived<'_>,
     request: Request,
@@ -277,10 +287,17 @@ async fn listen(
         Err(error) => return Ok(in_band(&envelope, &request, error)),
     };
     let (tx, rx) = event::connection();
+    let hold = arrived.endpoint.access.hold(arrived.visit);
     let shutdown = context.shutdown.clone();
+    let end = async move {
+        tokio::select! {
+            () = shutdown.reached(Phase::Draining) => {}
+            () = lapsed(hold) => {}
+        }
+    };
     let cancel = CancellationToken::new();
     context.tasks.spawn(TaskKind::Stream, async move {
-        listening.speak(&tx, cancel, shutdown).await;
+        listening.speak(&tx, cancel, end).await;
     });
     let body = EventStream::new(
         rx,

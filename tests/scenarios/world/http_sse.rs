@@ -50,6 +50,12 @@ impl HttpSse {
         }
     }
 
+    /// The same client, presenting something else from now on.
+    pub fn with(mut self, http: Client) -> Self {
+        self.http = http;
+        self
+    }
+
     /// Connects and shakes hands. Returns the result of `initialize` too.
     pub async fn open(server: &Switchboard, version: &str, capabilities: Value) -> (Self, Value) {
         let mut client = Self::connect(server).await;
