@@ -63,7 +63,6 @@ fn bench(criterion: &mut Criterion) {
             origin: &origin,
         },
         trace: None,
-        epoch: None,
         method: "tools/call",
         target: Some("echo"),
         upstream: None,

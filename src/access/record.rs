@@ -14,6 +14,7 @@ use crate::audit::{Audit, Begin, Begun, Decision as Decided, End, Ending, Event,
 use crate::auth::challenge::Challenge;
 use crate::identity::{Caller, Origin, Principal};
 use crate::policy::access::{Decision, RuleId};
+use crate::protocol::trace;
 use crate::runtime::clock::Clock;
 use crate::runtime::per_second::PerSecond;
 use crate::runtime::seal;
@@ -164,10 +165,10 @@ impl Recorder {
             return Ok(None);
         };
         let params = call.params.raw();
+        let trace = params.and_then(|params| trace::id(params.as_str()));
         let begun = audit.begin(&Begin {
             party: party(call),
-            trace: None,
-            epoch: None,
+            trace: trace.as_deref(),
             method: call.method.as_str(),
             target: about.map(|about| about.name.as_str()),
             upstream: about.map(|about| &*about.server),

@@ -177,9 +177,6 @@ impl Desk {
         members.call(call);
         self.place(&mut members, &begin.party);
         members.optional("trace", begin.trace);
-        if let Some(epoch) = begin.epoch {
-            members.number("epoch", epoch);
-        }
         members.text("method", begin.method);
         let tool = begin.target;
         if let Some(target) = begin.target {

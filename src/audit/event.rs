@@ -95,10 +95,8 @@ pub struct Party<'a> {
 pub struct Begin<'a> {
     /// Who calls.
     pub party: Party<'a>,
-    /// The trace it belongs to.
+    /// The id of the trace it belongs to.
     pub trace: Option<&'a str>,
-    /// Under which epoch this node acts, where it acts under one.
-    pub epoch: Option<u64>,
     /// The method.
     pub method: &'a str,
     /// What it is about: a tool's name, a resource's URI.

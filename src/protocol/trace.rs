@@ -1,7 +1,7 @@
 //! The trace that a request belongs to, as its sender says: in `_meta`, and over HTTP in headers of the
 //! same names.
 //!
-//! It is passed on and nothing follows from it here.
+//! It is passed on, and its id is in the record of a call; nothing else follows from it here.
 //!
 //! Spec: 2026-07-28 basic/index, `_meta`; W3C Trace Context and Baggage.
 
@@ -30,6 +30,28 @@ pub fn with_trace(params: Option<&RawJson>, trace: &[(&'static str, String)]) ->
     Some(RawJson::from_valid(members.to_string()))
 }
 
+/// The id of the trace that params belong to: 32 digits of their `traceparent`, if that is one.
+#[must_use]
+pub fn id(params: &str) -> Option<String> {
+    const PARENT: &str = KEYS[0];
+    // Nearly no request says anything.
+    if !params.contains(PARENT) {
+        return None;
+    }
+    let params = Members::of(params)?;
+    let meta = Members::of(params.get("_meta")?)?;
+    let parent = meta.string(PARENT)?;
+    let mut parts = parent.split('-');
+    let (version, id) = (parts.next()?, parts.next()?);
+    let is_hex = |text: &str| {
+        text.bytes()
+            .all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let is_id = version.len() == 2 && version != "ff" && id.len() == 32;
+    let is_set = id.bytes().any(|digit| digit != b'0');
+    (is_id && is_set && is_hex(version) && is_hex(id)).then(|| id.to_owned())
+}
+
 /// The headers that repeat what the members of a `_meta` say of a trace.
 #[must_use]
 pub fn headers(meta_members: &str) -> Vec<(&'static str, String)> {
@@ -55,6 +77,27 @@ mod tests {
     use super::*;
 
     const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+    #[test]
+    fn a_trace_is_known_by_the_id_of_its_parent() {
+        let id_in = |parent: &str| id(&format!(r#"{{"_meta":{{"traceparent":"{parent}"}}}}"#));
+        let its_id = Some("0af7651916cd43dd8448eb211c80319c".to_owned());
+        assert_eq!(id_in(PARENT), its_id);
+        assert_eq!(id_in(&format!("{PARENT}-more")), its_id);
+        for wrong in [
+            "",
+            "00",
+            "00-0af7",
+            "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
+            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+        ] {
+            assert_eq!(id_in(wrong), None, "{wrong}");
+        }
+        for elsewhere in ["{}", r#"{"traceparent":"x"}"#, r#"{"_meta":"traceparent"}"#] {
+            assert_eq!(id(elsewhere), None, "{elsewhere}");
+        }
+    }
 
     #[test]
     fn a_trace_finds_its_place_in_the_params() {

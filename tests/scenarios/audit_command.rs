@@ -91,7 +91,6 @@ async fn call(audit: &Audit, user: &str) {
             origin: &Arc::default(),
         },
         trace: None,
-        epoch: None,
         method: "tools/call",
         target: Some("crm.search"),
         upstream: None,

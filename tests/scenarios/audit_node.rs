@@ -324,3 +324,31 @@ async fn a_standing_stream_and_a_call_that_are_taken_over_are_on_record() {
     assert_eq!(taken["session"], first["session"]);
     assert!(taken["epoch"].as_u64() > first["epoch"].as_u64());
 }
+
+/// W3C Trace Context: whoever looks for what a trace did finds its calls on record.
+#[tokio::test]
+async fn a_call_is_on_record_with_the_trace_it_belongs_to() {
+    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+    let setup = Switchboard::with().store(Store::Embedded).config(AUDIT);
+    let node = setup.start().await;
+    let client = node.stateless();
+    let echo = json!({"name": "echo", "arguments": {"text": "hello"}});
+    let traced = client
+        .request(&client.message("tools/call", echo.clone()))
+        .header("traceparent", format!("00-{TRACE}-b7ad6b7169203331-01"));
+    assert_eq!(client.send(traced).await.tool_text(), "hello");
+    assert_eq!(client.call("tools/call", echo).await.tool_text(), "hello");
+
+    let begun = eventually("both calls are on record", async || {
+        let found = run(node.directory(), &["audit", "query", "--kind", "call"]).await;
+        let records = found.out.lines().map(serde_json::from_str::<Value>);
+        let calls = records.map(|record| record.expect("a line is a record"));
+        let begun: Vec<_> = calls
+            .filter(|call| call["method"] == "tools/call")
+            .collect();
+        (begun.len() == 2).then_some(begun)
+    })
+    .await;
+    assert_eq!(begun[0]["trace"], TRACE);
+    assert_eq!(begun[1].get("trace"), None);
+}

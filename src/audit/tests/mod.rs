@@ -180,7 +180,6 @@ fn begin<'a>(caller: &'a Caller, input: &'a RawJson) -> Begin<'a> {
     Begin {
         party: party(caller),
         trace: Some("0af7651916cd43dd8448eb211c80319c"),
-        epoch: Some(3),
         method: "tools/call",
         target: Some("crm.search"),
         upstream: Some("crm"),

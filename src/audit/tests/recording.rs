@@ -37,7 +37,6 @@ async fn a_call_is_recorded_with_everything_there_is_to_know() {
         ("tenant", json!("acme")),
         ("client", json!("agent")),
         ("trace", json!("0af7651916cd43dd8448eb211c80319c")),
-        ("epoch", json!(3)),
         ("method", json!("tools/call")),
         ("target", json!("crm.search")),
         ("upstream", json!("crm")),
