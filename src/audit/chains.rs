@@ -8,13 +8,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::boxes::{Kind, Sealed};
 use super::checkpoint::Previous;
 use super::entry::{About, Entry, Marks};
 use super::event::CallId;
 use super::layout::TrailId;
 use super::line::{Boxes, FORMAT};
 use super::segment::{Ground, Segment, Standing};
-use super::vault::{Kind, Sealed, Vault};
+use super::vault::Vault;
 use crate::runtime::calendar;
 use crate::runtime::clock::Timestamp;
 

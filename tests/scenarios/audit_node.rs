@@ -270,6 +270,23 @@ async fn records_on_standard_output_can_be_kept_elsewhere_and_verified() {
     assert_eq!(refused.code, 2, "{refused:?}");
 }
 
+/// Ours: `$(switchboard key create …)` holds the key alone.
+#[tokio::test]
+async fn a_key_is_alone_on_standard_output_wherever_records_go() {
+    let directory = TempDir::new().unwrap();
+    let config = format!("cluster.keys = [{KEY:?}]\n[audit]\nsink = \"stdout\"\n[auth.api_keys]\n");
+    fs::write(directory.path().join(CONFIG), config).unwrap();
+    let words = ["key", "create", "--role", "admin", "--owner", "ci"];
+    let made = run(directory.path(), &words).await;
+    assert_eq!(made.code, 0, "{made:?}");
+    let lines: Vec<_> = made.out.lines().collect();
+    assert!(
+        lines.len() == 1 && lines[0].starts_with("mcpk_"),
+        "{made:?}"
+    );
+    assert!(made.err.contains(r#""kind":"key_created""#), "{made:?}");
+}
+
 /// What a node of a cluster has on record about takeovers.
 async fn takeovers(cluster: &Cluster, node: usize) -> Vec<Value> {
     let url = cluster.redis.url();

@@ -2,6 +2,7 @@
 
 mod failing;
 mod keeping;
+mod losing;
 mod recording;
 mod tampering;
 
@@ -126,6 +127,25 @@ impl Place {
         paths
             .map(|first| layout::file(&directory, first, Part::Segment))
             .collect()
+    }
+
+    /// The keys of the tenant's people, or of its days.
+    fn keys_of(&self, whom: &str) -> Vec<PathBuf> {
+        fn collect(directory: &std::path::Path, into: &mut Vec<PathBuf>) {
+            for path in layout::paths_in(directory).unwrap() {
+                if path.is_dir() {
+                    collect(&path, into);
+                } else {
+                    into.push(path);
+                }
+            }
+        }
+        let mut paths = Vec::new();
+        collect(
+            &self.config.places.vault.join("t-acme").join(whom),
+            &mut paths,
+        );
+        paths
     }
 
     /// Every byte of every file.
