@@ -62,6 +62,7 @@ fn bench(criterion: &mut Criterion) {
         epoch: None,
         method: "tools/call",
         target: Some("echo"),
+        is_target_given: true,
         upstream: None,
         decision: Decision {
             is_allowed: true,

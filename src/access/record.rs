@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 
+use super::asked::Named;
 use crate::audit::{
     Audit, Begin, Begun, Decision as Decided, End, Ending, Event, Origin, Party, What,
 };
@@ -143,7 +144,7 @@ impl Recorder {
     pub(super) async fn begin(
         &self,
         call: &Call,
-        about: Option<&Canonical>,
+        about: Option<&Named>,
         decision: &Decision,
         policy: &str,
     ) -> Result<Option<Begun>, ServiceError> {
@@ -156,8 +157,9 @@ impl Recorder {
             trace: None,
             epoch: None,
             method: call.method.as_str(),
-            target: about.map(|about| about.name.as_str()),
-            upstream: about.map(|about| &*about.server),
+            target: about.map(|about| about.canonical.name.as_str()),
+            is_target_given: about.is_some_and(|about| about.is_given),
+            upstream: about.map(|about| &*about.canonical.server),
             decision: Decided {
                 is_allowed: matches!(decision, Decision::Allowed { .. }),
                 rule: decision.rule().map(RuleId::as_str),
@@ -202,7 +204,7 @@ impl Recorder {
     pub(super) async fn denied(
         &self,
         call: &Call,
-        about: Option<&Canonical>,
+        about: Option<&Named>,
         decision: &Decision,
         policy: &str,
         why: &str,

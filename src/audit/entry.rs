@@ -121,6 +121,11 @@ impl Members {
     pub(super) fn done(self) -> String {
         self.0
     }
+
+    /// As a whole object.
+    fn braced(self) -> String {
+        format!("{{{}}}", self.0)
+    }
 }
 
 /// At most so many bytes of a text.
@@ -157,12 +162,18 @@ impl Desk {
         }
         members.text("method", begin.method);
         let tool = begin.target;
+        let mut who = who(&begin.party);
         if let Some(target) = begin.target {
             let target = self
                 .redactor
                 .text(tenant, tool, cut(target, LONG_TEXT_MAX), &mut report);
-            members.name("target");
-            encode::push_string(&mut members.0, &target);
+            let place = if begin.is_target_given {
+                &mut members
+            } else {
+                &mut who
+            };
+            place.name("target");
+            encode::push_string(&mut place.0, &target);
         }
         members.optional("upstream", begin.upstream);
         decision(&mut members, &begin.decision);
@@ -184,7 +195,7 @@ impl Desk {
             marks: Marks::Begins(call),
             about: About::User(caller.user.clone()),
             fields: members.done(),
-            who: Some(who(&begin.party)),
+            who: Some(who.braced()),
             payload,
         }
     }
@@ -236,7 +247,7 @@ impl Desk {
             if let Some(from) = &event.from {
                 origin(&mut who, from.address, from.user_agent.as_deref());
             }
-            format!("{{{}}}", who.done())
+            who.braced()
         });
         Entry {
             id: TrailId {
@@ -304,15 +315,12 @@ fn decision(members: &mut Members, decision: &Decision<'_>) {
 }
 
 /// What is personal about who calls: sealed.
-fn who(party: &Party<'_>) -> String {
+fn who(party: &Party<'_>) -> Members {
     let mut who = Members(String::with_capacity(192));
     who.text("user", &party.caller.user);
     who.text("principal", party.caller.principal.key());
     origin(&mut who, party.address, party.user_agent);
-    let mut text = who.done();
-    text.insert(0, '{');
-    text.push('}');
-    text
+    who
 }
 
 fn origin(who: &mut Members, address: Option<IpAddr>, user_agent: Option<&str>) {

@@ -94,6 +94,7 @@ async fn call(audit: &Audit, user: &str) {
         epoch: None,
         method: "tools/call",
         target: Some("crm.search"),
+        is_target_given: true,
         upstream: None,
         decision: Decision::default(),
         input: Some(&input),

@@ -118,8 +118,16 @@ async fn who_is_erased_while_the_node_runs_is_named_nowhere_and_let_in_no_more()
     let hello = json!({"text": "hello"});
     session.tool("echo", hello.clone()).await.tool_text();
     other.tool("echo", hello.clone()).await.tool_text();
+    // What a client chooses to call things may name them, too.
+    let uri = format!("notes://{NAME}");
+    session.call("resources/read", json!({"uri": uri})).await;
+    session.tool(NAME, json!({})).await;
+    session.call("prompts/get", json!({"name": NAME})).await;
+    let found = said(&node, &redis, &["audit", "query", "--tool", &uri]).await;
+    assert_eq!(found.out.lines().count(), 1, "{}", found.out);
+    assert_eq!(files_with(node.directory(), NAME), [""; 0]);
     let records = exported(&node, &redis, &user).await;
-    assert!(records > 1, "the call, and what else was noted: {records}");
+    assert!(records > 4, "the calls, and what else was noted: {records}");
     assert!(!kept_with(&redis, NAME).await.is_empty());
 
     let erased = said(&node, &redis, &["audit", "erase", "--subject", &user]).await;

@@ -198,6 +198,7 @@ fn begin<'a>(caller: &'a Caller, input: &'a RawJson) -> Begin<'a> {
         epoch: Some(3),
         method: "tools/call",
         target: Some("crm.search"),
+        is_target_given: true,
         upstream: Some("crm"),
         decision: Decision {
             is_allowed: true,
