@@ -65,6 +65,7 @@ fn bench(criterion: &mut Criterion) {
         trace: None,
         method: "tools/call",
         target: Some("echo"),
+        is_target_given: true,
         upstream: None,
         decision: Decision {
             is_allowed: true,

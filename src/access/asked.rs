@@ -32,6 +32,8 @@ pub(super) struct Named {
     /// The name clients know.
     pub(super) shown: String,
     pub(super) canonical: Canonical,
+    /// Whether a server gave it that name; otherwise the client did.
+    pub(super) is_given: bool,
     pub(super) arguments: Option<RawJson>,
 }
 
@@ -69,6 +71,11 @@ impl Asked {
                     service,
                     endpoint,
                     kind,
+                    shown.as_deref().unwrap_or_default(),
+                ),
+                is_given: service.lists(
+                    &call.context.caller,
+                    entry_of(kind),
                     shown.as_deref().unwrap_or_default(),
                 ),
                 shown: shown.unwrap_or_default().into_owned(),
@@ -116,18 +123,22 @@ pub(super) fn canonical(
     kind: Kind,
     shown: &str,
 ) -> Canonical {
-    let entry = match kind {
-        Kind::Tool => EntryKind::Tool,
-        Kind::Prompt => EntryKind::Prompt,
-        Kind::Resource => EntryKind::Resource,
-        Kind::Template => EntryKind::Template,
-    };
     service
-        .canonical(entry, shown)
+        .canonical(entry_of(kind), shown)
         .unwrap_or_else(|| Canonical {
             name: shown.to_owned(),
             server: endpoint.clone(),
         })
+}
+
+/// The kind of thing, as lists have it.
+const fn entry_of(kind: Kind) -> EntryKind {
+    match kind {
+        Kind::Tool => EntryKind::Tool,
+        Kind::Prompt => EntryKind::Prompt,
+        Kind::Resource => EntryKind::Resource,
+        Kind::Template => EntryKind::Template,
+    }
 }
 
 /// The kind of thing, as rules have it.

@@ -106,7 +106,6 @@ impl Guard {
         named: &Named,
     ) -> Result<Reply, ServiceError> {
         let (recorder, version) = (&self.0.recorder, rules.policy.version());
-        let about = &named.canonical;
         let decision = rules.policy.decide(&call.context.caller, &named.target());
         if let Some(answer) = self.refusal(&call, named, &decision) {
             let why = if let Decision::Refused { refusal, .. } = &decision {
@@ -115,23 +114,23 @@ impl Guard {
                 decision.as_str().to_owned()
             };
             recorder
-                .denied(&call, Some(about), &decision, version, &why)
+                .denied(&call, Some(named), &decision, version, &why)
                 .await;
             return answer;
         }
-        recorder.allowed(&call, about);
+        recorder.allowed(&call, &named.canonical);
         let permit = match self.within_limits(rules, &call, named).await {
             Ok(permit) => permit,
             Err(error) => {
                 let why = error.to_string();
                 recorder
-                    .denied(&call, Some(about), &decision, version, &why)
+                    .denied(&call, Some(named), &decision, version, &why)
                     .await;
                 return Err(error);
             }
         };
-        let about = Some(about);
-        self.dispatch(rules, call, about, &decision, permit).await
+        self.dispatch(rules, call, Some(named), &decision, permit)
+            .await
     }
 
     /// Lets the service answer, between the two records of the call.
@@ -139,7 +138,7 @@ impl Guard {
         &self,
         rules: &Rules,
         mut call: Call,
-        about: Option<&Canonical>,
+        about: Option<&Named>,
         decision: &Decision,
         permit: Option<Permit>,
     ) -> Answer {
@@ -312,6 +311,10 @@ impl Service for Guard {
 
     fn canonical(&self, kind: EntryKind, shown: &str) -> Option<Canonical> {
         self.0.service.canonical(kind, shown)
+    }
+
+    fn lists(&self, caller: &Caller, kind: EntryKind, shown: &str) -> bool {
+        self.0.service.lists(caller, kind, shown)
     }
 
     fn watch(

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 
+use super::asked::Named;
 use crate::audit::{Audit, Begin, Begun, Decision as Decided, End, Ending, Event, Party, What};
 use crate::auth::challenge::Challenge;
 use crate::identity::{Caller, Origin, Principal};
@@ -157,7 +158,7 @@ impl Recorder {
     pub(super) async fn begin(
         &self,
         call: &Call,
-        about: Option<&Canonical>,
+        about: Option<&Named>,
         decision: &Decision,
         policy: &str,
     ) -> Result<Option<Begun>, ServiceError> {
@@ -170,8 +171,9 @@ impl Recorder {
             party: party(call),
             trace: trace.as_deref(),
             method: call.method.as_str(),
-            target: about.map(|about| about.name.as_str()),
-            upstream: about.map(|about| &*about.server),
+            target: about.map(|about| about.canonical.name.as_str()),
+            is_target_given: about.is_some_and(|about| about.is_given),
+            upstream: about.map(|about| &*about.canonical.server),
             decision: Decided {
                 is_allowed: matches!(decision, Decision::Allowed { .. }),
                 rule: decision.rule().map(RuleId::as_str),
@@ -216,7 +218,7 @@ impl Recorder {
     pub(super) async fn denied(
         &self,
         call: &Call,
-        about: Option<&Canonical>,
+        about: Option<&Named>,
         decision: &Decision,
         policy: &str,
         why: &str,

@@ -26,6 +26,7 @@ pub async fn obey(settings: &Settings, order: Order) -> Result<Answer, StartErro
     let store = opened.as_store();
     let audit = settings.audit.as_ref().map(|config| {
         let metrics = Metrics::new();
+        let config = &config.clone().beside_an_answer();
         Audit::open(config, &keys, &clock, &metrics, "command line")
     });
     let audit = audit.transpose()?;

@@ -9,13 +9,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::boxes::Envelope;
 use super::checkpoint::Previous;
 use super::entry::{self, About, Marks};
 use super::event::CallId;
 use super::layout::TrailId;
 use super::line::FORMAT;
 use super::segment::{Ground, Segment, Standing};
-use super::vault::{Envelope, Vault};
+use super::vault::Vault;
 use crate::runtime::calendar;
 use crate::runtime::clock::Timestamp;
 

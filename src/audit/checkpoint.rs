@@ -3,9 +3,9 @@
 //! A checkpoint says what an ended segment holds and names the one before; it is signed with Ed25519.
 //! An anchor says how far an open segment goes at least. It is written after each group of records
 //! became durable, so what a crash leaves behind is never less than what the anchor says; less was
-//! cut off by somebody. Both lie in another place than the records.
+//! cut off by somebody. Both lie in another place than the records, and what names the latest segment
+//! of each trail lies in a third: the last ones cannot go unseen with their checkpoints.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::chain::{Hash, Keys};
+use super::disk;
+use super::layout::{self, Trail};
 
 const FORMAT: u64 = 1;
 /// Bytes of an anchor's file, which is overwritten in place.
@@ -37,6 +39,9 @@ pub(super) struct Checkpoint {
     pub(super) previous: Option<Previous>,
     /// Calls that had begun and not ended, each with whom it is about.
     pub(super) running: Vec<(String, Option<String>)>,
+    /// What was found wrong with the segment when a process had to end it for another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) wrong: Option<String>,
     /// The public key.
     pub(super) public: String,
 }
@@ -57,6 +62,15 @@ pub(super) struct Gone {
     pub(super) first: u64,
     pub(super) at: String,
     pub(super) because: String,
+}
+
+/// The latest segment of a trail.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Latest {
+    pub(super) v: u64,
+    pub(super) tenant: String,
+    pub(super) trail: String,
+    pub(super) first: u64,
 }
 
 /// How far an open segment goes at least.
@@ -138,6 +152,23 @@ impl Gone {
     }
 }
 
+impl Latest {
+    pub(super) const FORMAT: u64 = FORMAT;
+
+    /// Whether it was written for that trail of the tenant in `directory`.
+    pub(super) fn is_of(&self, directory: &str, trail: Trail) -> bool {
+        layout::tenant_directory(&self.tenant) == directory && self.trail == trail.as_str()
+    }
+
+    pub(super) fn sign(&self, keys: &Keys) -> String {
+        sign(self, keys).0
+    }
+
+    pub(super) fn read(path: &Path, keys: &Keys) -> io::Result<Found<Self>> {
+        read(path, keys, |says, _| says)
+    }
+}
+
 impl Anchor {
     pub(super) const FORMAT: u64 = FORMAT;
 
@@ -152,11 +183,10 @@ impl Anchor {
     }
 
     pub(super) fn read(path: &Path, keys: &Keys) -> io::Result<Found<Self>> {
-        let text = match fs::read_to_string(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(Found::NotOurs),
-            text => text?,
+        let Some(bytes) = disk::read(path)? else {
+            return Ok(Found::Nothing);
         };
+        let text = std::str::from_utf8(&bytes).unwrap_or_default();
         let read = text.trim_end().split_once(' ').and_then(|(mac, text)| {
             let mac = Hash::parse(mac)?;
             let anchor: Self = serde_json::from_str(text).ok()?;
@@ -182,12 +212,10 @@ fn read<T, U>(path: &Path, keys: &Keys, whole: impl FnOnce(T, String) -> U) -> i
 where
     T: serde::de::DeserializeOwned,
 {
-    let text = match fs::read_to_string(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(Found::NotOurs),
-        text => text?,
+    let Some(bytes) = disk::read(path)? else {
+        return Ok(Found::Nothing);
     };
-    let read = serde_json::from_str::<Signed<'_>>(&text)
+    let read = serde_json::from_slice::<Signed<'_>>(&bytes)
         .ok()
         .and_then(|signed| {
             let is_ours = keys.is_our_signature(signed.says.get(), &signed.signature);

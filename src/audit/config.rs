@@ -50,6 +50,15 @@ impl Config {
             retention: Retention::default(),
         }
     }
+
+    /// The same for a command, whose standard output holds its answer and nothing else.
+    #[must_use]
+    pub fn beside_an_answer(mut self) -> Self {
+        if self.sink == Sink::Stdout {
+            self.sink = Sink::Stderr;
+        }
+        self
+    }
 }
 
 /// Where records go.
@@ -59,6 +68,8 @@ pub enum Sink {
     Directory,
     /// To standard output, line by line; who reads it keeps it.
     Stdout,
+    /// To standard error, where a command writes what a node would write to standard output.
+    Stderr,
 }
 
 /// Three directories. Whoever can change all of them and has the cluster's keys can change history.

@@ -1,4 +1,4 @@
-//! The few things done to files, so that tests can make each of them fail.
+//! The few things done to files, so that tests can make each of them fail; and how they are read.
 
 use std::fmt::Debug;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -28,6 +28,28 @@ pub(super) trait Medium: Send {
     fn sync(&mut self) -> io::Result<()>;
     /// Cuts off what is behind the first `length` bytes, durably.
     fn cut(&mut self, length: u64) -> io::Result<()>;
+}
+
+/// What a file holds, if there is one. An error names it.
+///
+/// Links and whatever else is no file of its own are refused: to read them could take for ever.
+pub(super) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let found = fs::symlink_metadata(path).and_then(|found| {
+        if found.is_file() {
+            fs::read(path)
+        } else {
+            Err(io::Error::other("is no file of its own"))
+        }
+    });
+    match found {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        found => found.map(Some).map_err(|error| named(path, &error)),
+    }
+}
+
+/// The error, with the file that it is about.
+pub(super) fn named(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 /// The disk of this machine. Files are for nobody but their owner.
@@ -129,12 +151,19 @@ impl Medium for LocalFile {
     }
 }
 
-/// Standard output in place of a file: lines go out and cannot be taken back.
-pub(super) struct Stdout;
+/// A stream of the process in place of a file: lines go out and cannot be taken back.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Stream {
+    Stdout,
+    Stderr,
+}
 
-impl Medium for Stdout {
+impl Medium for Stream {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        io::stdout().lock().write_all(bytes)
+        match self {
+            Self::Stdout => io::stdout().lock().write_all(bytes),
+            Self::Stderr => io::stderr().lock().write_all(bytes),
+        }
     }
 
     fn overwrite(&mut self, _: &[u8]) -> io::Result<()> {
@@ -142,7 +171,10 @@ impl Medium for Stdout {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        io::stdout().lock().flush()
+        match self {
+            Self::Stdout => io::stdout().lock().flush(),
+            Self::Stderr => io::stderr().lock().flush(),
+        }
     }
 
     fn cut(&mut self, _: u64) -> io::Result<()> {

@@ -66,6 +66,8 @@ pub(super) struct Who {
     user: Arc<str>,
     principal: Option<Principal>,
     from: Option<Arc<Origin>>,
+    /// What they asked for, where they chose what it is called.
+    target: Option<String>,
 }
 
 impl Who {
@@ -79,6 +81,9 @@ impl Who {
             who.optional("address", address.as_deref());
             who.optional("user_agent", from.user_agent.as_deref());
         }
+        if let Some(target) = &self.target {
+            who.whole_text("target", target);
+        }
         format!("{{{}}}", who.done())
     }
 }
@@ -86,7 +91,9 @@ impl Who {
 impl Entry {
     /// Bytes it keeps in memory while it waits.
     pub(super) fn weight(&self) -> usize {
-        OVERHEAD + self.fields.len() + self.payload.as_ref().map_or(0, String::len)
+        let target = self.who.as_ref().and_then(|who| who.target.as_ref());
+        let texts = [target, self.payload.as_ref()].into_iter().flatten();
+        OVERHEAD + self.fields.len() + texts.map(String::len).sum::<usize>()
     }
 }
 
@@ -109,8 +116,13 @@ impl Members {
     }
 
     pub(super) fn text(&mut self, name: &str, text: &str) {
+        self.whole_text(name, cut(text, TEXT_MAX));
+    }
+
+    /// A text that was cut before, if need be.
+    fn whole_text(&mut self, name: &str, text: &str) {
         self.name(name);
-        encode::push_string(&mut self.0, cut(text, TEXT_MAX));
+        encode::push_string(&mut self.0, text);
     }
 
     fn optional(&mut self, name: &str, text: Option<&str>) {
@@ -179,12 +191,21 @@ impl Desk {
         members.optional("trace", begin.trace);
         members.text("method", begin.method);
         let tool = begin.target;
+        let mut who = Who {
+            user: caller.user.clone(),
+            principal: Some(caller.principal.clone()),
+            from: Some(begin.party.origin.clone()),
+            target: None,
+        };
         if let Some(target) = begin.target {
             let target = self
                 .redactor
                 .text(tenant, tool, cut(target, LONG_TEXT_MAX), &mut report);
-            members.name("target");
-            encode::push_string(&mut members.0, &target);
+            if begin.is_target_given {
+                members.whole_text("target", &target);
+            } else {
+                who.target = Some(target.into_owned());
+            }
         }
         members.optional("upstream", begin.upstream);
         decision(&mut members, &begin.decision);
@@ -206,11 +227,7 @@ impl Desk {
             marks: Marks::Begins(call),
             about: About::User(caller.user.clone()),
             fields: members.done(),
-            who: Some(Who {
-                user: caller.user.clone(),
-                principal: Some(caller.principal.clone()),
-                from: Some(begin.party.origin.clone()),
-            }),
+            who: Some(who),
             payload,
         }
     }
@@ -260,6 +277,7 @@ impl Desk {
             user: user.clone(),
             principal: None,
             from: event.from.clone(),
+            target: None,
         });
         Entry {
             id: TrailId {

@@ -101,6 +101,8 @@ pub struct Begin<'a> {
     pub method: &'a str,
     /// What it is about: a tool's name, a resource's URI.
     pub target: Option<&'a str>,
+    /// Whether a server gave it that name. What a client chose may name a person, and is sealed.
+    pub is_target_given: bool,
     /// Where it goes, if that is known already.
     pub upstream: Option<&'a str>,
     /// Why it may.

@@ -5,6 +5,7 @@
 //! checkpoints/t-acme/calls/00000000000000000001.json    its checkpoint, once it has ended
 //! checkpoints/t-acme/calls/00000000000000000001.anchor  until then, how far it goes at least
 //! checkpoints/t-acme/calls/00000000000000000001.gone    that it was deleted, and why
+//! vault/t-acme/calls.json                               which segment is the latest
 //! vault/t-acme/subjects/5f/5f….json                     the key of a person
 //! vault/t-acme/days/20662.json                          the key of a day's payloads
 //! ```
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::chain::hex;
+use super::disk;
 use crate::runtime::seal;
 
 /// Bytes of a tenant's name that still fit into a file's name; longer ones are hashed.
@@ -92,6 +94,13 @@ pub(super) fn file(directory: &Path, first: u64, part: Part) -> PathBuf {
     directory.join(format!("{first:020}.{}", part.extension()))
 }
 
+/// The file in `vault` that names the latest segment of a trail of the tenant in `directory`.
+pub(super) fn latest(vault: &Path, directory: &str, trail: Trail) -> PathBuf {
+    vault
+        .join(directory)
+        .join(format!("{}.json", trail.as_str()))
+}
+
 /// The segments that `directory` has such files of; none if there is no directory.
 pub(super) fn listed(directory: &Path, part: Part) -> io::Result<BTreeSet<u64>> {
     let paths = paths_in(directory)?.into_iter();
@@ -113,11 +122,16 @@ pub(super) fn tenant_directories(place: &Path) -> io::Result<BTreeSet<String>> {
         .collect())
 }
 
+/// What lies in `directory`; nothing if there is none.
 pub(super) fn paths_in(directory: &Path) -> io::Result<Vec<PathBuf>> {
     match fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(error),
-        Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),
+        Err(error) => Err(disk::named(directory, &error)),
+        Ok(entries) => {
+            let paths = entries.map(|entry| Ok(entry?.path()));
+            let paths: io::Result<_> = paths.collect();
+            paths.map_err(|error| disk::named(directory, &error))
+        }
     }
 }
 

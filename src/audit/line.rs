@@ -98,10 +98,10 @@ impl<'a> Line<'a> {
         let chain = Hash::parse(chain).ok_or(Damage::Form)?;
         let (canonical, sealed) = match body.split_once(SEALED) {
             None => (body, None),
-            Some((canonical, sealed)) => (
-                canonical,
-                Some(sealed.strip_suffix('}').ok_or(Damage::Form)?),
-            ),
+            Some((canonical, sealed)) => {
+                let sealed = sealed.strip_suffix('}').filter(|it| is_as_written(it));
+                (canonical, Some(sealed.ok_or(Damage::Form)?))
+            }
         };
         Ok(Self {
             canonical,
@@ -128,6 +128,20 @@ impl<'a> Line<'a> {
         text.push_str(self.canonical);
         text.push('}');
         serde_json::from_str(&text).ok()
+    }
+}
+
+/// Whether there is nothing but `"who":"…"`, `"payload":"…"`, in this order: the chain does not cover it.
+fn is_as_written(sealed: &str) -> bool {
+    let is_box = |text: &str, name: &str| {
+        let text = text.strip_prefix('"').and_then(|it| it.strip_prefix(name));
+        let text = text.and_then(|it| it.strip_prefix("\":\"")?.strip_suffix('"'));
+        let is_letter = |it: u8| it.is_ascii_alphanumeric() || it == b'-' || it == b'_';
+        text.is_some_and(|text| text.bytes().all(is_letter))
+    };
+    match sealed.split_once(',') {
+        None => is_box(sealed, "who") || is_box(sealed, "payload"),
+        Some((who, payload)) => is_box(who, "who") && is_box(payload, "payload"),
     }
 }
 
@@ -222,6 +236,16 @@ mod tests {
 
     #[test]
     fn what_is_no_line_is_refused_whatever_it_is() {
+        for sealed in [
+            "",
+            r#""who":"a","who":"b""#,
+            r#""who":"a","payload":"b","x":"c""#,
+            r#""who":"a","x":"b""#,
+            r#""x":"a""#,
+            r#""who":{}"#,
+        ] {
+            assert!(!is_as_written(sealed), "{sealed}");
+        }
         for text in ["", "{}", "ä", &"ä".repeat(60), &"x".repeat(500)] {
             assert!(Line::parse(text).is_err(), "{text}");
         }

@@ -22,6 +22,7 @@
 
 pub mod archive;
 mod begun;
+mod boxes;
 mod chain;
 mod chains;
 mod checkpoint;
@@ -30,6 +31,7 @@ mod disk;
 mod entry;
 mod event;
 mod layout;
+mod left;
 mod line;
 mod lock;
 mod queue;
@@ -64,7 +66,7 @@ use crate::runtime::seal::ClusterKeys;
 use crate::telemetry::metrics::Metrics;
 use chain::Keys;
 use chains::{Chains, Ends};
-use disk::{Disk, LocalDisk};
+use disk::{Disk, LocalDisk, Stream};
 use entry::{Desk, Open};
 use lock::Lock;
 use queue::{Haste, Room};
@@ -113,14 +115,19 @@ impl Audit {
         let redactor = Redactor::new(&config.rules, keys)?;
         let lock = Lock::take(&places.checkpoints)?;
         let derived = Arc::new(Keys::of(keys));
-        let vault = Vault::new(&places.vault, keys, derived.clone(), disk.clone());
+        let mut vault = Vault::new(&places.vault, keys, derived.clone(), disk.clone());
         let ground = Ground {
             disk,
             keys: derived.clone(),
             node: node.into(),
             records: places.records.clone(),
             checkpoints: places.checkpoints.clone(),
-            is_stdout: config.sink == Sink::Stdout,
+            vault: places.vault.clone(),
+            stream: match config.sink {
+                Sink::Directory => None,
+                Sink::Stdout => Some(Stream::Stdout),
+                Sink::Stderr => Some(Stream::Stderr),
+            },
         };
         let desk = Desk {
             keys: derived,
@@ -137,6 +144,9 @@ impl Audit {
             source,
         };
         let recovered = recover::recover(&ground, shared.moment().at_ms).map_err(on_disk)?;
+        for (tenant, references) in &recovered.erased {
+            vault.destroy_left(tenant, references).map_err(on_disk)?;
+        }
         let unfinished = recovered.unfinished();
         let ends = Ends {
             size: config.segment_size,

@@ -2,23 +2,22 @@
 //!
 //! Every segment without a checkpoint gets one. Lines behind the last whole record are cut off, which
 //! is recorded, unless the anchor says that there must be more: then somebody cut or changed the file,
-//! nothing is touched, and the checkpoint says what the anchor does, so that verifying finds it.
+//! nothing is touched, and the checkpoint says what the anchor does, so that verifying finds it. So it
+//! does where an anchor is gone, or the latest segments with all that proved them.
 
 use std::collections::HashMap;
-use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use serde::Deserialize;
-
 use super::chain::{Hash, START};
 use super::chains::Chain;
-use super::checkpoint::{Anchor, Checkpoint, Found, Previous, SignedCheckpoint};
+use super::checkpoint::{Anchor, Checkpoint, Found, Latest, Previous, SignedCheckpoint};
+use super::disk;
 use super::event::{CallId, What};
 use super::layout::{self, Part, Trail, TrailId};
-use super::line::{FORMAT, Line, lines};
-use super::segment::{Ground, Header, Standing, put};
+use super::left::Left;
+use super::segment::{Ground, Standing, put};
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -26,16 +25,8 @@ pub(super) struct Recovered {
     pub(super) chains: HashMap<TrailId, Chain>,
     /// What has to be recorded about it.
     pub(super) events: Vec<(TrailId, What)>,
-}
-
-/// What a record must have to be gone on behind.
-#[derive(Deserialize)]
-struct Record {
-    v: u64,
-    seq: u64,
-    kind: String,
-    call: Option<String>,
-    subject: Option<String>,
+    /// Whose erasure is on record in a segment that was left open, by tenant: their keys may be there.
+    pub(super) erased: Vec<(String, Vec<String>)>,
 }
 
 /// Reads where every chain stands, and ends every segment that was left open.
@@ -46,10 +37,11 @@ pub(super) fn recover(ground: &Ground, now_ms: u64) -> io::Result<Recovered> {
     let mut recovered = Recovered::default();
     let mut tenants = layout::tenant_directories(&ground.checkpoints)?;
     tenants.extend(layout::tenant_directories(&ground.records)?);
+    tenants.extend(layout::tenant_directories(&ground.vault)?);
     for tenant in tenants {
         for trail in Trail::ALL {
             let place = |root: &Path| root.join(&tenant).join(trail.as_str());
-            trail_of(
+            let chain = trail_of(
                 ground,
                 &place(&ground.records),
                 &place(&ground.checkpoints),
@@ -57,6 +49,10 @@ pub(super) fn recover(ground: &Ground, now_ms: u64) -> io::Result<Recovered> {
                 now_ms,
                 &mut recovered,
             )?;
+            let chain = up_to_the_latest(ground, &tenant, trail, chain, now_ms, &mut recovered)?;
+            if let Some((id, chain)) = chain {
+                recovered.chains.insert(id, chain);
+            }
         }
     }
     Ok(recovered)
@@ -69,7 +65,7 @@ fn trail_of(
     trail: Trail,
     now_ms: u64,
     recovered: &mut Recovered,
-) -> io::Result<()> {
+) -> io::Result<Option<(TrailId, Chain)>> {
     let proven = layout::listed(checkpoints, Part::Checkpoint)?;
     let mut chain = None;
     if let Some(&first) = proven.last() {
@@ -100,10 +96,69 @@ fn trail_of(
             recovered,
         )?;
     }
-    if let Some((id, chain)) = chain {
-        recovered.chains.insert(id, chain);
+    Ok(chain)
+}
+
+/// Holds a chain against what names its latest segment. One that is not there any more, nor anything
+/// that proves it, gets a checkpoint that says so.
+fn up_to_the_latest(
+    ground: &Ground,
+    directory: &str,
+    trail: Trail,
+    chain: Option<(TrailId, Chain)>,
+    now_ms: u64,
+    recovered: &mut Recovered,
+) -> io::Result<Option<(TrailId, Chain)>> {
+    let path = layout::latest(&ground.vault, directory, trail);
+    let latest = match Latest::read(&path, &ground.keys)? {
+        Found::Ours(latest) if latest.is_of(directory, trail) => latest,
+        found => {
+            // A process that was killed over its first segment had not come to write it.
+            if let Some((id, chain)) = chain.as_ref().filter(|(_, chain)| chain.standing.last > 0) {
+                let what = match found {
+                    Found::Nothing => "is missing",
+                    Found::Ours(_) | Found::NotOurs => "is not one we signed",
+                };
+                let problem = format!("what names the latest segment of {} {what}", trail.as_str());
+                let next = chain.standing.last + 1;
+                recovered.alarm(id, &path, next, problem);
+            }
+            return Ok(chain);
+        }
+    };
+    let standing = chain.as_ref().map(|(_, chain)| chain.standing);
+    let previous = chain.as_ref().and_then(|(_, chain)| chain.previous.clone());
+    if latest.first <= previous.as_ref().map_or(0, |previous| previous.first) {
+        return Ok(chain);
     }
-    Ok(())
+    let next = standing.map_or(0, |standing| standing.last) + 1;
+    let wrong = format!("records {next} and up were removed with what proves them");
+    let id = TrailId {
+        tenant: latest.tenant.into(),
+        trail,
+    };
+    recovered.alarm(&id, &path, next, format!("{}: {wrong}", trail.as_str()));
+    // It takes a number, so that the chain goes on behind it.
+    let standing = Standing {
+        last: latest.first,
+        head: START,
+    };
+    let checkpoint = Checkpoint {
+        v: Checkpoint::FORMAT,
+        tenant: id.tenant.to_string(),
+        trail: trail.as_str().to_owned(),
+        first: latest.first,
+        last: standing.last,
+        count: 0,
+        head: standing.head.text(),
+        ended_ms: now_ms,
+        previous,
+        running: Vec::new(),
+        wrong: Some(wrong),
+        public: String::new(),
+    };
+    let previous = put(ground, &id, checkpoint)?;
+    Ok(Some((id, Chain::at(standing, Some(previous)))))
 }
 
 /// A chain that goes on behind a checkpoint.
@@ -147,10 +202,7 @@ fn segment(
     let path = layout::file(records, first, Part::Segment);
     let anchor_path = layout::file(checkpoints, first, Part::Anchor);
     let anchor = Anchor::read(&anchor_path, &ground.keys)?.ours();
-    let bytes = match fs::read(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        bytes => bytes?,
-    };
+    let bytes = disk::read(&path)?.unwrap_or_default();
     let read = Left::read(&bytes, ground, first);
     let tenant = match (&read.header, &anchor) {
         (Some(header), _) => header.tenant.clone(),
@@ -183,19 +235,16 @@ fn segment(
     }
     let name = format!("{}/{first}", trail.as_str());
     let whole = anchor.as_ref().is_none_or(|anchor| read.holds(anchor));
-    let standing = match (&anchor, whole || ground.is_stdout) {
+    let standing = match (&anchor, whole || ground.stream.is_some()) {
         (Some(anchor), false) => {
             let problem = format!("segment {name} was changed or cut behind this node's back");
-            let lost = 0;
-            recovered
-                .events
-                .push((id.clone(), What::Alarm { problem, lost }));
+            recovered.alarm(&id, &path, read.standing.last + 1, problem);
             Standing {
                 last: anchor.last,
                 head: Hash::parse(&anchor.head).unwrap_or(START),
             }
         }
-        (Some(anchor), true) if ground.is_stdout => Standing {
+        (Some(anchor), true) if ground.stream.is_some() => Standing {
             last: anchor.last,
             head: Hash::parse(&anchor.head).unwrap_or(START),
         },
@@ -204,7 +253,7 @@ fn segment(
             if torn > 0 {
                 ground.disk.reopen(&path)?.cut(read.length as u64)?;
                 let what = What::TailCut {
-                    segment: name,
+                    segment: name.clone(),
                     bytes: torn,
                 };
                 recovered.events.push((id.clone(), what));
@@ -212,6 +261,18 @@ fn segment(
             read.standing
         }
     };
+    // A segment has an anchor before it has a first line.
+    let wrong = anchor
+        .is_none()
+        .then(|| "nothing said any more how far it went: its end may be missing".to_owned());
+    if let Some(wrong) = &wrong {
+        let problem = format!("segment {name}: {wrong}");
+        recovered.alarm(&id, &anchor_path, standing.last + 1, problem);
+    }
+    if !read.erased.is_empty() {
+        let tenant = id.tenant.to_string();
+        recovered.erased.push((tenant, read.erased));
+    }
     for (call, begun) in read.calls {
         match begun {
             Some(whose) => {
@@ -236,6 +297,7 @@ fn segment(
         ended_ms: now_ms,
         previous: before,
         running: running.collect(),
+        wrong,
         public: String::new(),
     };
     chain.previous = Some(put(ground, &id, checkpoint)?);
@@ -243,106 +305,20 @@ fn segment(
     Ok(Some((id, chain)))
 }
 
-/// A call, and whether it begins (with whom it is about) or ends.
-type Mark = (CallId, Option<Option<String>>);
-
-/// What there is of a segment.
-struct Left {
-    header: Option<Header>,
-    standing: Standing,
-    /// Bytes of whole records.
-    length: usize,
-    /// Each record's chain value, by its place behind the first.
-    heads: Vec<Hash>,
-    first: u64,
-    calls: Vec<Mark>,
-}
-
-impl Left {
-    fn read(bytes: &[u8], ground: &Ground, first: u64) -> Self {
-        let mut left = Self {
-            header: None,
-            standing: Standing {
-                last: first.saturating_sub(1),
-                head: START,
-            },
-            length: 0,
-            heads: Vec::new(),
-            first,
-            calls: Vec::new(),
-        };
-        let mut key = None;
-        let (whole, _torn) = lines(bytes);
-        for (range, line) in whole {
-            let line = std::str::from_utf8(line).ok();
-            let Some(line) = line.and_then(|line| Line::parse(line).ok()) else {
-                break;
-            };
-            let before = left.standing.head;
-            if left.header.is_none() {
-                let Some(header) = line
-                    .decode::<Header>()
-                    .filter(|header| header.first == first)
-                else {
-                    break;
-                };
-                key = header.segment_key(&ground.keys);
-                let after = Hash::parse(&header.after).unwrap_or(START);
-                if !is_linked(key.as_ref(), &after, &line) {
-                    break;
-                }
-                left.header = Some(header);
-                left.standing.head = line.chain;
-            } else {
-                let number = left.standing.last + 1;
-                let record = line.decode::<Record>();
-                let record = record.filter(|record| record.v == FORMAT && record.seq == number);
-                let Some(record) = record.filter(|_| is_linked(key.as_ref(), &before, &line))
-                else {
-                    break;
-                };
-                left.take(record, line.chain);
-            }
-            left.length = range.end;
-        }
-        left
-    }
-
-    fn take(&mut self, record: Record, chain: Hash) {
-        self.standing = Standing {
-            last: record.seq,
-            head: chain,
-        };
-        self.heads.push(chain);
-        let Some(call) = record.call.and_then(|call| call.parse().ok()) else {
-            return;
-        };
-        match record.kind.as_str() {
-            "begin" => self.calls.push((call, Some(record.subject))),
-            "end" => self.calls.push((call, None)),
-            _ => {}
-        }
-    }
-
-    /// Whether everything is there that the anchor says must be.
-    fn holds(&self, anchor: &Anchor) -> bool {
-        let head = match anchor.last.checked_sub(self.first) {
-            // It says only that the segment was begun.
-            None => return self.header.is_some() || anchor.last < self.first,
-            Some(place) => usize::try_from(place)
-                .ok()
-                .and_then(|place| self.heads.get(place)),
-        };
-        head.is_some_and(|head| head.text() == anchor.head)
-    }
-}
-
-fn is_linked(key: Option<&super::chain::SegmentKey>, before: &Hash, line: &Line<'_>) -> bool {
-    key.is_some_and(|key| key.link(before, line.canonical.as_bytes()) == line.chain)
-}
-
-/// Something that names the trail of what happened while recovering.
 impl Recovered {
+    /// Somebody changed the files. The node goes on, and both its log and its records say so.
+    fn alarm(&mut self, id: &TrailId, path: &Path, seq: u64, problem: String) {
+        tracing::error!(
+            tenant = &*id.tenant,
+            path = %path.display(),
+            seq,
+            problem,
+            "audit records are not as this node left them"
+        );
+        let what = What::Alarm { problem, lost: 0 };
+        self.events.push((id.clone(), what));
+    }
+
     /// The calls that have no end, with whom they are about.
     pub(super) fn unfinished(&self) -> Vec<(TrailId, CallId, Option<Arc<str>>)> {
         let chains = self.chains.iter();

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::chain::{Hash, Keys, SegmentKey};
-use super::checkpoint::{Anchor, Checkpoint, Previous};
-use super::disk::{Disk, Medium, Stdout};
+use super::checkpoint::{Anchor, Checkpoint, Latest, Previous};
+use super::disk::{Disk, Medium, Stream};
 use super::layout::{self, Part, TrailId};
 use super::line::{self, Boxes};
 use crate::runtime::seal;
@@ -67,7 +67,9 @@ pub(super) struct Ground {
     pub(super) node: Arc<str>,
     pub(super) records: PathBuf,
     pub(super) checkpoints: PathBuf,
-    pub(super) is_stdout: bool,
+    pub(super) vault: PathBuf,
+    /// Where records go in place of files.
+    pub(super) stream: Option<Stream>,
 }
 
 /// See the module docs.
@@ -101,7 +103,8 @@ impl std::fmt::Debug for Segment {
 }
 
 impl Segment {
-    /// Begins a segment behind `after`; its first line is durable, and so is its anchor.
+    /// Begins a segment behind `after`; its first line is durable, and so are its anchor and what says
+    /// that it is the latest.
     pub(super) fn begin(
         ground: &Ground,
         id: &TrailId,
@@ -164,13 +167,25 @@ impl Segment {
         let mut anchor = ground.disk.create(&self.path(Part::Anchor))?;
         anchor.overwrite(&self.anchor(&ground.keys))?;
         anchor.sync()?;
-        let mut records: Box<dyn Medium> = if ground.is_stdout {
-            Box::new(Stdout)
+        let mut records: Box<dyn Medium> = if let Some(stream) = ground.stream {
+            Box::new(stream)
         } else {
             ground.disk.create(&self.records_path)?
         };
         records.append(header)?;
         records.sync()?;
+        // Said last, and before any record is: what it names was there.
+        let latest = Latest {
+            v: Latest::FORMAT,
+            tenant: self.id.tenant.to_string(),
+            trail: self.id.trail.as_str().to_owned(),
+            first: self.first,
+        };
+        let directory = layout::tenant_directory(&self.id.tenant);
+        let path = layout::latest(&ground.vault, &directory, self.id.trail);
+        ground
+            .disk
+            .replace(&path, latest.sign(&ground.keys).as_bytes())?;
         self.files = Some(Files { records, anchor });
         Ok(())
     }
@@ -278,8 +293,8 @@ impl Segment {
 
     fn open_files(&mut self, ground: &Ground) -> io::Result<()> {
         if self.files.is_none() {
-            let records: Box<dyn Medium> = if ground.is_stdout {
-                Box::new(Stdout)
+            let records: Box<dyn Medium> = if let Some(stream) = ground.stream {
+                Box::new(stream)
             } else {
                 ground.disk.reopen(&self.records_path)?
             };
@@ -302,7 +317,7 @@ impl Segment {
         previous: Option<Previous>,
         running: Vec<(String, Option<String>)>,
     ) -> io::Result<Previous> {
-        if self.is_over && !ground.is_stdout {
+        if self.is_over && ground.stream.is_none() {
             // What was written and never became durable was told to nobody.
             ground.disk.reopen(&self.records_path)?.cut(self.length)?;
         }
@@ -317,6 +332,7 @@ impl Segment {
             ended_ms: self.last_ms,
             previous,
             running,
+            wrong: None,
             public: String::new(),
         };
         put(ground, &self.id, checkpoint)

@@ -5,129 +5,29 @@
 //! payloads age out without anybody's erasure. Records name a person by a reference that was drawn at
 //! random and is kept beside the key: when that is gone nobody can tell any more whose they were.
 //!
-//! A key is durable before anything is sealed under it.
+//! A key is durable before anything is sealed under it, and goes only after the record of that is
+//! durable: a key that is missing without one was lost, or somebody took it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use aws_lc_rs::{digest, hmac};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::chain::{Keys, hex, tag};
-use super::disk::Disk;
+use super::boxes::{Envelope, KEY_LEN, Pool, Secret, Subject};
+use super::chain::{Keys, hex};
+use super::disk::{self, Disk};
 use super::entry::Who;
 use super::layout;
-use super::line::Boxes;
 use crate::runtime::seal::{self, ClusterKeys, Seal};
 
 /// Keys in memory: 10,000 × about 1 KiB = 10 MiB. Beyond, all are forgotten and read again as needed.
 const CACHED_MAX: usize = 10_000;
 /// Days whose keys are in memory; there is one a tenant at a time.
 const DAYS_MAX: usize = 10_000;
-/// Bytes that make a commitment unguessable.
-const SALT_LEN: usize = 16;
-const KEY_LEN: usize = 32;
-/// Bytes drawn at a time: drawing costs more than what it is for.
-const POOL_LEN: usize = 4_096;
-
-type Secret = Zeroizing<[u8; KEY_LEN]>;
-
-/// What is sealed, and under what.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// Who did something.
-    Who,
-    /// What went in and came out, on that day.
-    Payload { day: u64 },
-}
-
-impl Kind {
-    const fn context(self) -> &'static [u8] {
-        match self {
-            Self::Who => b"who",
-            Self::Payload { .. } => b"payload",
-        }
-    }
-}
-
-/// A sealed text and what commits to it.
-#[derive(Debug)]
-struct Sealed {
-    text: String,
-    commitment: String,
-}
-
-/// What is sealed of one record.
-#[derive(Debug, Default)]
-pub(super) struct Envelope {
-    /// Whom it is about, as records call them.
-    pub(super) reference: Option<Arc<str>>,
-    who: Option<Arc<Sealed>>,
-    payload: Option<(u64, Sealed)>,
-}
-
-impl Envelope {
-    /// An envelope with nothing in it.
-    pub(super) fn about(reference: Arc<str>) -> Self {
-        Self {
-            reference: Some(reference),
-            ..Self::default()
-        }
-    }
-
-    /// What is in it.
-    pub(super) fn boxes(&self) -> Boxes<'_> {
-        Boxes {
-            who: self.who.as_ref().map(|sealed| &*sealed.text),
-            payload: self.payload.as_ref().map(|(_, sealed)| &*sealed.text),
-        }
-    }
-
-    /// Appends what a record says of it in clear, as members.
-    pub(super) fn push(&self, out: &mut String) {
-        if let Some(reference) = &self.reference {
-            push(out, &[",\"subject\":\"", reference, "\""]);
-        }
-        if let Some(sealed) = &self.who {
-            push(out, &[",\"who\":\"", &sealed.commitment, "\""]);
-        }
-        if let Some((day, sealed)) = &self.payload {
-            push(out, &[",\"payload\":\"", &sealed.commitment, "\""]);
-            let mut digits = itoa::Buffer::new();
-            push(out, &[",\"payload_day\":", digits.format(*day)]);
-        }
-    }
-}
-
-fn push(out: &mut String, pieces: &[&str]) {
-    for piece in pieces {
-        out.push_str(piece);
-    }
-}
-
-/// The keys of one person.
-pub(super) struct Subject {
-    /// What records call them.
-    pub(super) reference: Arc<str>,
-    secret: Secret,
-    who: LessSafeKey,
-    payload: Option<(u64, LessSafeKey)>,
-    /// What was sealed last of who they are: most of their records say the same.
-    last_who: Option<(Who, Arc<Sealed>)>,
-}
-
-impl std::fmt::Debug for Subject {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Subject({}, [redacted])", self.reference)
-    }
-}
 
 /// A key's file.
 #[derive(Serialize, Deserialize)]
@@ -136,6 +36,16 @@ struct Kept {
     /// A person's reference, or a day.
     of: String,
     sealed: String,
+}
+
+/// The keys of a tenant's people.
+#[derive(Debug, Default)]
+pub(super) struct People {
+    pub(super) subjects: HashMap<Arc<str>, Subject>,
+    /// What is wrong with files of keys; each names its file.
+    pub(super) damaged: Vec<String>,
+    /// Whose keys these are, as far as they say.
+    pub(super) unreadable: HashSet<String>,
 }
 
 /// See the module docs.
@@ -182,21 +92,13 @@ impl Vault {
     ) -> io::Result<Envelope> {
         let whose = (tenant.clone(), user.clone());
         let day = payload.map(|(day, _)| day);
-        let is_ready = |subject: &Subject| day.is_none_or(|day| subject.has_day(day));
+        let is_ready = |subject: &Subject| day.is_none_or(|day| subject.is_ready_for(day));
         if !self.subjects.get(&whose).is_some_and(is_ready) {
             self.prepare(&whose, day)?;
         }
         let subject = self.subjects.get_mut(&whose);
         let subject = subject.expect("invariant: it was prepared");
-        let pool = &mut self.pool;
-        Ok(Envelope {
-            reference: Some(subject.reference.clone()),
-            who: who.map(|who| subject.seal_who(who, pool)),
-            payload: payload.map(|(day, text)| {
-                let sealed = subject.seal(Kind::Payload { day }, text, pool);
-                (day, sealed)
-            }),
-        })
+        Ok(subject.seal(who, payload, &mut self.pool))
     }
 
     /// Sees to it that a person's key is there, and that of their payloads of a day.
@@ -211,7 +113,7 @@ impl Vault {
         if let Some(day) = day {
             let secret = self.day(&whose.0, day)?;
             if let Some(subject) = self.subjects.get_mut(whose) {
-                subject.payload = Some((day, subject.payload_key(&secret)));
+                subject.make_ready(day, &secret);
             }
         }
         Ok(())
@@ -227,8 +129,8 @@ impl Vault {
         }
         let path = self.day_path(tenant, day);
         let of = day.to_string();
-        let secret = match self.read(tenant, &path)? {
-            Some((_, secret)) => secret,
+        let secret = match self.find_day(tenant, day)? {
+            Some(secret) => secret,
             None => self.make(tenant, &path, &of)?,
         };
         self.days.insert((tenant.clone(), day), secret.clone());
@@ -245,78 +147,114 @@ impl Vault {
         Ok(None)
     }
 
-    /// The keys of everybody of a tenant, by their references.
-    pub(super) fn all(&self, tenant: &str) -> io::Result<HashMap<Arc<str>, Subject>> {
-        let mut subjects = HashMap::new();
-        for directory in layout::paths_in(&self.tenant_path(tenant).join("subjects"))? {
-            for path in layout::paths_in(&directory)? {
-                let read = match self.read(tenant, &path) {
-                    // What it would open stays shut, as if it had been destroyed.
-                    Err(error) if error.kind() == io::ErrorKind::InvalidData => continue,
-                    read => read?,
-                };
-                if let Some((reference, secret)) = read {
+    /// The keys of everybody of a tenant, and what is wrong with any of their files.
+    pub(super) fn all(&self, tenant: &str) -> People {
+        let mut people = People::default();
+        for path in self.people_paths(tenant) {
+            let path = match path {
+                Ok(path) => path,
+                Err(error) => {
+                    people.damaged.push(error.to_string());
+                    continue;
+                }
+            };
+            match self.read(tenant, &path) {
+                Ok(None) => {}
+                Ok(Some((reference, secret))) => {
                     let subject = Subject::new(reference.into(), secret);
-                    subjects.insert(subject.reference.clone(), subject);
+                    people.subjects.insert(subject.reference.clone(), subject);
+                }
+                Err(error) => {
+                    people.damaged.push(error.to_string());
+                    people.unreadable.extend(named_in(&path));
                 }
             }
         }
-        Ok(subjects)
+        people
     }
 
-    /// Opens what was sealed about a person; nothing where a key is gone, or it is not theirs.
-    pub(super) fn open(
-        &self,
-        tenant: &str,
-        subject: &Subject,
-        kind: Kind,
-        sealed: &str,
-    ) -> io::Result<Option<Opened>> {
-        let day = match kind {
-            Kind::Who => None,
-            Kind::Payload { day } => {
-                let Some((_, secret)) = self.read(tenant, &self.day_path(tenant, day))? else {
-                    return Ok(None);
-                };
-                Some(subject.payload_key(&secret))
+    /// The files of the keys of everybody of a tenant, and the directories that cannot be read.
+    fn people_paths(&self, tenant: &str) -> Vec<io::Result<PathBuf>> {
+        let mut paths = Vec::new();
+        let directories = layout::paths_in(&self.tenant_path(tenant).join("subjects"));
+        let directories = directories.unwrap_or_else(|error| {
+            paths.push(Err(error));
+            Vec::new()
+        });
+        for directory in directories {
+            match layout::paths_in(&directory) {
+                Ok(found) => paths.extend(found.into_iter().filter(|path| is_kept(path)).map(Ok)),
+                Err(error) => paths.push(Err(error)),
             }
-        };
-        let key = day.as_ref().unwrap_or(&subject.who);
-        Ok(Some(open(key, kind, sealed)))
+        }
+        paths
     }
 
-    /// Destroys the key of a person, and says what records call them; nothing if there was none.
+    /// The key of a day's payloads, if there is one.
+    pub(super) fn find_day(&self, tenant: &str, day: u64) -> io::Result<Option<Secret>> {
+        let path = self.day_path(tenant, day);
+        match self.read(tenant, &path)? {
+            None => Ok(None),
+            Some((of, secret)) if of == day.to_string() => Ok(Some(secret)),
+            Some(_) => Err(not_ours(&path)),
+        }
+    }
+
+    /// What records call a person: more than one name if there are keys of several cluster keys.
+    pub(super) fn references(&self, tenant: &str, user: &str) -> io::Result<Vec<Arc<str>>> {
+        let mut references = Vec::new();
+        for path in self.subject_paths(tenant, user) {
+            let found = self.read(tenant, &path)?;
+            references.extend(found.map(|(reference, _)| reference.into()));
+        }
+        Ok(references)
+    }
+
+    /// Destroys the key of a person.
     ///
     /// # Errors
     /// When a file cannot be overwritten or removed; it may be tried again.
-    pub(super) fn destroy(&mut self, tenant: &str, user: &str) -> io::Result<Option<Arc<str>>> {
+    pub(super) fn destroy(&mut self, tenant: &str, user: &str) -> io::Result<()> {
         self.subjects.remove(&(tenant.into(), user.into()));
-        let mut gone = None;
-        for path in self.subject_paths(tenant, user) {
-            if let Some((reference, _)) = self.read(tenant, &path)? {
-                self.destroy_file(&path)?;
-                gone = Some(reference.into());
-            }
-        }
-        Ok(gone)
+        let paths = self.subject_paths(tenant, user).into_iter();
+        paths
+            .filter(|path| path.exists())
+            .try_for_each(|path| self.destroy_file(&path))
     }
 
-    /// Destroys the keys of payloads of days before that one, and says which.
-    pub(super) fn forget_days(&mut self, tenant: &str, before: u64) -> io::Result<Vec<u64>> {
-        let mut gone = Vec::new();
-        for path in layout::paths_in(&self.tenant_path(tenant).join("days"))? {
-            let day = path
-                .file_stem()
-                .and_then(|name| name.to_str()?.parse::<u64>().ok());
-            if let Some(day) = day.filter(|day| *day < before) {
+    /// Destroys keys whose destruction is on record and was cut short.
+    pub(super) fn destroy_left(&mut self, tenant: &str, references: &[String]) -> io::Result<()> {
+        for path in self.people_paths(tenant).into_iter().filter_map(Result::ok) {
+            let is_left = match self.read(tenant, &path) {
+                // Overwritten, and not removed.
+                Ok(None) => true,
+                Ok(Some((reference, _))) => references.contains(&reference),
+                // Said by `verify`.
+                Err(_) => false,
+            };
+            if is_left {
                 self.destroy_file(&path)?;
-                gone.push(day);
             }
         }
+        Ok(())
+    }
+
+    /// The days before that one of whose payloads there are keys.
+    pub(super) fn days_before(&self, tenant: &str, before: u64) -> io::Result<Vec<u64>> {
+        let paths = layout::paths_in(&self.tenant_path(tenant).join("days"))?.into_iter();
+        let days = paths.filter(|path| is_kept(path));
+        let days = days.filter_map(|path| path.file_stem()?.to_str()?.parse().ok());
+        let mut days: Vec<u64> = days.filter(|day| *day < before).collect();
+        days.sort_unstable();
+        Ok(days)
+    }
+
+    /// Destroys the keys of payloads of these days.
+    pub(super) fn forget_days(&mut self, tenant: &str, days: &[u64]) -> io::Result<()> {
         self.days
-            .retain(|(of, day), _| **of != *tenant || *day >= before);
-        gone.sort_unstable();
-        Ok(gone)
+            .retain(|(of, day), _| **of != *tenant || !days.contains(day));
+        days.iter()
+            .try_for_each(|day| self.destroy_file(&self.day_path(tenant, *day)))
     }
 
     /// Overwrites first: a file system may keep what is only removed.
@@ -352,29 +290,23 @@ impl Vault {
         Ok(secret)
     }
 
+    /// The key in a file, with what it is of. One that holds nothing was about to be removed.
     fn read(&self, tenant: &str, path: &Path) -> io::Result<Option<(String, Secret)>> {
-        let text = match fs::read_to_string(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            text => text?,
+        let Some(bytes) = disk::read(path)? else {
+            return Ok(None);
         };
-        let damaged = || {
-            let problem = format!("{} is no key of this cluster", path.display());
-            io::Error::new(io::ErrorKind::InvalidData, problem)
-        };
-        let kept: Kept = serde_json::from_str(&text).map_err(|_| damaged())?;
-        if kept.v != 1 {
-            return Err(damaged());
+        if bytes.trim_ascii().is_empty() {
+            return Ok(None);
         }
-        let mut bytes = self
-            .tenant_seal(tenant)
-            .open(kept.of.as_bytes(), &kept.sealed)
-            .map_err(|_| damaged())?;
-        let secret: Result<[u8; KEY_LEN], _> = bytes.as_slice().try_into();
-        bytes.zeroize();
-        Ok(Some((
-            kept.of,
-            Zeroizing::new(secret.map_err(|_| damaged())?),
-        )))
+        let opened = (|| {
+            let kept: Kept = serde_json::from_slice(&bytes).ok()?;
+            let seal = self.tenant_seal(tenant);
+            let mut opened = seal.open(kept.of.as_bytes(), &kept.sealed).ok()?;
+            let secret: Option<[u8; KEY_LEN]> = opened.as_slice().try_into().ok();
+            opened.zeroize();
+            (kept.v == 1).then_some((kept.of, Zeroizing::new(secret?)))
+        })();
+        opened.map(Some).ok_or_else(|| not_ours(path))
     }
 
     fn tenant_seal(&self, tenant: &str) -> Seal {
@@ -400,123 +332,20 @@ impl Vault {
     }
 }
 
-impl Subject {
-    fn new(reference: Arc<str>, secret: Secret) -> Self {
-        let who = derived(&secret, b"who");
-        Self {
-            reference,
-            secret,
-            who,
-            payload: None,
-            last_who: None,
-        }
-    }
-
-    fn payload_key(&self, day: &Secret) -> LessSafeKey {
-        derived(&self.secret, &**day)
-    }
-
-    fn has_day(&self, day: u64) -> bool {
-        self.payload.as_ref().is_some_and(|(of, _)| *of == day)
-    }
-
-    fn seal_who(&mut self, who: &Who, pool: &mut Pool) -> Arc<Sealed> {
-        match &self.last_who {
-            Some((last, sealed)) if last == who => sealed.clone(),
-            Some(_) | None => {
-                let sealed = Arc::new(self.seal(Kind::Who, &who.text(), pool));
-                self.last_who = Some((who.clone(), sealed.clone()));
-                sealed
-            }
-        }
-    }
-
-    fn seal(&self, kind: Kind, text: &str, pool: &mut Pool) -> Sealed {
-        let key = match (kind, &self.payload) {
-            (Kind::Payload { day }, Some((of, key))) if day == *of => key,
-            (Kind::Payload { .. }, _) => unreachable!("invariant: the day's key was prepared"),
-            (Kind::Who, _) => &self.who,
-        };
-        let salt: [u8; SALT_LEN] = pool.draw();
-        let nonce: [u8; NONCE_LEN] = pool.draw();
-        let commitment = commitment(&salt, text.as_bytes());
-        let mut sealed = Vec::with_capacity(NONCE_LEN + SALT_LEN + text.len() + SALT_LEN);
-        sealed.extend_from_slice(&nonce);
-        sealed.extend_from_slice(&salt);
-        sealed.extend_from_slice(text.as_bytes());
-        let nonce = Nonce::assume_unique_for_key(nonce);
-        let tag = key
-            .seal_in_place_separate_tag(nonce, Aad::from(kind.context()), &mut sealed[NONCE_LEN..])
-            .expect("invariant: contents are far below the AEAD's length limit");
-        sealed.extend_from_slice(tag.as_ref());
-        Sealed {
-            text: URL_SAFE_NO_PAD.encode(sealed),
-            commitment,
-        }
-    }
+/// What a process left half written was never the key of anything.
+fn is_kept(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|extension| extension == "json")
 }
 
-/// What was sealed, and what commits to it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Opened {
-    /// This text.
-    Text { text: String, commitment: String },
-    /// It is not what was sealed under this key.
-    Changed,
+fn not_ours(path: &Path) -> io::Error {
+    let problem = format!("{} is no key of this cluster", path.display());
+    io::Error::new(io::ErrorKind::InvalidData, problem)
 }
 
-fn open(key: &LessSafeKey, kind: Kind, sealed: &str) -> Opened {
-    let opened = (|| {
-        let mut bytes = URL_SAFE_NO_PAD.decode(sealed).ok()?;
-        let (nonce, contents) = bytes.split_at_mut_checked(NONCE_LEN)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-        let contents = key
-            .open_in_place(nonce, Aad::from(kind.context()), contents)
-            .ok()?;
-        let (salt, text) = contents.split_at_checked(SALT_LEN)?;
-        let commitment = commitment(salt, text);
-        let text = std::str::from_utf8(text).ok()?.to_owned();
-        Some(Opened::Text { text, commitment })
-    })();
-    opened.unwrap_or(Opened::Changed)
-}
-
-fn commitment(salt: &[u8], text: &[u8]) -> String {
-    let mut context = digest::Context::new(&digest::SHA256);
-    context.update(salt);
-    context.update(text);
-    URL_SAFE_NO_PAD.encode(context.finish().as_ref())
-}
-
-fn derived(secret: &Secret, purpose: &[u8]) -> LessSafeKey {
-    let mac = hmac::Key::new(hmac::HMAC_SHA256, &**secret);
-    let key = Zeroizing::new(tag(&mac, &[purpose]));
-    let key =
-        UnboundKey::new(&AES_256_GCM_SIV, &*key).expect("invariant: an AES-256 key has 32 bytes");
-    LessSafeKey::new(key)
-}
-
-/// Random bytes, drawn many at a time.
-#[derive(Default)]
-struct Pool {
-    bytes: Vec<u8>,
-}
-
-impl std::fmt::Debug for Pool {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Pool")
-    }
-}
-
-impl Pool {
-    fn draw<const N: usize>(&mut self) -> [u8; N] {
-        if self.bytes.len() < N {
-            self.bytes = seal::random::<POOL_LEN>().to_vec();
-        }
-        let at = self.bytes.len() - N;
-        let mut drawn = [0; N];
-        drawn.copy_from_slice(&self.bytes[at..]);
-        self.bytes.truncate(at);
-        drawn
-    }
+/// Whose key a file says it is that cannot be opened.
+fn named_in(path: &Path) -> Option<String> {
+    let bytes = disk::read(path).ok()??;
+    let kept: Kept = serde_json::from_slice(&bytes).ok()?;
+    Some(kept.of)
 }

@@ -21,6 +21,7 @@ use super::entry::{Entry, Marks, Moment};
 use super::event::{Event, What};
 use super::layout::TrailId;
 use super::queue::Queue;
+use super::retention::Aged;
 use super::shared::{Shared, Unavailable};
 use super::{entry, retention};
 use crate::identity::Caller;
@@ -52,6 +53,8 @@ pub(super) enum Job {
 pub(super) enum Answer {
     /// Nobody.
     Nobody,
+    /// Nobody, and it is not written later either: what it says is done only once it is durable.
+    First,
     /// Somebody who wants to know that it is durable.
     Told(oneshot::Sender<Result<(), Unavailable>>),
     /// A call, which may go on then. What it gets records its end, whatever happens to it.
@@ -199,12 +202,13 @@ impl Writer {
 
     /// Nothing was written of a record.
     fn refuse(&mut self, entry: Entry, answer: Answer) {
-        let goes_on = match self.on_failure {
-            OnFailure::Open => {
+        let goes_on = match (&answer, self.on_failure) {
+            (Answer::First, _) => false,
+            (_, OnFailure::Open) => {
                 answer.durable();
                 true
             }
-            OnFailure::Closed => answer.refuse(),
+            (_, OnFailure::Closed) => answer.refuse(),
         };
         if goes_on {
             self.owe(entry);
@@ -245,9 +249,16 @@ impl Writer {
     }
 
     /// Records something that the writer itself has to say.
-    fn record(&mut self, tenant: &str, what: What) -> bool {
+    fn record(&mut self, tenant: &str, what: What) {
         let entry = self.said(tenant, what);
-        self.write(vec![(entry, Answer::Nobody)])
+        self.write(vec![(entry, Answer::Nobody)]);
+    }
+
+    /// Records something that is about to be done; it must not be done unless this is durable.
+    fn record_first(&mut self, tenant: &str, what: What) -> Result<(), Unavailable> {
+        let entry = self.said(tenant, what);
+        let is_durable = self.write(vec![(entry, Answer::First)]);
+        is_durable.then_some(()).ok_or(Unavailable)
     }
 
     fn said(&self, tenant: &str, what: What) -> Entry {
@@ -286,20 +297,18 @@ impl Writer {
         if self.retention.is_held(tenant) {
             return Err(EraseError::Held);
         }
-        let destroyed = self.chains.vault.destroy(tenant, user);
-        let Some(reference) = destroyed.map_err(EraseError::Disk)? else {
-            return Ok(None);
-        };
-        self.chains.forget(&reference);
-        let what = What::Erased {
-            reference: reference.to_string(),
-        };
-        if self.record(tenant, what) {
-            Ok(Some(reference))
-        } else {
-            // The key is gone and the record waits in the spool: whoever asked must know that.
-            Err(Unavailable.into())
+        let references = self.chains.vault.references(tenant, user);
+        let references = references.map_err(EraseError::Disk)?;
+        for reference in &references {
+            let reference = reference.to_string();
+            self.record_first(tenant, What::Erased { reference })?;
         }
+        let destroyed = self.chains.vault.destroy(tenant, user);
+        destroyed.map_err(EraseError::Disk)?;
+        for reference in &references {
+            self.chains.forget(reference);
+        }
+        Ok(references.into_iter().next())
     }
 
     fn upkeep(&mut self) {
@@ -317,12 +326,42 @@ impl Writer {
             self.tell(Some(&error));
         }
         let (runs, problem) = retention::run(&mut self.chains, &self.retention, now_ms);
-        for (tenant, what) in runs {
-            self.record(&tenant, what);
-        }
+        let problem = runs.into_iter().fold(problem, |problem, aged| {
+            let forgotten = self.forget(aged);
+            problem.or(forgotten.err())
+        });
         if let Some(error) = problem {
             tracing::error!(%error, "old audit records could not be deleted");
         }
+    }
+
+    /// Records what retention deleted, and destroys the keys of days, which that record has to precede.
+    fn forget(&mut self, aged: Aged) -> io::Result<()> {
+        let Aged {
+            tenant,
+            segments,
+            payload_days,
+        } = aged;
+        let told = self.record_first(
+            &tenant,
+            What::RetentionRun {
+                segments: segments.clone(),
+                payload_days: payload_days.clone(),
+            },
+        );
+        if told.is_ok() {
+            return self.chains.vault.forget_days(&tenant, &payload_days);
+        }
+        // The segments are gone already, as signed marks say; the days stay until the next run.
+        if !segments.is_empty() {
+            let payload_days = Vec::new();
+            let what = What::RetentionRun {
+                segments,
+                payload_days,
+            };
+            self.record(&tenant, what);
+        }
+        Ok(())
     }
 
     /// Writes what is left, ends the calls that were cut, and proves everything whole.
@@ -397,14 +436,14 @@ impl Answer {
     fn is_given_up(&self) -> bool {
         match self {
             Self::Call(_, waiter) => waiter.is_closed(),
-            Self::Nobody | Self::Told(_) => false,
+            Self::Nobody | Self::First | Self::Told(_) => false,
         }
     }
 
     /// The record is durable.
     fn durable(self) {
         match self {
-            Self::Nobody => {}
+            Self::Nobody | Self::First => {}
             Self::Told(waiter) => {
                 let _nobody_waits = waiter.send(Ok(()));
             }
@@ -421,6 +460,7 @@ impl Answer {
     fn refuse(self) -> bool {
         match self {
             Self::Nobody => true,
+            Self::First => false,
             Self::Told(waiter) => {
                 let _nobody_waits = waiter.send(Err(Unavailable));
                 true

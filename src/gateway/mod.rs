@@ -308,6 +308,15 @@ impl Service for Gateway {
         Some(Canonical { name, server })
     }
 
+    fn lists(&self, _: &Caller, kind: EntryKind, shown: &str) -> bool {
+        let catalog = &self.shown().catalog;
+        match kind {
+            EntryKind::Tool => catalog.tool(shown).is_some(),
+            EntryKind::Prompt => catalog.prompt(shown).is_some(),
+            EntryKind::Resource | EntryKind::Template => false,
+        }
+    }
+
     fn let_go(&self, session: &SessionKey) {
         self.0.holders.forget(session);
         for upstream in &self.shown().upstreams {

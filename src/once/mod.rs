@@ -210,6 +210,10 @@ impl Service for OnceService {
         self.inner.canonical(kind, shown)
     }
 
+    fn lists(&self, caller: &Caller, kind: EntryKind, shown: &str) -> bool {
+        self.inner.lists(caller, kind, shown)
+    }
+
     fn watch(
         &self,
         caller: &Arc<Caller>,

@@ -136,7 +136,7 @@ use crate::protocol::method::Method;
 use crate::protocol::param_headers::HeaderParams;
 use crate::protocol::subscription::{Change, SubscriptionFilter};
 use crate::service::changes::{Announced, CatalogDigest, Elsewhere, PassOn, Watch};
-use crate::service::{Call, CallFuture, Description, Sees, Service, ServiceError};
+use crate::service::{Call, CallFuture, Description, EntryKind, Sees, Service, ServiceError};
 use calls::List;
 
 /// A server of this process. Cloning shares it.
@@ -249,6 +249,15 @@ impl Service for Server {
         let catalog = self.0.offer().catalog;
         let tool = catalog.tools.get(tool, caller);
         tool.is_some_and(|tool| tool.is_idempotent())
+    }
+
+    fn lists(&self, caller: &Caller, kind: EntryKind, shown: &str) -> bool {
+        let catalog = self.0.offer().catalog;
+        match kind {
+            EntryKind::Tool => catalog.tools.get(shown, caller).is_some(),
+            EntryKind::Prompt => catalog.prompts.get(shown, caller).is_some(),
+            EntryKind::Resource | EntryKind::Template => false,
+        }
     }
 
     fn catalog_digest(&self, caller: &Caller, sees: Sees<'_>) -> CatalogDigest {

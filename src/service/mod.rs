@@ -88,6 +88,12 @@ pub trait Service: Send + Sync + 'static {
         None
     }
 
+    /// Whether it lists a tool or prompt by that name; what it does not is a client's own word. URIs
+    /// always are.
+    fn lists(&self, _: &Caller, _: EntryKind, _shown: &str) -> bool {
+        false
+    }
+
     /// Starts to watch what `filter` asks for, as far as it can be watched.
     fn watch(
         &self,

@@ -328,6 +328,10 @@ impl Service for TaskService {
         self.0.inner.canonical(kind, shown)
     }
 
+    fn lists(&self, caller: &Caller, kind: EntryKind, shown: &str) -> bool {
+        self.0.inner.lists(caller, kind, shown)
+    }
+
     fn watch(
         &self,
         caller: &Arc<Caller>,

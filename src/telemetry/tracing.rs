@@ -63,6 +63,14 @@ impl FromStr for Filter {
     }
 }
 
+impl Filter {
+    /// What is believed of the text: whoever watches files must not tell of each write, which may be
+    /// that of a log line, unless it is asked for by name.
+    fn whole(&self) -> EnvFilter {
+        EnvFilter::new(format!("notify=info,{}", self.0))
+    }
+}
+
 impl Default for Filter {
     fn default() -> Self {
         Self("info".to_owned())
@@ -81,7 +89,7 @@ impl fmt::Display for Filter {
 /// When they already go somewhere else.
 pub fn install(format: LogFormat, filter: &Filter) -> Result<(), AlreadyInstalled> {
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(&filter.0))
+        .with_env_filter(filter.whole())
         .with_writer(io::stderr);
     match format {
         LogFormat::Text => builder.with_ansi(io::stderr().is_terminal()).try_init(),
@@ -92,7 +100,27 @@ pub fn install(format: LogFormat, filter: &Filter) -> Result<(), AlreadyInstalle
 
 #[cfg(test)]
 mod tests {
+    use tracing_subscriber::layer::SubscriberExt as _;
+
     use super::*;
+
+    #[test]
+    fn who_watches_files_tells_of_them_only_when_asked_by_name() {
+        for (filter, is_told) in [
+            ("trace", false),
+            ("debug,switchboard=trace", false),
+            ("notify=trace", true),
+            ("warn,notify=trace", true),
+            ("notify::inotify=trace", true),
+        ] {
+            let filter: Filter = filter.parse().unwrap();
+            let subscriber = tracing_subscriber::registry().with(filter.whole());
+            tracing::subscriber::with_default(subscriber, || {
+                let is_on = tracing::enabled!(target: "notify::inotify", tracing::Level::TRACE);
+                assert_eq!(is_on, is_told, "{filter}");
+            });
+        }
+    }
 
     #[test]
     fn a_filter_is_levels_and_modules() {

@@ -93,6 +93,7 @@ async fn call(audit: &Audit, user: &str) {
         trace: None,
         method: "tools/call",
         target: Some("crm.search"),
+        is_target_given: true,
         upstream: None,
         decision: Decision::default(),
         input: Some(&input),
@@ -123,7 +124,7 @@ async fn whatever_is_done_to_the_files_the_first_bad_record_is_named() {
         "{}",
         verified.out
     );
-    let classes: [Tampering; 6] = [
+    let classes: [Tampering; 8] = [
         ("a flipped byte", 3, |it| {
             with_lines(&it.segments()[0], |lines| {
                 lines[3] = lines[3]
@@ -147,6 +148,17 @@ async fn whatever_is_done_to_the_files_the_first_bad_record_is_named() {
             let segments = it.segments();
             fs::copy(&segments[1], &segments[0]).unwrap();
         }),
+        ("a day's key that was taken", 1, |it| {
+            let day = it.path("switchboard-data/audit/vault/t-acme/days/20662.json");
+            fs::remove_file(day).unwrap();
+        }),
+        ("a last segment that went with its checkpoint", 9, |it| {
+            let last = it.segments().pop().unwrap();
+            let name = Path::new(last.file_name().unwrap()).with_extension("json");
+            let checkpoints = it.path("switchboard-data/audit/checkpoints/t-acme/calls");
+            fs::remove_file(checkpoints.join(name)).unwrap();
+            fs::remove_file(last).unwrap();
+        }),
     ];
     for (what, seq, tamper) in classes {
         let recorded = Recorded::new().await;
@@ -160,6 +172,33 @@ async fn whatever_is_done_to_the_files_the_first_bad_record_is_named() {
     fs::copy(&other.segments()[0], &one.segments()[0]).unwrap();
     let verified = one.audit(&["verify"]).await;
     assert_eq!(verified.code, 1, "a regenerated file");
+}
+
+/// Ours: what cannot be read is named, and hides nothing else.
+#[tokio::test]
+async fn keys_that_were_taken_or_damaged_are_named_and_so_is_whatever_is_no_file() {
+    let recorded = Recorded::new().await;
+    let subjects = recorded.path("switchboard-data/audit/vault/t-acme/subjects");
+    fs::rename(&subjects, recorded.path("taken")).unwrap();
+    let verified = recorded.audit(&["verify"]).await;
+    assert_eq!(verified.code, 1, "{verified:?}");
+    let named = verified.err.matches("is missing, and no erasure").count();
+    assert_eq!(named, 2, "ann and bob: {}", verified.err);
+    fs::rename(recorded.path("taken"), &subjects).unwrap();
+
+    let day = recorded.path("switchboard-data/audit/vault/t-acme/days/20662.json");
+    fs::write(&day, "{}").unwrap();
+    let segment = recorded.segments().pop().unwrap();
+    fs::remove_file(&segment).unwrap();
+    fs::create_dir(&segment).unwrap();
+    let verified = recorded.audit(&["verify"]).await;
+    assert_eq!(verified.code, 1, "{verified:?}");
+    for path in [
+        "days/20662.json",
+        segment.file_name().unwrap().to_str().unwrap(),
+    ] {
+        assert!(verified.err.contains(path), "{path}: {}", verified.err);
+    }
 }
 
 #[tokio::test]

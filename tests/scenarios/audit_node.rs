@@ -118,8 +118,16 @@ async fn who_is_erased_while_the_node_runs_is_named_nowhere_and_let_in_no_more()
     let hello = json!({"text": "hello"});
     session.tool("echo", hello.clone()).await.tool_text();
     other.tool("echo", hello.clone()).await.tool_text();
+    // What a client chooses to call things may name them, too.
+    let uri = format!("notes://{NAME}");
+    session.call("resources/read", json!({"uri": uri})).await;
+    session.tool(NAME, json!({})).await;
+    session.call("prompts/get", json!({"name": NAME})).await;
+    let found = said(&node, &redis, &["audit", "query", "--tool", &uri]).await;
+    assert_eq!(found.out.lines().count(), 1, "{}", found.out);
+    assert_eq!(files_with(node.directory(), NAME), [""; 0]);
     let records = exported(&node, &redis, &user).await;
-    assert!(records > 1, "the call, and what else was noted: {records}");
+    assert!(records > 4, "the calls, and what else was noted: {records}");
     assert!(!kept_with(&redis, NAME).await.is_empty());
 
     let erased = said(&node, &redis, &["audit", "erase", "--subject", &user]).await;
@@ -268,6 +276,23 @@ async fn records_on_standard_output_can_be_kept_elsewhere_and_verified() {
     assert!(found.out.contains(r#""outcome":"ok""#), "{found:?}");
     let refused = run(directory.path(), &["audit", "query"]).await;
     assert_eq!(refused.code, 2, "{refused:?}");
+}
+
+/// Ours: `$(switchboard key create …)` holds the key alone.
+#[tokio::test]
+async fn a_key_is_alone_on_standard_output_wherever_records_go() {
+    let directory = TempDir::new().unwrap();
+    let config = format!("cluster.keys = [{KEY:?}]\n[audit]\nsink = \"stdout\"\n[auth.api_keys]\n");
+    fs::write(directory.path().join(CONFIG), config).unwrap();
+    let words = ["key", "create", "--role", "admin", "--owner", "ci"];
+    let made = run(directory.path(), &words).await;
+    assert_eq!(made.code, 0, "{made:?}");
+    let lines: Vec<_> = made.out.lines().collect();
+    assert!(
+        lines.len() == 1 && lines[0].starts_with("mcpk_"),
+        "{made:?}"
+    );
+    assert!(made.err.contains(r#""kind":"key_created""#), "{made:?}");
 }
 
 /// What a node of a cluster has on record about takeovers.

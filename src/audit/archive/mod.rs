@@ -6,27 +6,27 @@
 //! It changes nothing. Erasing goes through [`super::Audit`], which is the one that writes.
 
 mod export;
+mod follow;
+mod held;
+mod losses;
 mod query;
 mod records;
 mod verify;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
-
-use serde_json::{Map, Value};
 
 pub use export::{Control, Export};
 pub use query::Query;
 pub use verify::{Problem, Verified};
 
 use super::chain::Keys;
-use super::checkpoint::{Anchor, Checkpoint, Found};
+use super::checkpoint::{Anchor, Checkpoint, Latest};
 use super::config::Places;
 use super::disk::LocalDisk;
 use super::layout::{self, Part, Trail, TrailId};
-use super::segment::Header;
-use super::vault::{Kind, Opened, Subject, Vault};
+use super::vault::Vault;
 use crate::runtime::seal::ClusterKeys;
 use records::Segment;
 
@@ -36,20 +36,6 @@ pub struct Archive {
     places: Places,
     keys: Arc<Keys>,
     vault: Vault,
-}
-
-/// The keys of a tenant's people, read once.
-type Subjects = HashMap<Arc<str>, Subject>;
-
-/// What is in a record's boxes.
-#[derive(Debug, Default)]
-struct Contents {
-    /// Members that were sealed.
-    members: Map<String, Value>,
-    /// Boxes whose key is gone.
-    erased: u64,
-    /// The first box that is not what the record commits to.
-    changed: Option<&'static str>,
 }
 
 impl Archive {
@@ -68,11 +54,12 @@ impl Archive {
     fn trails(&self) -> io::Result<BTreeMap<(String, Trail), Option<TrailId>>> {
         let mut tenants = layout::tenant_directories(&self.places.checkpoints)?;
         tenants.extend(layout::tenant_directories(&self.places.records)?);
+        tenants.extend(layout::tenant_directories(&self.places.vault)?);
         let mut trails = BTreeMap::new();
         for tenant in tenants {
             for trail in Trail::ALL {
-                let id = self.name(&tenant, trail)?;
-                if id.is_some() || self.has_files(&tenant, trail)? {
+                let id = self.name(&tenant, trail);
+                if id.is_some() || self.has_files(&tenant, trail) {
                     trails.insert((tenant.clone(), trail), id);
                 }
             }
@@ -80,87 +67,44 @@ impl Archive {
         Ok(trails)
     }
 
-    fn has_files(&self, tenant: &str, trail: Trail) -> io::Result<bool> {
+    /// Whether there is anything of a trail, even what cannot be read.
+    fn has_files(&self, tenant: &str, trail: Trail) -> bool {
         let records = self.places.records.join(tenant).join(trail.as_str());
-        Ok(!layout::listed(&records, Part::Segment)?.is_empty())
+        let latest = layout::latest(&self.places.vault, tenant, trail);
+        layout::listed(&records, Part::Segment).map_or(true, |found| !found.is_empty())
+            || latest.exists()
     }
 
-    /// Whose trail a directory holds, as its own files say.
-    fn name(&self, directory: &str, trail: Trail) -> io::Result<Option<TrailId>> {
+    /// Whose trail a directory holds, as its own files say. What cannot be read says nothing.
+    fn name(&self, directory: &str, trail: Trail) -> Option<TrailId> {
         let checkpoints = self.places.checkpoints.join(directory).join(trail.as_str());
-        let id = |tenant: String| TrailId {
+        let records = self.places.records.join(directory).join(trail.as_str());
+        let listed = |place, part| layout::listed(place, part).unwrap_or_default().into_iter();
+        let checkpoint = |first| {
+            let path = layout::file(&checkpoints, first, Part::Checkpoint);
+            let found = Checkpoint::read(&path, &self.keys).ok()?.ours()?;
+            Some(found.says.tenant)
+        };
+        let anchor = |first| {
+            let path = layout::file(&checkpoints, first, Part::Anchor);
+            Some(Anchor::read(&path, &self.keys).ok()?.ours()?.tenant)
+        };
+        let latest = || {
+            let path = layout::latest(&self.places.vault, directory, trail);
+            Some(Latest::read(&path, &self.keys).ok()?.ours()?.tenant)
+        };
+        let segment = |first| {
+            let segment = Segment::read(&layout::file(&records, first, Part::Segment)).ok()??;
+            segment.header().map(|header| header.tenant)
+        };
+        let tenant = listed(&checkpoints, Part::Checkpoint)
+            .find_map(checkpoint)
+            .or_else(|| listed(&checkpoints, Part::Anchor).find_map(anchor))
+            .or_else(latest)
+            .or_else(|| listed(&records, Part::Segment).find_map(segment));
+        tenant.map(|tenant| TrailId {
             tenant: tenant.into(),
             trail,
-        };
-        for first in layout::listed(&checkpoints, Part::Checkpoint)? {
-            let path = layout::file(&checkpoints, first, Part::Checkpoint);
-            if let Found::Ours(signed) = Checkpoint::read(&path, &self.keys)? {
-                return Ok(Some(id(signed.says.tenant)));
-            }
-        }
-        for first in layout::listed(&checkpoints, Part::Anchor)? {
-            let path = layout::file(&checkpoints, first, Part::Anchor);
-            if let Found::Ours(anchor) = Anchor::read(&path, &self.keys)? {
-                return Ok(Some(id(anchor.tenant)));
-            }
-        }
-        let records = self.places.records.join(directory).join(trail.as_str());
-        for first in layout::listed(&records, Part::Segment)? {
-            let segment = Segment::read(&layout::file(&records, first, Part::Segment))?;
-            if let Some(Header { tenant, .. }) = segment.header() {
-                return Ok(Some(id(tenant)));
-            }
-        }
-        Ok(None)
-    }
-
-    /// What is sealed in a record, as far as there are keys.
-    fn contents(
-        &self,
-        tenant: &str,
-        subjects: &Subjects,
-        record: &Map<String, Value>,
-        line: &super::line::Line<'_>,
-    ) -> io::Result<Contents> {
-        let mut contents = Contents::default();
-        let text = |name: &str| record.get(name).and_then(Value::as_str);
-        let day = record.get("payload_day").and_then(Value::as_u64);
-        let kinds = [
-            ("who", Kind::Who),
-            (
-                "payload",
-                Kind::Payload {
-                    day: day.unwrap_or(0),
-                },
-            ),
-        ];
-        for (name, kind) in kinds {
-            let (commitment, sealed) = (text(name), line.sealed(name));
-            let (Some(commitment), Some(sealed)) = (commitment, sealed) else {
-                if commitment.is_some() || sealed.is_some() {
-                    contents.changed.get_or_insert(name);
-                }
-                continue;
-            };
-            let subject = text("subject").and_then(|subject| subjects.get(subject));
-            let opened = match subject {
-                None => None,
-                Some(subject) => self.vault.open(tenant, subject, kind, sealed)?,
-            };
-            match opened {
-                None => contents.erased += 1,
-                Some(Opened::Text {
-                    text,
-                    commitment: found,
-                }) if found == commitment => {
-                    let inside = serde_json::from_str::<Map<String, Value>>(&text);
-                    contents.members.extend(inside.unwrap_or_default());
-                }
-                Some(Opened::Text { .. } | Opened::Changed) => {
-                    contents.changed.get_or_insert(name);
-                }
-            }
-        }
-        Ok(contents)
+        })
     }
 }

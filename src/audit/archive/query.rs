@@ -9,11 +9,12 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::Archive;
+use super::held::Held;
 use super::records::{Record, Segment};
-use super::{Archive, Subjects};
+use crate::audit::boxes::Subject;
 use crate::audit::checkpoint::{Checkpoint, Found};
 use crate::audit::layout::{self, Part, Trail, TrailId};
-use crate::audit::vault::Subject;
 use crate::runtime::calendar;
 use crate::runtime::clock::Timestamp;
 
@@ -47,7 +48,7 @@ struct Walk<'a, F> {
     reference: Option<Arc<str>>,
     /// When the records begin and end that fit, as they are written.
     times: (Option<String>, Option<String>),
-    subjects: Subjects,
+    held: Held<'a>,
     /// Beginnings whose end has not come yet; as many as calls ran at once.
     begun: HashMap<String, Map<String, Value>>,
     each: F,
@@ -82,7 +83,7 @@ impl Archive {
             let written = |ms: Option<u64>| ms.map(time);
             let mut walk = Walk {
                 archive: self,
-                subjects: self.vault.all(&id.tenant)?,
+                held: Held::of(&self.vault, &id.tenant),
                 times: (written(query.from_ms), written(query.to_ms)),
                 query,
                 reference,
@@ -117,10 +118,14 @@ impl<F: FnMut(Map<String, Value>) -> ControlFlow<()>> Walk<'_, F> {
             {
                 continue;
             }
-            let segment = Segment::read(&layout::file(&records, first, Part::Segment))?;
+            let path = layout::file(&records, first, Part::Segment);
+            // Retention may have come first.
+            let Some(segment) = Segment::read(&path)? else {
+                continue;
+            };
             // What is damaged is `verify`'s to tell.
             for record in segment.records().filter_map(Result::ok) {
-                if self.record(&record)?.is_break() {
+                if self.record(&record).is_break() {
                     return Ok(ControlFlow::Break(()));
                 }
             }
@@ -134,37 +139,32 @@ impl<F: FnMut(Map<String, Value>) -> ControlFlow<()>> Walk<'_, F> {
         Ok(ControlFlow::Continue(()))
     }
 
-    fn record(&mut self, record: &Record<'_>) -> io::Result<ControlFlow<()>> {
+    fn record(&mut self, record: &Record<'_>) -> ControlFlow<()> {
         if !self.may_fit(record) {
-            return Ok(ControlFlow::Continue(()));
+            return ControlFlow::Continue(());
         }
-        let contents = self.archive.contents(
-            &self.id.tenant,
-            &self.subjects,
-            &record.members,
-            &record.line,
-        )?;
+        let contents = self.held.contents(&record.members, &record.line);
         let mut members = record.members.clone();
         for name in ["v", "who", "payload", "payload_day"] {
             members.remove(name);
         }
         members.extend(contents.members);
-        if contents.erased > 0 {
-            members.insert("erased".to_owned(), contents.erased.into());
+        if contents.shut > 0 {
+            members.insert("erased".to_owned(), contents.shut.into());
         }
         members.insert("tenant".to_owned(), (*self.id.tenant).into());
         let call = record.text("call").map(str::to_owned);
         let (Trail::Calls, Some(call)) = (self.id.trail, call) else {
-            return Ok(self.give(members));
+            return self.give(members);
         };
         if record.text("kind") == Some("begin") {
             members.insert("kind".to_owned(), "call".into());
             self.begun.insert(call, members);
-            return Ok(ControlFlow::Continue(()));
+            return ControlFlow::Continue(());
         }
         let mut whole = self.begun.remove(&call).unwrap_or_default();
         join(&mut whole, members);
-        Ok(self.give(whole))
+        self.give(whole)
     }
 
     /// Whether a record could be part of what fits, before anything is opened.

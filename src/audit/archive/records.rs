@@ -1,11 +1,11 @@
 //! A segment's file, read line by line.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use crate::audit::disk;
 use crate::audit::line::{Damage, Line, lines};
 use crate::audit::segment::Header;
 
@@ -21,10 +21,9 @@ pub(super) struct Record<'a> {
 }
 
 impl Segment {
-    pub(super) fn read(path: &Path) -> io::Result<Self> {
-        Ok(Self {
-            bytes: fs::read(path)?,
-        })
+    /// The segment in a file, if there is one.
+    pub(super) fn read(path: &Path) -> io::Result<Option<Self>> {
+        Ok(disk::read(path)?.map(|bytes| Self { bytes }))
     }
 
     /// The first line, if it is one that a segment begins with.

@@ -187,6 +187,27 @@ async fn what_waited_is_written_in_its_order() {
     assert_eq!(place.problems(), [""; 0]);
 }
 
+/// The record comes first: without it nobody could tell the erasure from a theft.
+#[tokio::test]
+async fn nobody_is_erased_of_whom_that_cannot_be_recorded() {
+    for on_failure in [OnFailure::Closed, OnFailure::Open] {
+        let (mut place, faults) = bad_place();
+        place.config.on_failure = on_failure;
+        let audit = place.open();
+        call(&audit, "ann").await.unwrap();
+        Faults::set(&faults.is_gone, true);
+        let refused = audit.erase("acme", "ann").await;
+        assert!(refused.is_err(), "{refused:?}");
+        Faults::set(&faults.is_gone, false);
+        call(&audit, "ann").await.unwrap();
+        let export = place.archive().export_subject("acme", "ann", START);
+        assert_eq!(export.unwrap().records, 2, "{on_failure:?}");
+        assert!(audit.erase("acme", "ann").await.unwrap().is_some());
+        audit.close().await;
+        assert_eq!(place.problems(), [""; 0], "{on_failure:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_failing_disk_does_not_hold_a_call_longer_than_its_patience() {
     let mut place = Place::new();
@@ -276,7 +297,7 @@ async fn what_was_cut_behind_a_dead_nodes_back_is_not_mended_away() {
     audit.close().await;
     let problems = left.verify().problems;
     assert_eq!(problems.len(), 1, "{problems:?}");
-    assert_eq!(problems[0].seq, 5);
+    assert_eq!(problems[0].at, Some((Trail::Calls, 5)));
     let alarms = left.query(&Query {
         kinds: vec!["alarm".to_owned()],
         ..Query::default()

@@ -141,7 +141,37 @@ async fn what_is_too_old_goes_and_leaves_a_signed_mark() {
     };
     let directory = layout::trail_directory(&place.config.places.checkpoints, &id);
     fs::remove_file(layout::file(&directory, 1, Part::Gone)).unwrap();
-    assert_eq!(place.verify().problems[0].seq, 1);
+    assert_eq!(place.verify().problems[0].at, Some((Trail::Calls, 1)));
+}
+
+/// What was erased is told by the records of security: they are needed while anything was erased in.
+#[tokio::test]
+async fn what_says_why_a_key_is_gone_stays_as_long_as_the_records_that_need_it() {
+    let mut place = Place::new();
+    place.config.retention.default.security = DAY * 10;
+    place.config.retention.default.metadata = DAY * 100;
+    let audit = place.open();
+    call(&audit, "ann").await.unwrap();
+    audit.erase("acme", "ann").await.unwrap().unwrap();
+    for _ in 0..6 {
+        place.clock.advance(DAY * 10);
+        audit.retain().await;
+        call(&audit, "bob").await.unwrap();
+        assert_eq!(place.problems(), [""; 0]);
+    }
+    assert_eq!(
+        place.segments(Trail::Security)[0].file_stem().unwrap(),
+        "00000000000000000001"
+    );
+    place.clock.advance(DAY * 60);
+    audit.retain().await;
+    audit.retain().await;
+    assert_ne!(
+        place.segments(Trail::Security)[0].file_stem().unwrap(),
+        "00000000000000000001"
+    );
+    audit.close().await;
+    assert_eq!(place.problems(), [""; 0]);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod failing;
 mod keeping;
+mod losing;
 mod recording;
 mod tampering;
 
@@ -128,6 +129,25 @@ impl Place {
             .collect()
     }
 
+    /// The keys of the tenant's people, or of its days.
+    fn keys_of(&self, whom: &str) -> Vec<PathBuf> {
+        fn collect(directory: &std::path::Path, into: &mut Vec<PathBuf>) {
+            for path in layout::paths_in(directory).unwrap() {
+                if path.is_dir() {
+                    collect(&path, into);
+                } else {
+                    into.push(path);
+                }
+            }
+        }
+        let mut paths = Vec::new();
+        collect(
+            &self.config.places.vault.join("t-acme").join(whom),
+            &mut paths,
+        );
+        paths
+    }
+
     /// Every byte of every file.
     fn all_bytes(&self) -> Vec<u8> {
         fn collect(directory: &std::path::Path, into: &mut Vec<u8>) {
@@ -182,6 +202,7 @@ fn begin<'a>(caller: &'a Caller, input: &'a RawJson) -> Begin<'a> {
         trace: Some("0af7651916cd43dd8448eb211c80319c"),
         method: "tools/call",
         target: Some("crm.search"),
+        is_target_given: true,
         upstream: Some("crm"),
         decision: Decision {
             is_allowed: true,

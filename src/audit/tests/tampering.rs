@@ -40,11 +40,8 @@ fn with_lines(place: &Place, change: impl FnOnce(&mut Vec<String>)) {
 fn bad_at(place: &Place, seq: u64) {
     let problems = place.verify().problems;
     assert_eq!(problems.len(), 1, "{problems:?}");
-    assert_eq!(problems[0].seq, seq, "{problems:?}");
-    assert_eq!(
-        (&*problems[0].tenant, problems[0].trail),
-        ("acme", Trail::Calls)
-    );
+    assert_eq!(problems[0].at, Some((Trail::Calls, seq)), "{problems:?}");
+    assert_eq!(problems[0].tenant, "acme");
 }
 
 #[tokio::test]
@@ -67,7 +64,8 @@ async fn a_flipped_byte_is_found_wherever_it_is() {
         let problems = place.verify().problems;
         let line = starts.iter().position(|end| at < *end).unwrap() as u64;
         let first = problems.first().unwrap_or_else(|| panic!("byte {at}"));
-        assert_eq!(first.seq, line.max(1), "byte {at}: {first}");
+        let found = first.at.map(|(_, seq)| seq);
+        assert_eq!(found, Some(line.max(1)), "byte {at}: {first}");
     }
 }
 
@@ -122,7 +120,7 @@ async fn a_segment_put_in_anothers_place_is_found() {
     fs::write(&segments[1], one).unwrap();
     let problems = place.verify().problems;
     assert_eq!(problems.len(), 2, "{problems:?}");
-    assert_eq!(problems[0].seq, 1);
+    assert_eq!(problems[0].at, Some((Trail::Calls, 1)));
 }
 
 #[tokio::test]
@@ -136,8 +134,8 @@ async fn a_segment_written_anew_is_found_even_by_those_who_have_the_keys() {
     .unwrap();
     let problems = place.verify().problems;
     // Its chain is right, and its boxes cannot be opened: what was signed is something else.
-    assert_eq!(problems.len(), 1, "{problems:?}");
     assert!(problems[0].what.contains("signed"), "{problems:?}");
+    assert!(problems[1].what.contains("no erasure"), "{problems:?}");
 }
 
 #[tokio::test]
@@ -187,6 +185,19 @@ async fn a_box_of_another_record_is_found() {
     });
     bad_at(&place, 1);
     assert!(place.problems()[0].contains("commits to"));
+}
+
+#[tokio::test]
+async fn a_box_that_nobody_sealed_is_found() {
+    let place = ended().await;
+    with_lines(&place, |lines| {
+        let line = lines[2].trim_end();
+        let (body, rest) = line.split_once(",\"crc\":\"").unwrap();
+        let body = format!("{},\"note\":\"x\"}}", &body[..body.len() - 1]);
+        let crc = crc32fast::hash(body.as_bytes());
+        lines[2] = format!("{body},\"crc\":\"{crc:08x}{}\n", &rest[8..]);
+    });
+    bad_at(&place, 2);
 }
 
 #[tokio::test]

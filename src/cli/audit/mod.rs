@@ -149,7 +149,7 @@ fn verify(places: &Places, times: &Times) -> Result<u8, Failure> {
     let count = verified.problems.len();
     if count > 0 {
         return Err(Failure::Failed(format!(
-            "{count} segments are not as they were written"
+            "not everything is there as it was written: {count} problems"
         )));
     }
     let erased = noted(verified.erased, "parts erased");

@@ -43,7 +43,7 @@ impl Places {
     pub(super) fn archive(&self) -> Result<Archive, Failure> {
         match self.config.sink {
             Sink::Directory => Ok(Archive::of(&self.config.places, &self.keys)),
-            Sink::Stdout => Err(Failure::Usage(
+            Sink::Stdout | Sink::Stderr => Err(Failure::Usage(
                 "the records went to the node's standard output: put them into files as they \
                  were, and name their directory with --dir"
                     .to_owned(),

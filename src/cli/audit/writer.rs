@@ -131,7 +131,7 @@ pub(super) fn exported(places: &Places, tenant: &str, export: &Export) -> Result
 fn open(places: &Places) -> Result<Audit, OpenError> {
     let (clock, metrics) = (Clock::system(), Metrics::new());
     Audit::open(
-        &places.config,
+        &places.config.clone().beside_an_answer(),
         &places.keys,
         &clock,
         &metrics,
