@@ -56,7 +56,7 @@ impl Hold {
             pause = PERIOD;
             let visit = self.visit();
             // Boxed: a stream waits nearly all of its life.
-            let reason = match Box::pin(self.0.access.standing(&visit)).await {
+            let (reason, is_erased) = match Box::pin(self.0.access.standing(&visit)).await {
                 Standing::Good => {
                     unanswered = 0;
                     continue;
@@ -65,15 +65,14 @@ impl Hold {
                     unanswered += 1;
                     continue;
                 }
-                Standing::Unanswered => "the token's issuer cannot be reached".to_owned(),
-                Standing::Ended(reason) => reason,
+                Standing::Unanswered => ("the token's issuer cannot be reached".to_owned(), false),
+                Standing::Ended(reason) => (reason, false),
+                Standing::Erased => ("the key was erased".to_owned(), true),
             };
             let Inner { access, .. } = &*self.0;
             tracing::info!(%reason, "a stream was ended: its credential is not accepted any more");
-            access
-                .0
-                .recorder
-                .lapsed(&visit, &access.0.endpoint, &reason);
+            let recorder = &access.0.recorder;
+            recorder.lapsed(&visit, &access.0.endpoint, &reason, is_erased);
             return;
         }
     }
@@ -96,6 +95,8 @@ enum Standing {
     /// Its issuer does not say.
     Unanswered,
     Ended(String),
+    /// It was erased with all that was known of its owner.
+    Erased,
 }
 
 impl Access {
@@ -122,6 +123,7 @@ impl Access {
                 // Also where the keys cannot be read: until then they were believed for long enough.
                 match keyring.look_up(&id, visit.origin.address).await {
                     Ok(_) => Standing::Good,
+                    Err(KeyRefusal::Unknown) => Standing::Erased,
                     Err(refusal) => ended(&refusal),
                 }
             }

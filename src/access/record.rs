@@ -96,17 +96,22 @@ impl Recorder {
         }
     }
 
-    /// A stream was ended, since what its visitor came in by is not accepted any more.
-    pub(super) fn lapsed(&self, visit: &Visit, endpoint: &str, reason: &str) {
-        self.note(&Event {
-            tenant: visit.caller.tenant.clone(),
-            subject: Some(visit.caller.user.clone()),
-            from: Some(visit.origin.clone()),
-            session: None,
-            what: What::AuthenticationFailed {
-                endpoint: endpoint.to_owned(),
-                reason: format!("a stream was ended: {reason}"),
-            },
+    /// A stream was ended, since what its visitor came in by is not accepted any more. Of whom nothing is
+    /// to be kept nothing is said.
+    pub(super) fn lapsed(&self, visit: &Visit, endpoint: &str, reason: &str, is_erased: bool) {
+        let what = What::AuthenticationFailed {
+            endpoint: endpoint.to_owned(),
+            reason: format!("a stream was ended: {reason}"),
+        };
+        let about_nobody = Event::of(&visit.caller.tenant, what);
+        self.note(&if is_erased {
+            about_nobody
+        } else {
+            Event {
+                subject: Some(visit.caller.user.clone()),
+                from: Some(visit.origin.clone()),
+                ..about_nobody
+            }
         });
     }
 

@@ -649,24 +649,15 @@ async fn the_word_of_a_proxy_counts_where_proxies_are() {
         assert_unknown(&session, client_of(other), &url).await;
     }
     let forged = word(json!({"sub": "alice"})) + "A";
-    let twice = word(json!({"sub": "bob"}));
-    for (said, more) in [
-        (forged, None),
-        (
-            word(json!({"sub": "alice", "aud": "https://other.example"})),
-            None,
-        ),
-        (word(json!({"sub": "alice", "exp": now() - 60})), None),
-        (word(json!({"sub": "alice", "exp": now() + 3_600})), None),
-        (word(json!({"sub": "alice"})), Some(twice)),
+    for said in [
+        forged,
+        word(json!({"sub": "alice", "aud": "https://other.example"})),
+        word(json!({"sub": "alice", "exp": now() - 60})),
+        word(json!({"sub": "alice", "exp": now() + 3_600})),
     ] {
         let client = Stateless::new(&url);
-        let mut request = client.request(&client.message("tools/list", json!({})));
-        request = request.header(asserted::HEADER, &said);
-        if let Some(more) = more {
-            request = request.header(asserted::HEADER, more);
-        }
-        let answer = client.send(request).await;
+        let request = client.request(&client.message("tools/list", json!({})));
+        let answer = client.send(request.header(asserted::HEADER, &said)).await;
         assert_eq!(answer.status, 401, "{said}");
         let challenge = "Bearer error=\"invalid_token\", realm=\"switchboard\"";
         assert_eq!(answer.header("www-authenticate"), challenge);

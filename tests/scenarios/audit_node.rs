@@ -354,8 +354,8 @@ async fn a_standing_stream_and_a_call_that_are_taken_over_are_on_record() {
 #[tokio::test]
 async fn a_call_is_on_record_with_the_trace_it_belongs_to() {
     const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
-    let setup = Switchboard::with().store(Store::Embedded).config(AUDIT);
-    let node = setup.start().await;
+    let config = format!("cluster.keys = [{KEY:?}]\n{AUDIT}");
+    let node = Switchboard::with().config(&config).start().await;
     let client = node.stateless();
     let echo = json!({"name": "echo", "arguments": {"text": "hello"}});
     let traced = client
