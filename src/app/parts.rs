@@ -39,6 +39,11 @@ pub(super) fn transport_config(settings: &Settings) -> transport::Config {
             stream_path: paths.path.clone(),
             message_path: paths.messages_path.clone(),
         }),
+        is_https_only: server.tls.is_some()
+            && server
+                .public_url
+                .as_deref()
+                .is_some_and(|url| url.starts_with("https://")),
         hosts: server.hosts.clone(),
         origins: server.origins.clone(),
         cors: server.cors.clone(),

@@ -50,6 +50,8 @@ pub struct HttpSse {
 pub struct Config {
     /// HTTP+SSE beside the first endpoint, if it is on.
     pub http_sse: Option<HttpSse>,
+    /// Whether we are known by an https URL, and speak TLS ourselves.
+    pub is_https_only: bool,
     /// `Host` values we answer to.
     pub hosts: HostPolicy,
     /// `Origin` values we answer to.

@@ -156,3 +156,22 @@ async fn a_private_key_that_everybody_can_read_is_refused_at_start() {
     );
     assert!(ended.err.contains(&expected), "{}", ended.err);
 }
+
+/// RFC 6797: a server that is known by an https URL says that it speaks nothing else, also when it
+/// refuses; one that is known by none, such as a test on this machine, does not.
+#[tokio::test]
+async fn a_public_server_of_tls_is_never_asked_in_clear_again() {
+    let authority = Authority::new();
+    let files = authority.signs_for_this_machine();
+    let client = authority.trusted_by_a_client(None);
+    let public = "[server]\npublic_url = \"https://127.0.0.1\"\n";
+    for (more, said) in [(public, Some("max-age=31536000")), ("", None)] {
+        let configuration = format!("{more}{}", tls(&files, ""));
+        let server = Switchboard::with().config(&configuration).start().await;
+        for path in ["/health", "/nowhere"] {
+            let answer = client.get(server.url(path)).send().await.unwrap();
+            let header = answer.headers().get("strict-transport-security");
+            assert_eq!(header.map(|it| it.to_str().unwrap()), said, "{path}");
+        }
+    }
+}

@@ -7,8 +7,8 @@
 //!    learns nothing, not even whether a token would have been needed.
 //! 4. [`cors`]: preflights are answered here; they carry no credential and reach no handler.
 //!
-//! On the way out [`cors`] adds what lets an allowed page read the answer, and [`ending`] decides
-//! whether the connection can be used again.
+//! On the way out [`cors`] adds what lets an allowed page read the answer, a server of TLS says that it
+//! is one, and [`ending`] decides whether the connection can be used again.
 //!
 //! These are plain functions in one actix layer: a layer each costs an allocation per request.
 //!
@@ -24,6 +24,7 @@ use std::ops::ControlFlow;
 
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 use actix_web::{Error, HttpResponse};
@@ -71,6 +72,12 @@ fn admitted(
 
 fn on_the_way_out<B>(mut response: ServiceResponse<B>, context: &Context) -> ServiceResponse<B> {
     cors::add(&mut response, &context.config);
+    if context.config.is_https_only {
+        // RFC 6797: a browser that was here once never comes in clear again, for a year.
+        let year = HeaderValue::from_static("max-age=31536000");
+        let headers = response.headers_mut();
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, year);
+    }
     ending::settle(&mut response, &context.shutdown);
     response
 }
