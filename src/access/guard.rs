@@ -106,7 +106,9 @@ impl Guard {
         named: &Named,
     ) -> Result<Reply, ServiceError> {
         let (recorder, version) = (&self.0.recorder, rules.policy.version());
-        let decision = rules.policy.decide(&call.context.caller, &named.target());
+        let caller = call.context.caller.clone();
+        let standing = rules.policy.standing(&caller);
+        let decision = standing.decide(&named.target());
         if let Some(answer) = self.refusal(&call, named, &decision) {
             let why = if let Decision::Refused { refusal, .. } = &decision {
                 refusal.to_string()
@@ -119,7 +121,7 @@ impl Guard {
             return answer;
         }
         recorder.allowed(&call, &named.canonical);
-        let permit = match self.within_limits(rules, &call, named).await {
+        let permit = match self.within_limits(rules, &standing, &caller, named).await {
             Ok(permit) => permit,
             Err(error) => {
                 let why = error.to_string();
@@ -216,16 +218,15 @@ impl Guard {
     async fn within_limits(
         &self,
         rules: &Rules,
-        call: &Call,
+        standing: &Standing<'_>,
+        caller: &Caller,
         named: &Named,
     ) -> Result<Option<Permit>, ServiceError> {
         if rules.limits.is_empty() {
             return Ok(None);
         }
-        let caller = &*call.context.caller;
-        let roles = rules.policy.all_roles_of(caller);
         let Canonical { name, server } = &named.canonical;
-        let demands = rules.limits.demands(caller, &roles, server, name);
+        let demands = rules.limits.demands(caller, standing.roles(), server, name);
         let permit = match self.0.permits.enter(&demands.running) {
             Entered::Permit(permit) => permit,
             Entered::Refused(refused) => return Err(self.limited(&refused)),
