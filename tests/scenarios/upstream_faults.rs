@@ -162,7 +162,7 @@ const FAULTS: &[Fault] = &[
         "answers_a_page",
         |_| {
             Script::Raw(
-                b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 4\r\n\r\n<p>x"
+                b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\nContent-Length: 4\r\n\r\n<p>x"
                     .into(),
             )
         },
@@ -178,7 +178,7 @@ const FAULTS: &[Fault] = &[
         "redirects",
         |_| {
             Script::Raw(
-                b"HTTP/1.1 302 X\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"
+                b"HTTP/1.1 302 X\r\nLocation: http://127.0.0.1:1/\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
                     .into(),
             )
         },
@@ -213,7 +213,9 @@ const FAULTS: &[Fault] = &[
     ),
     fault(
         "is_503_in_words",
-        |_| Script::Raw(b"HTTP/1.1 503 X\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n".into()),
+        |_| {
+            Script::Raw(b"HTTP/1.1 503 X\r\nRetry-After: 7\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".into())
+        },
         "try again in 7 s",
     ),
     fault(
