@@ -116,7 +116,7 @@ where
 /// Runs one call under its cancellation and its deadline, which was made when the call began, and
 /// counts how it ended.
 pub async fn bounded(
-    call: CallFuture,
+    mut call: CallFuture,
     cancel: CancellationToken,
     deadline: Deadline,
     method: Method,
@@ -127,13 +127,16 @@ pub async fn bounded(
     let outcome = tokio::select! {
         biased;
         // Whatever a cancelled call still says: nobody hears it (basic/utilities/cancellation).
-        outcome = call => if cancel.is_cancelled() {
+        outcome = &mut call => if cancel.is_cancelled() {
             Err(ServiceError::Cancelled)
         } else {
             outcome
         },
         () = cut_off(&cancel) => Err(ServiceError::Cancelled),
-        () = deadline.passed() => Err(ServiceError::DeadlineExceeded),
+        () = deadline.passed() => {
+            let said = tokio::time::timeout(LAST_WORD, call).await;
+            said.unwrap_or(Err(ServiceError::DeadlineExceeded))
+        }
     };
     drop(running);
     // Tells whatever the call left behind that nobody waits any more.
@@ -141,6 +144,10 @@ pub async fn bounded(
     metrics.request(&method, era, label(&outcome), deadline.elapsed());
     outcome
 }
+
+/// How long a call may say what was late, once it is. It has the same deadline, and its timer may fire a
+/// moment after ours.
+const LAST_WORD: Duration = Duration::from_millis(20);
 
 /// How long a cancelled call may still run before it is dropped where it stands. A service that
 /// cleans up decides for itself how long that takes; this is for one that does not end.
