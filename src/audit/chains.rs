@@ -57,6 +57,11 @@ impl Chain {
     /// Ends its segment, if it has one.
     fn end(&mut self, ground: &Ground) -> io::Result<()> {
         if let Some(segment) = &mut self.segment {
+            if !segment.is_begun() {
+                segment.take_back(ground, self.previous.as_ref())?;
+                self.segment = None;
+                return Ok(());
+            }
             let running = self.running.iter();
             let running = running
                 .map(|(call, whose)| (call.to_string(), whose.as_deref().map(str::to_owned)));

@@ -1,6 +1,6 @@
 //! What a process that ended without a word left behind: torn tails, and calls without an end.
 //!
-//! Every segment without a checkpoint gets one. Lines behind the last whole record are cut off, which
+//! Every segment without a checkpoint gets one; one that holds no record is taken back. Lines behind the last whole record are cut off, which
 //! is recorded, unless the anchor says that there must be more: then somebody cut or changed the file,
 //! nothing is touched, and the checkpoint says what the anchor does, so that verifying finds it. So it
 //! does where an anchor is gone, or the latest segments with all that proved them.
@@ -17,7 +17,7 @@ use super::disk;
 use super::event::{CallId, What};
 use super::layout::{self, Part, Trail, TrailId};
 use super::left::Left;
-use super::segment::{Ground, Standing, put};
+use super::segment::{Ground, Standing, put, take_back};
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -226,14 +226,16 @@ fn segment(
         }
         None => (Chain::at(read.standing, None), None),
     };
-    let is_begun = read.header.is_some() || least >= first;
-    if !is_begun {
-        // The process ended between the anchor and the first line.
-        ground.disk.remove(&path)?;
-        ground.disk.remove(&anchor_path)?;
+    let name = format!("{}/{first}", trail.as_str());
+    let is_begun = read.standing.last >= first || least >= first;
+    if !is_begun && (anchor.is_some() || read.header.is_none()) {
+        // The process ended before the first record was whole.
+        if bytes.len() > read.length && read.header.is_some() {
+            recovered.torn(&id, &name, bytes.len() - read.length);
+        }
+        take_back(ground, &id, first, before.as_ref())?;
         return Ok(chain.previous.is_some().then_some((id, chain)));
     }
-    let name = format!("{}/{first}", trail.as_str());
     let whole = anchor.as_ref().is_none_or(|anchor| read.holds(anchor));
     let standing = match (&anchor, whole || ground.stream.is_some()) {
         (Some(anchor), false) => {
@@ -249,16 +251,16 @@ fn segment(
             head: Hash::parse(&anchor.head).unwrap_or(START),
         },
         (Some(_) | None, _) => {
-            let torn = (bytes.len() - read.length) as u64;
+            let torn = bytes.len() - read.length;
             if torn > 0 {
                 ground.disk.reopen(&path)?.cut(read.length as u64)?;
-                let what = What::TailCut {
-                    segment: name.clone(),
-                    bytes: torn,
-                };
-                recovered.events.push((id.clone(), what));
+                recovered.torn(&id, &name, torn);
             }
-            read.standing
+            Standing {
+                // It takes a number, so that the chain goes on behind it.
+                last: read.standing.last.max(first),
+                ..read.standing
+            }
         }
     };
     // A segment has an anchor before it has a first line.
@@ -306,6 +308,15 @@ fn segment(
 }
 
 impl Recovered {
+    /// A segment ended within a record, which was cut off.
+    fn torn(&mut self, id: &TrailId, segment: &str, bytes: usize) {
+        let what = What::TailCut {
+            segment: segment.to_owned(),
+            bytes: bytes as u64,
+        };
+        self.events.push((id.clone(), what));
+    }
+
     /// Somebody changed the files. The node goes on, and both its log and its records say so.
     fn alarm(&mut self, id: &TrailId, path: &Path, seq: u64, problem: String) {
         tracing::error!(

@@ -154,19 +154,43 @@ impl Segment {
             opened_ms: now_ms,
             last_ms: now_ms,
         };
-        let begun = segment.make_files(ground, buffer.as_bytes());
-        if begun.is_err() {
-            // A file of an attempt that failed would be in the way of the next.
-            ground.disk.remove(&segment.records_path)?;
-            ground.disk.remove(&segment.path(Part::Anchor))?;
-        }
-        begun.map(|()| segment)
+        segment.make_files(ground, buffer.as_bytes())?;
+        Ok(segment)
     }
 
+    /// A file of an attempt that failed would be in the way of the next; what was there before is not
+    /// ours to remove.
     fn make_files(&mut self, ground: &Ground, header: &[u8]) -> io::Result<()> {
-        let mut anchor = ground.disk.create(&self.path(Part::Anchor))?;
-        anchor.overwrite(&self.anchor(&ground.keys))?;
-        anchor.sync()?;
+        let path = self.path(Part::Anchor);
+        // Whole or not there: nobody may take the beginning of one for one that was changed.
+        ground.disk.replace(&path, &self.anchor(&ground.keys))?;
+        let begun = self.make_records(ground, header).and_then(|records| {
+            let anchor = ground.disk.reopen(&path)?;
+            Ok(Files { records, anchor })
+        });
+        match begun {
+            Ok(files) => {
+                self.files = Some(files);
+                Ok(())
+            }
+            Err(error) => {
+                ground.disk.remove(&path)?;
+                Err(error)
+            }
+        }
+    }
+
+    fn make_records(&self, ground: &Ground, header: &[u8]) -> io::Result<Box<dyn Medium>> {
+        let begun = self.write_header(ground, header);
+        if let Err(error) = &begun
+            && error.kind() != io::ErrorKind::AlreadyExists
+        {
+            ground.disk.remove(&self.records_path)?;
+        }
+        begun
+    }
+
+    fn write_header(&self, ground: &Ground, header: &[u8]) -> io::Result<Box<dyn Medium>> {
         let mut records: Box<dyn Medium> = if let Some(stream) = ground.stream {
             Box::new(stream)
         } else {
@@ -175,19 +199,8 @@ impl Segment {
         records.append(header)?;
         records.sync()?;
         // Said last, and before any record is: what it names was there.
-        let latest = Latest {
-            v: Latest::FORMAT,
-            tenant: self.id.tenant.to_string(),
-            trail: self.id.trail.as_str().to_owned(),
-            first: self.first,
-        };
-        let directory = layout::tenant_directory(&self.id.tenant);
-        let path = layout::latest(&ground.vault, &directory, self.id.trail);
-        ground
-            .disk
-            .replace(&path, latest.sign(&ground.keys).as_bytes())?;
-        self.files = Some(Files { records, anchor });
-        Ok(())
+        name_the_latest(ground, &self.id, self.first)?;
+        Ok(records)
     }
 
     fn path(&self, part: Part) -> PathBuf {
@@ -310,6 +323,21 @@ impl Segment {
         self.staged = self.durable;
     }
 
+    /// Whether it holds a record that is durable.
+    pub(super) const fn is_begun(&self) -> bool {
+        self.durable.last >= self.first
+    }
+
+    /// See [`take_back`].
+    pub(super) fn take_back(
+        &mut self,
+        ground: &Ground,
+        previous: Option<&Previous>,
+    ) -> io::Result<()> {
+        self.files = None;
+        take_back(ground, &self.id, self.first, previous)
+    }
+
     /// Ends it with a checkpoint. Asked again after an error, it goes on where that was.
     pub(super) fn end(
         &mut self,
@@ -337,6 +365,51 @@ impl Segment {
         };
         put(ground, &self.id, checkpoint)
     }
+}
+
+/// Removes a segment that holds no record, so that its number can be used by the next.
+pub(super) fn take_back(
+    ground: &Ground,
+    id: &TrailId,
+    first: u64,
+    previous: Option<&Previous>,
+) -> io::Result<()> {
+    let path = latest_path(ground, id);
+    // First, since what is named has to be there; and only if it names this one, since a later one that
+    // is not there was not taken back by us.
+    if let Some(latest) = Latest::read(&path, &ground.keys)?.ours()
+        && latest.first == first
+    {
+        match previous {
+            Some(previous) => name_the_latest(ground, id, previous.first)?,
+            None => ground.disk.remove(&path)?,
+        }
+    }
+    let records = layout::trail_directory(&ground.records, id);
+    let checkpoints = layout::trail_directory(&ground.checkpoints, id);
+    ground
+        .disk
+        .remove(&layout::file(&records, first, Part::Segment))?;
+    ground
+        .disk
+        .remove(&layout::file(&checkpoints, first, Part::Anchor))
+}
+
+fn name_the_latest(ground: &Ground, id: &TrailId, first: u64) -> io::Result<()> {
+    let latest = Latest {
+        v: Latest::FORMAT,
+        tenant: id.tenant.to_string(),
+        trail: id.trail.as_str().to_owned(),
+        first,
+    };
+    let text = latest.sign(&ground.keys);
+    let path = latest_path(ground, id);
+    ground.disk.replace(&path, text.as_bytes())
+}
+
+fn latest_path(ground: &Ground, id: &TrailId) -> PathBuf {
+    let directory = layout::tenant_directory(&id.tenant);
+    layout::latest(&ground.vault, &directory, id.trail)
 }
 
 /// Writes the checkpoint of an ended segment, whose anchor is not needed any more.

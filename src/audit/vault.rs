@@ -283,7 +283,7 @@ impl Vault {
         let kept = Kept {
             v: 1,
             of: of.to_owned(),
-            sealed: self.tenant_seal(tenant).seal(of.as_bytes(), &*secret),
+            sealed: self.tenant_seal(tenant).seal(&place(path, of), &*secret),
         };
         let text = serde_json::to_string(&kept).expect("invariant: our values serialize");
         self.disk.replace(path, text.as_bytes())?;
@@ -301,7 +301,7 @@ impl Vault {
         let opened = (|| {
             let kept: Kept = serde_json::from_slice(&bytes).ok()?;
             let seal = self.tenant_seal(tenant);
-            let mut opened = seal.open(kept.of.as_bytes(), &kept.sealed).ok()?;
+            let mut opened = seal.open(&place(path, &kept.of), &kept.sealed).ok()?;
             let secret: Option<[u8; KEY_LEN]> = opened.as_slice().try_into().ok();
             opened.zeroize();
             (kept.v == 1).then_some((kept.of, Zeroizing::new(secret?)))
@@ -330,6 +330,12 @@ impl Vault {
             .map(|name| directory.join(&name[..2]).join(format!("{name}.json")))
             .collect()
     }
+}
+
+/// What a key is sealed for: whose it is, and under which name it lies, so that no two can be swapped.
+fn place(path: &Path, of: &str) -> Vec<u8> {
+    let name = path.file_stem().unwrap_or_default();
+    [of.as_bytes(), b" ", name.as_encoded_bytes()].concat()
 }
 
 /// What a process left half written was never the key of anything.

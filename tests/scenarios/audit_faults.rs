@@ -210,6 +210,31 @@ async fn a_node_killed_under_load_again_and_again_has_all_it_dispatched_on_recor
     rig.books().await.balance(&told);
 }
 
+/// Fault 1: so has one that is killed when it has begun a segment and hardly written to it.
+#[tokio::test]
+async fn a_node_killed_as_it_begins_to_record_begins_again() {
+    const ROUNDS: usize = 10;
+    let mut rig = Rig::start().await;
+    let mut told = Vec::new();
+    for round in 0..ROUNDS {
+        let client = rig.clerk("ann");
+        let calls = calls_until_it_is_killed(client, "ann", round);
+        let ((), calls) = tokio::join!(
+            async {
+                rig.begins_a_segment().await;
+                rig.gateway.crash().await;
+            },
+            calls,
+        );
+        told.extend(calls);
+        rig.verifies().await;
+        rig.gateway.start_again().await;
+        rig.gateway.is_ready().await;
+        rig.restarts_whole().await;
+    }
+    rig.books().await.balance(&told);
+}
+
 /// A clerk calls, and it works.
 async fn works(rig: &Rig, call: &str) -> Told {
     let user = "ann";

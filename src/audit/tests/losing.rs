@@ -278,3 +278,59 @@ async fn a_tenants_records_cannot_go_nor_become_anothers() {
     let found = problem(&place);
     assert!(found.contains(latest.to_str().unwrap()), "{found}");
 }
+
+/// A person's key lies under a name that is made of theirs: another's does not stand in for it.
+#[tokio::test]
+async fn two_peoples_keys_that_were_swapped_are_keys_of_nobody() {
+    let place = ended().await;
+    let keys = place.keys_of("subjects");
+    let [one, other] = [0, 1].map(|at| fs::read(&keys[at]).unwrap());
+    fs::write(&keys[0], &other).unwrap();
+    fs::write(&keys[1], &one).unwrap();
+    let problems = place.problems();
+    let named = problems.iter().filter(|it| it.contains("is no key of"));
+    assert_eq!(named.count(), 2, "{problems:?}");
+    let audit = place.open();
+    assert!(audit.erase("acme", "ann").await.is_err());
+    audit.close().await;
+    fs::write(&keys[0], one).unwrap();
+    fs::write(&keys[1], other).unwrap();
+    assert_eq!(place.problems(), [""; 0]);
+}
+
+/// A process may be killed at any moment: also when a segment was begun, and nothing written to it.
+#[tokio::test]
+async fn a_segment_that_was_left_before_its_first_record_is_begun_anew() {
+    let place = Place::new();
+    let id = TrailId {
+        tenant: "acme".into(),
+        trail: Trail::Calls,
+    };
+    for torn in ["", "{\"v\":1,\"seq\""] {
+        for round in 1..=2 {
+            let ground = place.ground();
+            let recovered = recover::recover(&ground, START.0).unwrap();
+            let chain = recovered.chains.get(&id);
+            let after = chain.map_or(
+                segment::Standing {
+                    last: 0,
+                    head: chain::START,
+                },
+                |chain| chain.standing,
+            );
+            drop(segment::Segment::begin(&ground, &id, after, START.0).unwrap());
+            let left = place.segments(Trail::Calls).last().unwrap().clone();
+            let mut text = fs::read_to_string(&left).unwrap();
+            text.push_str(torn);
+            fs::write(&left, text).unwrap();
+            assert_eq!(place.problems(), [""; 0], "{torn:?}, round {round}: left");
+
+            let audit = place.open();
+            assert_eq!(place.problems(), [""; 0], "{torn:?}, round {round}: begun");
+            call(&audit, "ann").await.unwrap();
+            audit.close().await;
+            assert_eq!(place.problems(), [""; 0], "{torn:?}, round {round}: ended");
+        }
+    }
+    assert_eq!(place.outcomes(), ["ok"; 4]);
+}

@@ -71,6 +71,24 @@ impl Place {
         Audit::open_on(disk, &self.config, &KEYS, &self.clock, &self.metrics, "n1")
     }
 
+    /// What this node makes segments with.
+    fn ground(&self) -> Ground {
+        let Places {
+            records,
+            checkpoints,
+            vault,
+        } = self.config.places.clone();
+        Ground {
+            disk: self.disk.clone(),
+            keys: Arc::new(Keys::of(&KEYS)),
+            node: "n1".into(),
+            records,
+            checkpoints,
+            vault,
+            stream: None,
+        }
+    }
+
     fn archive(&self) -> Archive {
         Archive::of(&self.config.places, &KEYS)
     }

@@ -1,5 +1,6 @@
 //! A gateway that keeps an audit, before a server that notes on disk what it does.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -10,7 +11,7 @@ use crate::cluster::ledger;
 use crate::world::asserted::{VARIABLE, believed_from, client_of};
 use crate::world::command::{Ended, run_with};
 use crate::world::server::{Setup, Store, example};
-use crate::world::{FaultyDisk, Session, Stateless, Switchboard, eventually};
+use crate::world::{FaultyDisk, Session, Stateless, Switchboard, eventually, within};
 
 /// What its clients do.
 pub const TOOL: &str = "books.ledger_append";
@@ -99,6 +100,24 @@ impl Rig {
     pub fn executed(&self) -> Vec<String> {
         let lines = ledger::read(&self.directory.path().join("ledger"));
         lines.into_iter().map(|line| line.call).collect()
+    }
+
+    /// Waits until another segment of calls is begun, and not a moment longer.
+    pub async fn begins_a_segment(&self) {
+        let checkpoints = self.records.with_file_name("checkpoints");
+        let trail = checkpoints.join("t-default/calls");
+        let segments = || {
+            let names = std::fs::read_dir(&trail).into_iter().flatten();
+            let names = names.map(|entry| entry.unwrap().file_name());
+            names.collect::<BTreeSet<_>>()
+        };
+        let before = segments();
+        within("a segment is begun", async {
+            while segments() == before {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
     }
 
     /// Waits until a call has been executed.
