@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use super::chain::tag;
 use super::entry::Who;
 use super::line::Boxes;
-use crate::runtime::seal;
+use crate::runtime::seal::random;
 
 /// Bytes that make a commitment unguessable.
 const SALT_LEN: usize = 16;
@@ -24,23 +24,9 @@ const POOL_LEN: usize = 4_096;
 
 pub(super) type Secret = Zeroizing<[u8; KEY_LEN]>;
 
-/// What is sealed, and under what.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    /// Who did something.
-    Who,
-    /// What went in and came out, on that day.
-    Payload { day: u64 },
-}
-
-impl Kind {
-    const fn context(self) -> &'static [u8] {
-        match self {
-            Self::Who => b"who",
-            Self::Payload { .. } => b"payload",
-        }
-    }
-}
+/// What a box is for; one cannot be opened as the other.
+const WHO: &[u8] = b"who";
+const PAYLOAD: &[u8] = b"payload";
 
 /// A sealed text and what commits to it.
 #[derive(Debug)]
@@ -143,12 +129,12 @@ impl Subject {
 
     /// Opens what says who somebody is.
     pub(super) fn open_who(&self, sealed: &str) -> Opened {
-        open(&self.who, Kind::Who, sealed)
+        open(&self.who, WHO, sealed)
     }
 
-    /// Opens a payload of a day, with the day's key.
-    pub(super) fn open_payload(&self, day: u64, secret: &Secret, sealed: &str) -> Opened {
-        open(&self.payload_key(secret), Kind::Payload { day }, sealed)
+    /// Opens a payload, with the key of its day.
+    pub(super) fn open_payload(&self, day: &Secret, sealed: &str) -> Opened {
+        open(&self.payload_key(day), PAYLOAD, sealed)
     }
 
     /// Seals what is known of them, and a payload of a day it is ready for.
@@ -162,8 +148,9 @@ impl Subject {
             reference: Some(self.reference.clone()),
             who: who.map(|who| self.seal_who(who, pool)),
             payload: payload.map(|(day, text)| {
-                let sealed = self.seal_text(Kind::Payload { day }, text, pool);
-                (day, sealed)
+                let key = self.payload.as_ref().filter(|(of, _)| *of == day);
+                let (_, key) = key.expect("invariant: the day's key was prepared");
+                (day, seal(key, PAYLOAD, text, pool))
             }),
         }
     }
@@ -174,33 +161,28 @@ impl Subject {
         {
             return sealed.clone();
         }
-        let sealed = Arc::new(self.seal_text(Kind::Who, &who.text(), pool));
+        let sealed = Arc::new(seal(&self.who, WHO, &who.text(), pool));
         self.last_who = Some((who.clone(), sealed.clone()));
         sealed
     }
+}
 
-    fn seal_text(&self, kind: Kind, text: &str, pool: &mut Pool) -> Sealed {
-        let key = match (kind, &self.payload) {
-            (Kind::Payload { day }, Some((of, key))) if day == *of => key,
-            (Kind::Payload { .. }, _) => unreachable!("invariant: the day's key was prepared"),
-            (Kind::Who, _) => &self.who,
-        };
-        let salt: [u8; SALT_LEN] = pool.draw();
-        let nonce: [u8; NONCE_LEN] = pool.draw();
-        let commitment = commitment(&salt, text.as_bytes());
-        let mut sealed = Vec::with_capacity(NONCE_LEN + SALT_LEN + text.len() + SALT_LEN);
-        sealed.extend_from_slice(&nonce);
-        sealed.extend_from_slice(&salt);
-        sealed.extend_from_slice(text.as_bytes());
-        let nonce = Nonce::assume_unique_for_key(nonce);
-        let tag = key
-            .seal_in_place_separate_tag(nonce, Aad::from(kind.context()), &mut sealed[NONCE_LEN..])
-            .expect("invariant: contents are far below the AEAD's length limit");
-        sealed.extend_from_slice(tag.as_ref());
-        Sealed {
-            text: URL_SAFE_NO_PAD.encode(sealed),
-            commitment,
-        }
+fn seal(key: &LessSafeKey, context: &[u8], text: &str, pool: &mut Pool) -> Sealed {
+    let salt: [u8; SALT_LEN] = pool.draw();
+    let nonce: [u8; NONCE_LEN] = pool.draw();
+    let commitment = commitment(&salt, text.as_bytes());
+    let mut sealed = Vec::with_capacity(NONCE_LEN + SALT_LEN + text.len() + SALT_LEN);
+    sealed.extend_from_slice(&nonce);
+    sealed.extend_from_slice(&salt);
+    sealed.extend_from_slice(text.as_bytes());
+    let nonce = Nonce::assume_unique_for_key(nonce);
+    let tag = key
+        .seal_in_place_separate_tag(nonce, Aad::from(context), &mut sealed[NONCE_LEN..])
+        .expect("invariant: contents are far below the AEAD's length limit");
+    sealed.extend_from_slice(tag.as_ref());
+    Sealed {
+        text: URL_SAFE_NO_PAD.encode(sealed),
+        commitment,
     }
 }
 
@@ -213,13 +195,13 @@ pub(super) enum Opened {
     Changed,
 }
 
-fn open(key: &LessSafeKey, kind: Kind, sealed: &str) -> Opened {
+fn open(key: &LessSafeKey, context: &[u8], sealed: &str) -> Opened {
     let opened = (|| {
         let mut bytes = URL_SAFE_NO_PAD.decode(sealed).ok()?;
         let (nonce, contents) = bytes.split_at_mut_checked(NONCE_LEN)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
         let contents = key
-            .open_in_place(nonce, Aad::from(kind.context()), contents)
+            .open_in_place(nonce, Aad::from(context), contents)
             .ok()?;
         let (salt, text) = contents.split_at_checked(SALT_LEN)?;
         let commitment = commitment(salt, text);
@@ -259,7 +241,7 @@ impl std::fmt::Debug for Pool {
 impl Pool {
     fn draw<const N: usize>(&mut self) -> [u8; N] {
         if self.bytes.len() < N {
-            self.bytes = seal::random::<POOL_LEN>().to_vec();
+            self.bytes = random::<POOL_LEN>().to_vec();
         }
         let at = self.bytes.len() - N;
         let mut drawn = [0; N];

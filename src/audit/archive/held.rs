@@ -121,7 +121,7 @@ impl<'a> Held<'a> {
             )
         });
         match kept {
-            Day::There(secret) => Some(subject.open_payload(day, secret, sealed)),
+            Day::There(secret) => Some(subject.open_payload(secret, sealed)),
             Day::Missing => {
                 missing.push(Key::Day(day));
                 None
