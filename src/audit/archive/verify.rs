@@ -29,6 +29,17 @@ pub struct Verified {
     pub problems: Vec<Problem>,
 }
 
+impl Verified {
+    /// Counts what another came to as well.
+    fn add(&mut self, other: Self) {
+        self.segments += other.segments;
+        self.records += other.records;
+        self.erased += other.erased;
+        self.torn += other.torn;
+        self.problems.extend(other.problems);
+    }
+}
+
 /// Something that is not as it was recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -92,12 +103,7 @@ impl Archive {
                 losses: Losses::default(),
                 verified: Verified::default(),
             };
-            let found = tenant.all(from_ms, to_ms);
-            verified.segments += found.segments;
-            verified.records += found.records;
-            verified.erased += found.erased;
-            verified.torn += found.torn;
-            verified.problems.extend(found.problems);
+            verified.add(tenant.all(from_ms, to_ms));
         }
         Ok(verified)
     }
@@ -109,11 +115,7 @@ impl Tenant<'_> {
         // Calls come first: what says that a key was destroyed is read after whoever needs it.
         for trail in trails {
             let followed = self.follow(trail, from_ms, to_ms);
-            self.verified.segments += followed.segments;
-            self.verified.records += followed.records;
-            self.verified.erased += followed.erased;
-            self.verified.torn += followed.torn;
-            self.verified.problems.extend(followed.problems);
+            self.verified.add(followed);
         }
         let is_all = from_ms == 0 && to_ms == u64::MAX;
         if !is_all && !self.losses.is_accounted_for() {
