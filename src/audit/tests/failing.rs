@@ -282,12 +282,7 @@ async fn calls_that_run_over_the_end_of_a_segment_are_ended_too() {
 
 #[tokio::test]
 async fn what_was_cut_behind_a_dead_nodes_back_is_not_mended_away() {
-    let place = Place::new();
-    let audit = place.open();
-    for _ in 0..3 {
-        call(&audit, "ann").await.unwrap();
-    }
-    let left = kill(&place, audit).await;
+    let left = killed_after_three_calls().await;
     let path = left.segments(Trail::Calls)[0].clone();
     let text = fs::read_to_string(&path).unwrap();
     let lines: Vec<_> = text.split_inclusive('\n').collect();

@@ -226,12 +226,7 @@ fn alarms(place: &Place) -> usize {
 
 #[tokio::test]
 async fn an_anchor_that_is_gone_is_not_mended_away() {
-    let place = Place::new();
-    let audit = place.open();
-    for _ in 0..3 {
-        call(&audit, "ann").await.unwrap();
-    }
-    let left = kill(&place, audit).await;
+    let left = killed_after_three_calls().await;
     let segment = &left.segments(Trail::Calls)[0];
     let text = fs::read_to_string(segment).unwrap();
     let lines: Vec<_> = text.split_inclusive('\n').collect();

@@ -263,6 +263,16 @@ async fn kill(place: &Place, audit: Audit) -> Place {
     }
 }
 
+/// What a process leaves behind that has recorded three whole calls, and was killed.
+async fn killed_after_three_calls() -> Place {
+    let place = Place::new();
+    let audit = place.open();
+    for _ in 0..3 {
+        call(&audit, "ann").await.unwrap();
+    }
+    kill(&place, audit).await
+}
+
 fn copy(from: &std::path::Path, to: &std::path::Path) {
     fs::create_dir_all(to).unwrap();
     for path in layout::paths_in(from).unwrap() {
