@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use crate::identity::Caller;
 use crate::policy::access::{Kind, Target};
 use crate::protocol::completion::CompletionReference;
 use crate::protocol::method::Method;
@@ -32,14 +33,17 @@ pub(super) struct Named {
     /// The name clients know.
     pub(super) shown: String,
     pub(super) canonical: Canonical,
-    /// Whether a server gave it that name; otherwise the client did.
-    pub(super) is_given: bool,
     pub(super) arguments: Option<RawJson>,
 }
 
 impl Named {
     pub(super) fn target(&self) -> Target<'_> {
         Target::called(self.kind, &self.canonical.name, self.arguments.as_ref())
+    }
+
+    /// Whether a server gave it that name; otherwise the client did.
+    pub(super) fn is_given(&self, service: &dyn Service, caller: &Caller) -> bool {
+        service.lists(caller, entry_of(self.kind), &self.shown)
     }
 
     /// The answer to somebody for whom it does not exist.
@@ -65,20 +69,11 @@ impl Asked {
                 }
                 Kind::Resource | Kind::Template => None,
             };
+            let shown = shown.unwrap_or_default().into_owned();
             Self::Named(Named {
                 kind,
-                canonical: canonical(
-                    service,
-                    endpoint,
-                    kind,
-                    shown.as_deref().unwrap_or_default(),
-                ),
-                is_given: service.lists(
-                    &call.context.caller,
-                    entry_of(kind),
-                    shown.as_deref().unwrap_or_default(),
-                ),
-                shown: shown.unwrap_or_default().into_owned(),
+                canonical: canonical(service, endpoint, kind, &shown),
+                shown,
                 arguments,
             })
         };

@@ -116,7 +116,14 @@ impl Guard {
                 decision.as_str().to_owned()
             };
             recorder
-                .denied(&call, Some(named), &decision, version, &why)
+                .denied(
+                    &*self.0.service,
+                    &call,
+                    Some(named),
+                    &decision,
+                    version,
+                    &why,
+                )
                 .await;
             return answer;
         }
@@ -126,7 +133,14 @@ impl Guard {
             Err(error) => {
                 let why = error.to_string();
                 recorder
-                    .denied(&call, Some(named), &decision, version, &why)
+                    .denied(
+                        &*self.0.service,
+                        &call,
+                        Some(named),
+                        &decision,
+                        version,
+                        &why,
+                    )
                     .await;
                 return Err(error);
             }
@@ -145,7 +159,11 @@ impl Guard {
         permit: Option<Permit>,
     ) -> Answer {
         let version = rules.policy.version();
-        let begun = self.0.recorder.begin(&call, about, decision, version);
+        let service = &*self.0.service;
+        let begun = self
+            .0
+            .recorder
+            .begin(service, &call, about, decision, version);
         let begun = begun.await?;
         let ongoing = if begun.is_some() || permit.is_some() {
             Ongoing::with(Box::new(Running {
@@ -174,7 +192,9 @@ impl Guard {
             let decision = Decision::Hidden { rule: None };
             let error = ServiceError::MethodNotFound(call.method.to_string());
             let why = error.to_string();
-            recorder.denied(&call, None, &decision, version, &why).await;
+            recorder
+                .denied(&*self.0.service, &call, None, &decision, version, &why)
+                .await;
             return Err(error);
         }
         let decision = Decision::Allowed {
