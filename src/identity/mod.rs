@@ -3,8 +3,8 @@
 //! [`Principal`] says whose a session, a stream, a sealed state or a cached answer is. It is part
 //! of those key types, so that code that forgets it does not compile.
 //!
-//! [`Caller`] is the principal of one request with what its credential proves: tenant, roles, scopes; [`Origin`] is where a
-//! request comes from.
+//! [`Caller`] is the principal of one request with what its credential proves: tenant, roles, scopes.
+//! [`Origin`] is where a request comes from.
 //!
 //! It does not decide who a caller is; the transport settles that before anything else.
 
