@@ -8,7 +8,6 @@
 //! what it says.
 
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use bytestring::ByteString;
@@ -72,26 +71,18 @@ where
     let tracked = tasks.track();
     let mut call = tasks.inside(call);
     let mut ended = None;
-    // Most calls end at once: they need no timer.
-    if let Poll::Ready(outcome) = futures_util::poll!(&mut call) {
-        if !line.is_open() {
-            return Answered::Alone(outcome);
-        }
-        ended = Some(outcome);
-    }
     let mut stream = None;
-    if ended.is_none() {
-        tokio::select! {
-            biased;
-            outcome = &mut call => {
-                if !line.is_open() {
-                    return Answered::Alone(outcome);
-                }
-                ended = Some(outcome);
+    // Most calls end at once, and never come to need a timer.
+    tokio::select! {
+        biased;
+        outcome = &mut call => {
+            if !line.is_open() {
+                return Answered::Alone(outcome);
             }
-            open = &mut opened => stream = open.ok(),
-            () = tokio::time::sleep(grace) => {}
+            ended = Some(outcome);
         }
+        open = &mut opened => stream = open.ok(),
+        () = tokio::time::sleep(grace) => {}
     }
     let rest: BoxFuture<'static, Vec<ByteString>> = match ended {
         Some(outcome) => Box::pin(std::future::ready(last_messages(outcome))),
