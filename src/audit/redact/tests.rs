@@ -399,6 +399,15 @@ proptest! {
         prop_assert!(!report.is_empty());
     }
 
+    /// So that nothing without a capital has to be decoded.
+    #[test]
+    fn what_is_found_has_capitals_in_its_base64(
+        found in "[a-z]{1,9}@[a-z]{2,9}[.]com|(ssn|token|password)[=:][a-z0-9]{8,20}|[0-9 ]{9,20}",
+        before in "[a-z ]{0,3}",
+    ) {
+        let encoded = STANDARD.encode(format!("{before}{found}"));
+        prop_assert!(encoded.bytes().any(|byte| byte.is_ascii_uppercase()), "{encoded}");
+    }
 }
 
 proptest! {

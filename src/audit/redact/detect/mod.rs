@@ -165,7 +165,8 @@ impl Detectors {
         }
         match encoded {
             Encoded::Looked => {
-                if look.longest_run >= RUN_MIN {
+                // Whatever is found in a text has some capitals in its base64.
+                if look.longest_run >= RUN_MIN && look.capitals {
                     encoded::base64(self, text, &mut spans);
                 }
                 if look.escape {
