@@ -202,6 +202,8 @@ pub struct Event {
     pub from: Option<Arc<Origin>>,
     /// The session, if there is one: only a keyed hash of it is recorded.
     pub session: Option<String>,
+    /// Which API key it was done with, if it was one.
+    pub key: Option<Arc<str>>,
     /// What.
     pub what: What,
 }
@@ -215,6 +217,7 @@ impl Event {
             subject: None,
             from: None,
             session: None,
+            key: None,
             what,
         }
     }
@@ -227,6 +230,7 @@ impl Event {
             subject: Some(party.caller.user.clone()),
             from: Some(party.origin.clone()),
             session: party.session.map(str::to_owned),
+            key: party.caller.proof.key().cloned(),
             what,
         }
     }

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
+use crate::api_keys::id_of;
 use crate::world::cluster::KEY;
 use crate::world::command::{Ended, run, run_with};
 use crate::world::redis::{Redis, Reply};
@@ -348,6 +349,36 @@ async fn a_standing_stream_and_a_call_that_are_taken_over_are_on_record() {
     let first = &takeovers(&cluster, 1).await[0];
     assert_eq!(taken["session"], first["session"]);
     assert!(taken["epoch"].as_u64() > first["epoch"].as_u64());
+}
+
+/// Ours: who has two keys is one user, and after a theft it matters which of them was used.
+#[tokio::test]
+async fn a_call_is_on_record_with_the_key_it_was_made_with() {
+    let redis = Redis::start().await;
+    let node = node(&redis).await;
+    let (one, other) = (
+        key_of(&node, &redis, "ci").await,
+        key_of(&node, &redis, "ci").await,
+    );
+    for key in [&one, &other] {
+        let client = Stateless::through(http_client_bearing(key), &node.url("/mcp"));
+        client
+            .tool("echo", json!({"text": "hello"}))
+            .await
+            .tool_text();
+    }
+
+    let found = async |kind: &str| {
+        let asked = ["audit", "query", "--user", "owner ci", "--kind", kind];
+        let found = said(&node, &redis, &asked).await;
+        assert!(!found.out.contains(&one) && !found.out.contains(&other));
+        let records = found.out.lines().map(serde_json::from_str::<Value>);
+        let keys = records.map(|record| record.expect("a line is a record")["key"].clone());
+        keys.collect::<Vec<_>>()
+    };
+    assert_eq!(found("call").await, [id_of(&one), id_of(&other)]);
+    // Both are one principal, who came in for the first time once.
+    assert_eq!(found("authentication_succeeded").await, [id_of(&one)]);
 }
 
 /// W3C Trace Context: whoever looks for what a trace did finds its calls on record.
