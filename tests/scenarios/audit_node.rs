@@ -388,23 +388,34 @@ async fn a_call_is_on_record_with_the_trace_it_belongs_to() {
     let config = format!("cluster.keys = [{KEY:?}]\n{AUDIT}");
     let node = Switchboard::with().config(&config).start().await;
     let client = node.stateless();
-    let echo = json!({"name": "echo", "arguments": {"text": "hello"}});
-    let traced = client
-        .request(&client.message("tools/call", echo.clone()))
-        .header("traceparent", format!("00-{TRACE}-b7ad6b7169203331-01"));
-    assert_eq!(client.send(traced).await.tool_text(), "hello");
-    assert_eq!(client.call("tools/call", echo).await.tool_text(), "hello");
+    let good = format!("00-{TRACE}-b7ad6b7169203331-01");
+    let tailed = format!("{good}-more");
+    let nonsense = json!({"traceparent": tailed, "tracestate": "of=it"});
+    for (in_header, meta) in [
+        (Some(&good), json!({})),
+        // A header is not hidden by what is no trace.
+        (Some(&good), nonsense),
+        (Some(&tailed), json!({})),
+        (None, json!({})),
+    ] {
+        let echo = json!({"name": "echo", "arguments": {"text": "hello"}, "_meta": meta});
+        let mut request = client.request(&client.message("tools/call", echo));
+        if let Some(parent) = in_header {
+            request = request.header("traceparent", parent);
+        }
+        assert_eq!(client.send(request).await.tool_text(), "hello");
+    }
 
-    let begun = eventually("both calls are on record", async || {
+    let begun = eventually("all calls are on record", async || {
         let found = run(node.directory(), &["audit", "query", "--kind", "call"]).await;
         let records = found.out.lines().map(serde_json::from_str::<Value>);
         let calls = records.map(|record| record.expect("a line is a record"));
         let begun: Vec<_> = calls
             .filter(|call| call["method"] == "tools/call")
             .collect();
-        (begun.len() == 2).then_some(begun)
+        (begun.len() == 4).then_some(begun)
     })
     .await;
-    assert_eq!(begun[0]["trace"], TRACE);
-    assert_eq!(begun[1].get("trace"), None);
+    let traces: Vec<_> = begun.iter().map(|call| call["trace"].as_str()).collect();
+    assert_eq!(traces, [Some(TRACE), Some(TRACE), None, None]);
 }
