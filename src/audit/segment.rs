@@ -164,8 +164,9 @@ impl Segment {
         let path = self.path(Part::Anchor);
         // Whole or not there: nobody may take the beginning of one for one that was changed.
         ground.disk.replace(&path, &self.anchor(&ground.keys))?;
-        let begun = self.make_records(ground, header).and_then(|records| {
-            let anchor = ground.disk.reopen(&path)?;
+        // The records come last: once these are begun and named, nothing can fail any more.
+        let begun = ground.disk.reopen(&path).and_then(|anchor| {
+            let records = self.make_records(ground, header)?;
             Ok(Files { records, anchor })
         });
         match begun {
