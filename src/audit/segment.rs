@@ -329,6 +329,13 @@ impl Segment {
         self.durable.last >= self.first
     }
 
+    /// Its first record and how many there were, if somebody removed its file while it was open.
+    pub(super) fn removed(&self) -> Option<(u64, u64)> {
+        let files = self.files.as_ref()?;
+        let removed = (self.first, self.durable.last + 1 - self.first);
+        files.records.is_removed().then_some(removed)
+    }
+
     /// See [`take_back`].
     pub(super) fn take_back(
         &mut self,

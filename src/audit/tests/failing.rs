@@ -101,6 +101,10 @@ impl Medium for BadFile {
         self.1.check()?;
         self.0.cut(length)
     }
+
+    fn is_removed(&self) -> bool {
+        self.0.is_removed()
+    }
 }
 
 fn bad_place() -> (Place, Arc<Faults>) {
