@@ -11,6 +11,7 @@ use super::rules::Present;
 use crate::auth::certificate::Subject;
 use crate::auth::proxy::Asserted;
 use crate::auth::token::Verified;
+use crate::auth::user;
 use crate::identity::{Caller, Principal, Proof};
 use crate::keyring::KeyRecord;
 
@@ -65,8 +66,7 @@ impl Callers {
             Caller {
                 principal: Principal::of_subject(tenant, issuer, subject, client),
                 tenant: tenant.clone(),
-                // An issuer is a URL and has no spaces, so no two users are written alike.
-                user: format!("{issuer} {subject}").into(),
+                user: user::of_token(issuer, subject).into(),
                 client: token.client.clone(),
                 proof: Proof::Token {
                     issuer: issuer.clone(),
@@ -85,7 +85,7 @@ impl Callers {
         self.bound(Caller {
             principal: Principal::of_subject(tenant, "proxy", &asserted.subject, client),
             tenant: tenant.into(),
-            user: format!("proxy {}", asserted.subject).into(),
+            user: user::of_proxy(&asserted.subject).into(),
             client: asserted.client.clone(),
             proof: Proof::Proxy,
             roles: BTreeSet::new(),

@@ -78,6 +78,7 @@ impl Recorder {
             subject: Some(caller.user.clone()),
             from: Some(Arc::new(from())),
             session: None,
+            key: caller.proof.key().cloned(),
             what: What::AuthenticationSucceeded {
                 endpoint: endpoint.to_owned(),
                 proof: caller.proof.as_str().to_owned(),
@@ -110,6 +111,7 @@ impl Recorder {
             Event {
                 subject: Some(visit.caller.user.clone()),
                 from: Some(visit.origin.clone()),
+                key: visit.caller.proof.key().cloned(),
                 ..about_nobody
             }
         });

@@ -296,6 +296,24 @@ impl Chains {
         }
     }
 
+    /// Ends the segments whose files somebody removed, so that the next records go where they are found.
+    /// Gives the trail, the first record and how many there were. Nothing may be staged.
+    pub(super) fn end_removed(&mut self) -> Vec<(TrailId, u64, u64)> {
+        let mut ended = Vec::new();
+        for (id, chain) in &mut self.all {
+            let Some((first, count)) = chain.segment.as_ref().and_then(Segment::removed) else {
+                continue;
+            };
+            match chain.end(&self.ground) {
+                Ok(()) => ended.push((id.clone(), first, count)),
+                Err(error) => {
+                    tracing::error!(%error, "an audit segment that was removed could not be ended");
+                }
+            }
+        }
+        ended
+    }
+
     /// Ends segments that are old enough, or all of them.
     ///
     /// # Errors

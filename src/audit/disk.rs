@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 /// Where files are.
@@ -28,6 +28,8 @@ pub(super) trait Medium: Send {
     fn sync(&mut self) -> io::Result<()>;
     /// Cuts off what is behind the first `length` bytes, durably.
     fn cut(&mut self, length: u64) -> io::Result<()>;
+    /// Whether it has no name any more: what is written to it nobody finds again. One that was moved has.
+    fn is_removed(&self) -> bool;
 }
 
 /// What a file holds, if there is one. An error names it.
@@ -149,6 +151,10 @@ impl Medium for LocalFile {
         self.end = length;
         self.file.sync_all()
     }
+
+    fn is_removed(&self) -> bool {
+        self.file.metadata().is_ok_and(|found| found.nlink() == 0)
+    }
 }
 
 /// A stream of the process in place of a file: lines go out and cannot be taken back.
@@ -179,5 +185,9 @@ impl Medium for Stream {
 
     fn cut(&mut self, _: u64) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn is_removed(&self) -> bool {
+        false
     }
 }

@@ -273,6 +273,7 @@ impl Desk {
         if let Some(session) = &event.session {
             members.text("session", &self.keys.session(session));
         }
+        members.optional("key", event.key.as_deref());
         let who = event.subject.as_ref().map(|user| Who {
             user: user.clone(),
             principal: None,
@@ -323,6 +324,7 @@ impl Desk {
         members.text("tenant", &party.caller.tenant);
         members.optional("client", party.caller.client.as_deref());
         members.text("proof", party.caller.proof.as_str());
+        members.optional("key", party.caller.proof.key().map(|key| &**key));
         if let Some(session) = party.session {
             members.text("session", &self.keys.session(session));
         }

@@ -176,6 +176,17 @@ pub enum Ending {
 }
 
 impl Ending {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Ok,
+        Self::ToolError,
+        Self::Error,
+        Self::Cancelled,
+        Self::Timeout,
+        Self::Denied,
+        Self::Unknown,
+    ];
+
     /// As it is written.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -202,6 +213,8 @@ pub struct Event {
     pub from: Option<Arc<Origin>>,
     /// The session, if there is one: only a keyed hash of it is recorded.
     pub session: Option<String>,
+    /// Which API key it was done with, if it was one.
+    pub key: Option<Arc<str>>,
     /// What.
     pub what: What,
 }
@@ -215,6 +228,7 @@ impl Event {
             subject: None,
             from: None,
             session: None,
+            key: None,
             what,
         }
     }
@@ -227,6 +241,7 @@ impl Event {
             subject: Some(party.caller.user.clone()),
             from: Some(party.origin.clone()),
             session: party.session.map(str::to_owned),
+            key: party.caller.proof.key().cloned(),
             what,
         }
     }
@@ -234,6 +249,7 @@ impl Event {
 
 /// What happened. The texts are words of ours and stand in clear: none of them names a person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(serde::Deserialize))]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum What {
     /// A credential was not accepted.
@@ -361,9 +377,41 @@ pub enum What {
     },
 }
 
+impl What {
+    /// What the kinds of these records are called.
+    pub const KINDS: [&'static str; 17] = [
+        "authentication_failed",
+        "authentication_succeeded",
+        "step_up",
+        "permission_decided",
+        "policy_changed",
+        "key_created",
+        "key_revoked",
+        "session_opened",
+        "session_closed",
+        "foreign_id_refused",
+        "session_taken_over",
+        "pin_changed",
+        "exported",
+        "erased",
+        "retention_run",
+        "tail_cut",
+        "alarm",
+    ];
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_kind_of_record_has_its_name_in_the_list() {
+        let wrong = serde_json::from_str::<What>(r#"{"kind":"none"}"#).unwrap_err();
+        let wrong = wrong.to_string();
+        let known = wrong.split_once("expected one of ").unwrap().1;
+        let known: Vec<_> = known.split('`').skip(1).step_by(2).collect();
+        assert_eq!(known, What::KINDS);
+    }
 
     #[test]
     fn a_call_id_reads_as_it_is_written() {

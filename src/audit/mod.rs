@@ -161,6 +161,7 @@ impl Audit {
             spooled_bytes: 0,
             lost: 0,
             kept_ms: 0,
+            looked_ms: 0,
         };
         writer
             .begin(recovered.events, unfinished)

@@ -164,8 +164,9 @@ impl Segment {
         let path = self.path(Part::Anchor);
         // Whole or not there: nobody may take the beginning of one for one that was changed.
         ground.disk.replace(&path, &self.anchor(&ground.keys))?;
-        let begun = self.make_records(ground, header).and_then(|records| {
-            let anchor = ground.disk.reopen(&path)?;
+        // The records come last: once these are begun and named, nothing can fail any more.
+        let begun = ground.disk.reopen(&path).and_then(|anchor| {
+            let records = self.make_records(ground, header)?;
             Ok(Files { records, anchor })
         });
         match begun {
@@ -326,6 +327,13 @@ impl Segment {
     /// Whether it holds a record that is durable.
     pub(super) const fn is_begun(&self) -> bool {
         self.durable.last >= self.first
+    }
+
+    /// Its first record and how many there were, if somebody removed its file while it was open.
+    pub(super) fn removed(&self) -> Option<(u64, u64)> {
+        let files = self.files.as_ref()?;
+        let removed = (self.first, self.durable.last + 1 - self.first);
+        files.records.is_removed().then_some(removed)
     }
 
     /// See [`take_back`].

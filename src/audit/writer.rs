@@ -30,6 +30,8 @@ use crate::identity::Caller;
 const RETRY: Duration = Duration::from_millis(500);
 /// How often it is looked for segments and records that grew old.
 const UPKEEP: Duration = Duration::from_secs(60);
+/// How often it is looked whether the files that are written to are still there.
+const LOOK_MS: u64 = 1_000;
 /// Bytes that wait for the disk to come back. With more, the oldest are lost, which is recorded.
 const SPOOL_BYTES: usize = 32 << 20;
 
@@ -85,6 +87,7 @@ pub(super) struct Writer {
     pub(super) spooled_bytes: usize,
     pub(super) lost: u64,
     pub(super) kept_ms: u64,
+    pub(super) looked_ms: u64,
 }
 
 impl Writer {
@@ -96,6 +99,7 @@ impl Writer {
         loop {
             let patience = if self.spool.is_empty() { UPKEEP } else { RETRY };
             let group = shared.queue.take(patience);
+            self.look();
             if let Some(closed) = self.group(group) {
                 self.close();
                 shared.queue.close();
@@ -309,6 +313,22 @@ impl Writer {
             self.chains.forget(reference);
         }
         Ok(references.into_iter().next())
+    }
+
+    /// Says it when somebody removed a file that is written to. Before a group is written: where little
+    /// happens, no record follows the others into it.
+    fn look(&mut self) {
+        let now_ms = self.shared.moment().at_ms;
+        if now_ms.saturating_sub(self.looked_ms) < LOOK_MS {
+            return;
+        }
+        self.looked_ms = now_ms;
+        for (id, first, lost) in self.chains.end_removed() {
+            let segment = format!("{}/{first}", id.trail.as_str());
+            tracing::error!(tenant = %id.tenant, segment, lost, "an audit segment was removed while it was written to");
+            let problem = format!("segment {segment} was removed behind this node's back");
+            self.record(&id.tenant, What::Alarm { problem, lost });
+        }
     }
 
     fn upkeep(&mut self) {

@@ -84,6 +84,9 @@ impl Subject {
 }
 
 impl NameKind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Uri, Self::Dns, Self::Email, Self::CommonName];
+
     /// A word for it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -1,6 +1,6 @@
 //! The audit, from what was written to what it needs.
 
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf, absolute};
 
 use super::layers::Ground;
 use super::raw;
@@ -31,10 +31,7 @@ pub(super) fn resolve(
         checkpoints: within(&raw.checkpoints, "checkpoints"),
         vault: within(&raw.vault, "vault"),
     };
-    if sink == Sink::Directory && places.records == places.checkpoints {
-        let problem = "must be another directory than that of `audit.sink`";
-        ground.complain(&["audit.checkpoints", SINK], problem);
-    }
+    apart(sink, &places, ground);
     if store.kind == StoreKind::Memory && cluster.keys.is_empty() {
         let problem = "needs `cluster.keys` with a store in memory, which makes a key that ends with \
                        the process: nobody could read these records later";
@@ -58,6 +55,48 @@ pub(super) fn resolve(
         rules,
         retention,
     })
+}
+
+/// Complains about places that prove or forget nothing, since they lie in one another.
+fn apart(sink: Sink, places: &Places, ground: &mut Ground) {
+    const CHECKPOINTS: &str = "audit.checkpoints";
+    const VAULT: &str = "audit.vault";
+    let [records, checkpoints, vault] =
+        [&places.records, &places.checkpoints, &places.vault].map(|place| plain(place));
+    let is_file = sink == Sink::Directory;
+    if is_file && records == checkpoints {
+        let problem = "`audit.checkpoints` must be another directory than that of `audit.sink`";
+        ground.complain(&[CHECKPOINTS, SINK], problem);
+    }
+    for (key, other) in [(SINK, &records), (CHECKPOINTS, &checkpoints)] {
+        if (is_file || key != SINK) && (vault.starts_with(other) || other.starts_with(&vault)) {
+            let problem = format!(
+                "`audit.vault` ({}) must be a directory of its own, neither in that of `{key}` nor \
+                 around it: a copy of the records would have the keys of whoever is erased later",
+                places.vault.display()
+            );
+            ground.complain(&[VAULT, key], problem);
+        }
+    }
+}
+
+/// A path from the root on, by what is written: `..` goes up, whatever links there are.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for step in absolute(path).unwrap_or_else(|_| path.into()).components() {
+        match step {
+            Component::ParentDir => {
+                plain.pop();
+            }
+            Component::Prefix(_)
+            | Component::RootDir
+            | Component::CurDir
+            | Component::Normal(_) => {
+                plain.push(step);
+            }
+        }
+    }
+    plain
 }
 
 fn sink(text: &str, ground: &mut Ground) -> Option<(Sink, PathBuf)> {
@@ -117,11 +156,19 @@ fn retention(raw: &raw::Retention, ground: &mut Ground) -> Retention {
     };
     if raw.payloads > raw.metadata {
         let problem = format!(
-            "{} must be at most `audit.retention.metadata` ({}): they go with it",
+            "`audit.retention.payloads` ({}) must be at most `audit.retention.metadata` ({}): they go \
+             with it",
             raw.payloads, raw.metadata
         );
         let keys = ["audit.retention.payloads", "audit.retention.metadata"];
         ground.complain(&keys, problem);
+    }
+    const NOBODYS: &str = "is empty: no caller is of such a tenant";
+    for (at, _) in (raw.legal_hold.iter().enumerate()).filter(|(_, tenant)| tenant.is_empty()) {
+        ground.complain_within(&format!("audit.retention.legal_hold[{at}]"), NOBODYS);
+    }
+    if raw.tenants.contains_key("") {
+        ground.complain_within("audit.retention.tenants.\"\"", NOBODYS);
     }
     let tenants = raw.tenants.iter().map(|(tenant, own)| {
         let keep = Keep {

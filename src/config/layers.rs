@@ -475,7 +475,9 @@ fn place_in_list(part: &str) -> Option<usize> {
 
 /// A path as it is shown, and as places are kept under: `roles.a.allow[0].tools`.
 fn key_of(path: &[&str]) -> String {
-    path.join(".").replace(".[", "[")
+    let name = |name: &&str| if name.is_empty() { "\"\"" } else { name }.to_owned();
+    let names: Vec<_> = path.iter().map(name).collect();
+    names.join(".").replace(".[", "[")
 }
 
 fn line_of(text: &str, offset: usize) -> usize {

@@ -64,7 +64,11 @@ fn access(raw: &Raw, ground: &mut Ground) -> access::Config {
     let bindings = raw.bindings.iter().enumerate().map(|(at, binding)| {
         let any_of = format!("bindings[{at}].any_of");
         if binding.any_of.is_empty() && ground.is_set(&any_of) {
-            let problem = "names nobody: leave it out to give the role to the whole tenant";
+            let problem = if binding.tenant.is_some() {
+                "names nobody: leave it out to give the role to the whole tenant"
+            } else {
+                "names nobody: write who has the role, as in [{ api_key_owner = \"ci\" }]"
+            };
             ground.refuse_within(&any_of, problem);
         }
         let signs = binding

@@ -71,6 +71,15 @@ impl Proof {
             Self::Certificate => "certificate",
         }
     }
+
+    /// Which API key it is, if it is one.
+    #[must_use]
+    pub const fn key(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::ApiKey { id, .. } => Some(id),
+            Self::Nothing | Self::Token { .. } | Self::Proxy | Self::Certificate => None,
+        }
+    }
 }
 
 impl Caller {

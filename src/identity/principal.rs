@@ -40,6 +40,18 @@ impl Principal {
         &self.0
     }
 
+    /// Whether a text is the key of any principal.
+    #[must_use]
+    pub fn is_key(text: &str) -> bool {
+        let words = serde_json::from_str::<Vec<String>>(text).unwrap_or_default();
+        let kind = words.first().map(String::as_str);
+        text == "local"
+            || matches!(
+                (kind, words.len()),
+                (Some("owner"), 3) | (Some("subject"), 5)
+            )
+    }
+
     /// The principal a checkpoint names.
     #[must_use]
     pub fn from_key(key: &str) -> Self {

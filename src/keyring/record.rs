@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{LIFE, LIFE_MAX};
 use crate::auth::api_key::{KeyHash, KeyId};
+use crate::auth::user;
 use crate::runtime::clock::Timestamp;
 
 /// Characters of a tenant, an owner, a role, a scope.
@@ -98,7 +99,7 @@ impl NewKey {
         let scopes = self.scopes.iter().map(|scope| ("scope", scope));
         for (what, name) in names.into_iter().chain(roles).chain(scopes) {
             if name.is_empty() || name.len() > NAME_MAX {
-                return Err(format!("a {what} has 1 to {NAME_MAX} bytes"));
+                return Err(format!("the {what} must have 1 to {NAME_MAX} bytes"));
             }
             if name.chars().any(char::is_control) {
                 return Err(format!("the {what} {name:?} has control characters"));
@@ -183,7 +184,7 @@ impl KeyRecord {
     /// What its holder is called in limits and records.
     #[must_use]
     pub fn user(&self) -> String {
-        format!("owner {}", self.owner)
+        user::of_owner(&self.owner)
     }
 
     /// Who a user is as the owner of keys, if it is one.

@@ -10,16 +10,30 @@ use super::raw::{self, RawJson};
 
 /// What it is made of: keys of `_meta`, and names of headers.
 pub const KEYS: [&str; 3] = ["traceparent", "tracestate", "baggage"];
+const PARENT: &str = KEYS[0];
+const STATE: &str = KEYS[1];
 /// Longest value that is repeated as a header: what W3C Baggage asks everybody to take.
 const HEADER_BYTES_MAX: usize = 8 * 1024;
 
 /// The params with this trace in their `_meta`; `None` when they say one already, or have no place
-/// for it.
+/// for it. A `traceparent` in `_meta` that is none hides no better one, and what it came with as
+/// `tracestate` goes with it.
 #[must_use]
 pub fn with_trace(params: Option<&RawJson>, trace: &[(&'static str, String)]) -> Option<RawJson> {
     let mut members = Members::of(params.map_or("{}", RawJson::as_str))?;
     let mut meta = Members::of(members.get("_meta").unwrap_or("{}"))?;
-    if KEYS.iter().any(|key| meta.get(key).is_some()) {
+    if meta.get(PARENT).is_some() {
+        let has_better = trace
+            .iter()
+            .any(|(key, value)| *key == PARENT && id_in(value).is_some());
+        let is_said = meta
+            .string(PARENT)
+            .is_some_and(|parent| id_in(&parent).is_some());
+        if is_said || !has_better {
+            return None;
+        }
+        meta.remove(STATE);
+    } else if KEYS.iter().any(|key| meta.get(key).is_some()) {
         return None;
     }
     for (key, value) in trace {
@@ -33,23 +47,29 @@ pub fn with_trace(params: Option<&RawJson>, trace: &[(&'static str, String)]) ->
 /// The id of the trace that params belong to: 32 digits of their `traceparent`, if that is one.
 #[must_use]
 pub fn id(params: &str) -> Option<String> {
-    const PARENT: &str = KEYS[0];
     // Nearly no request says anything.
     if !params.contains(PARENT) {
         return None;
     }
     let params = Members::of(params)?;
     let meta = Members::of(params.get("_meta")?)?;
-    let parent = meta.string(PARENT)?;
-    let mut parts = parent.split('-');
-    let (version, id) = (parts.next()?, parts.next()?);
-    let is_hex = |text: &str| {
-        text.bytes()
-            .all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f'))
+    id_in(&meta.string(PARENT)?).map(str::to_owned)
+}
+
+/// The id in a `traceparent`, if that is one: W3C Trace Context, "traceparent Header Field Values" and
+/// "Versioning of traceparent".
+fn id_in(parent: &str) -> Option<&str> {
+    let mut fields = parent.splitn(5, '-');
+    let mut hex = |digits: usize| {
+        let is_hex = |it: u8| matches!(it, b'0'..=b'9' | b'a'..=b'f');
+        let field = fields.next()?;
+        (field.len() == digits && field.bytes().all(is_hex)).then_some(field)
     };
-    let is_id = version.len() == 2 && version != "ff" && id.len() == 32;
-    let is_set = id.bytes().any(|digit| digit != b'0');
-    (is_id && is_set && is_hex(version) && is_hex(id)).then(|| id.to_owned())
+    let (version, id, parent_id, _flags) = (hex(2)?, hex(32)?, hex(16)?, hex(2)?);
+    // Only versions that are not written yet may have more.
+    let is_ended = fields.next().is_none() || version != "00";
+    let is_set = |id: &str| id.bytes().any(|digit| digit != b'0');
+    (version != "ff" && is_ended && is_set(id) && is_set(parent_id)).then_some(id)
 }
 
 /// The headers that repeat what the members of a `_meta` say of a trace.
@@ -76,23 +96,44 @@ pub fn headers(meta_members: &str) -> Vec<(&'static str, String)> {
 mod tests {
     use super::*;
 
-    const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    const PARENT_OF_OURS: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
     #[test]
     fn a_trace_is_known_by_the_id_of_its_parent() {
-        let id_in = |parent: &str| id(&format!(r#"{{"_meta":{{"traceparent":"{parent}"}}}}"#));
+        let id_of = |parent: &str| id(&format!(r#"{{"_meta":{{"traceparent":"{parent}"}}}}"#));
         let its_id = Some("0af7651916cd43dd8448eb211c80319c".to_owned());
-        assert_eq!(id_in(PARENT), its_id);
-        assert_eq!(id_in(&format!("{PARENT}-more")), its_id);
+        for right in [
+            PARENT_OF_OURS,
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-ff",
+            "cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more-of-it",
+            "cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-",
+        ] {
+            assert_eq!(id_of(right), its_id, "{right}");
+        }
         for wrong in [
             "",
             "00",
             "00-0af7",
             "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "0-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "0A-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
             "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
             "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b716920333-01",
+            "00-0af7651916cd43dd8448eb211c80319c-B7AD6B7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-1",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0x",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more",
+            "cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01.more",
+            "cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
+            " 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         ] {
-            assert_eq!(id_in(wrong), None, "{wrong}");
+            assert_eq!(id_of(wrong), None, "{wrong}");
         }
         for elsewhere in ["{}", r#"{"traceparent":"x"}"#, r#"{"_meta":"traceparent"}"#] {
             assert_eq!(id(elsewhere), None, "{elsewhere}");
@@ -129,6 +170,35 @@ mod tests {
     }
 
     #[test]
+    fn a_trace_that_is_none_hides_no_other() {
+        let good = [(PARENT, PARENT_OF_OURS.to_owned())];
+        let wrong = [(PARENT, "00-0-0-0".to_owned()), (STATE, "a=1".to_owned())];
+        let said = |meta: &str, trace: &[(&'static str, String)]| {
+            let params = RawJson::from_valid(format!(r#"{{"_meta":{meta}}}"#));
+            with_trace(Some(&params), trace).map(|with| with.as_str().to_owned())
+        };
+        let replaced =
+            format!(r#"{{"_meta":{{"traceparent":"{PARENT_OF_OURS}","baggage":"k=v"}}}}"#);
+        for nonsense in [r#""x""#, "7", r#""ff-0-0-0""#] {
+            let meta =
+                format!(r#"{{"traceparent":{nonsense},"tracestate":"of=it","baggage":"k=v"}}"#);
+            assert_eq!(said(&meta, &good).as_ref(), Some(&replaced), "{nonsense}");
+            assert_eq!(
+                said(&meta, &wrong),
+                None,
+                "{nonsense}: the other is no better"
+            );
+        }
+        let other = PARENT_OF_OURS.replace("0af7", "0af8");
+        let meta = format!(r#"{{"traceparent":"{other}"}}"#);
+        assert_eq!(
+            said(&meta, &good),
+            None,
+            "what the message says stands first"
+        );
+    }
+
+    #[test]
     fn headers_repeat_what_a_header_can_hold() {
         let long = format!(r#""baggage":"{}""#, "x".repeat(HEADER_BYTES_MAX + 1));
         for (members, expected) in [
@@ -139,8 +209,8 @@ mod tests {
             (r#""traceparent":"a\r\nX: y""#, None),
             (&*long, None),
             (
-                &*format!(r#""k":1,"traceparent":"{PARENT}""#),
-                Some((KEYS[0], PARENT)),
+                &*format!(r#""k":1,"traceparent":"{PARENT_OF_OURS}""#),
+                Some((KEYS[0], PARENT_OF_OURS)),
             ),
             (r#""baggage":"k=\"v\"""#, Some((KEYS[2], r#"k="v""#))),
         ] {

@@ -19,6 +19,9 @@ use crate::world::command::{Ended, run};
 
 const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
+/// Who called most, as records call her.
+const ANN: &str = "owner ann";
+
 /// A directory in which a node has recorded, with its configuration.
 struct Recorded {
     directory: TempDir,
@@ -80,7 +83,7 @@ impl Recorded {
 async fn call(audit: &Audit, user: &str) {
     let caller = Caller {
         tenant: "acme".into(),
-        user: user.into(),
+        user: format!("owner {user}").into(),
         ..Caller::of(Principal::of_owner("acme", user))
     };
     let input = RawJson::from_valid(r#"{"text":"to mail@example.org"}"#);
@@ -206,12 +209,13 @@ async fn calls_are_found_by_what_is_asked() {
     let recorded = Recorded::new().await;
     for (question, count) in [
         (&["query"][..], 5),
-        (&["query", "--user", "bob"], 1),
+        (&["query", "--user", "owner bob"], 1),
         (&["query", "--tool", "crm.search", "--outcome", "ok"], 5),
         (&["query", "--outcome", "denied"], 0),
+        (&["query", "--user", "owner nobody"], 0),
         (&["query", "--from", "2026-07-29"], 1),
         (&["query", "--to", "2026-07-28T06:00:00Z"], 1),
-        (&["query", "--tenant", "other"], 0),
+        (&["query", "--tenant", "acme", "--kind", "call"], 5),
         (&["query", "--limit", "2"], 2),
     ] {
         let found = recorded.audit(question).await;
@@ -222,20 +226,22 @@ async fn calls_are_found_by_what_is_asked() {
             "{question:?}: {}",
             found.out
         );
+        let is_told = found.err.contains("no record is like that");
+        assert_eq!(is_told, count == 0, "{question:?}: {}", found.err);
     }
-    let found = recorded.audit(&["query", "--user", "bob"]).await;
+    let found = recorded.audit(&["query", "--user", "owner bob"]).await;
     let call: Value = serde_json::from_str(&found.out).unwrap();
     assert_eq!(call["input"]["text"], "to [email]");
     assert_eq!(
         (&call["user"], &call["outcome"]),
-        (&"bob".into(), &"ok".into())
+        (&"owner bob".into(), &"ok".into())
     );
 }
 
 #[tokio::test]
 async fn who_asks_is_given_everything_and_who_is_erased_is_gone() {
     let recorded = Recorded::new().await;
-    let ann = ["--tenant", "acme", "--subject", "ann"];
+    let ann = ["--tenant", "acme", "--subject", ANN];
     let export = async || {
         let exported = recorded.audit(&[&["export"], &ann[..]].concat()).await;
         assert_eq!(exported.code, 0, "{}", exported.err);
@@ -283,7 +289,7 @@ async fn records_of_a_rotated_key_are_good_while_it_stays_in_the_list() {
     assert_eq!(verified.code, 0, "{}", verified.err);
     let verified = verified.out;
     assert!(verified.contains("ok: 12 records"), "{verified}");
-    let found = recorded.audit(&["query", "--user", "ann"]).await;
+    let found = recorded.audit(&["query", "--user", ANN]).await;
     assert_eq!(found.out.lines().count(), 5, "{}", found.out);
     let inputs = found.out.matches("to [email]").count();
     assert_eq!(inputs, 5, "all can be read: {}", found.out);
@@ -295,6 +301,52 @@ async fn records_of_a_rotated_key_are_good_while_it_stays_in_the_list() {
     assert!(verified.err.starts_with(first), "{}", verified.err);
 }
 
+/// Ours: a slip is no answer. Who believed that somebody was erased, or that nothing was there, would
+/// never ask again.
+#[tokio::test]
+async fn a_question_with_a_slip_in_it_is_told_what_would_be_right() {
+    const NOBODY: &str = "`owner ci`";
+    let recorded = Recorded::new().await;
+    for (question, code, told) in [
+        (&["erase", "--subject", "ann"][..], 2, NOBODY),
+        (&["export", "--subject", "ann"], 2, NOBODY),
+        (&["query", "--user", "ann"], 2, NOBODY),
+        (&["query", "--kind", "calls"], 2, "call, auth"),
+        (&["query", "--outcome", "OK"], 2, "ok, tool_error"),
+        (&["query", "--call", "12"], 2, "0123456789abcdef-1f"),
+        (
+            &["export", "--subject", ANN, "--to", "2026-07-28"],
+            2,
+            "--controls",
+        ),
+    ] {
+        told_of_a_slip(&recorded, question, code, told).await;
+    }
+    for question in [&["verify"][..], &["query"], &["export", "--controls"]] {
+        let times = ["--from", "2026-07-29", "--to", "2026-07-28"];
+        let question = [question, &times].concat();
+        told_of_a_slip(&recorded, &question, 2, "before --to").await;
+    }
+    for question in [
+        &["query"][..],
+        &["export", "--controls"],
+        &["export", "--subject", ANN],
+        &["erase", "--subject", ANN],
+    ] {
+        let question = [question, &["--tenant", "acne"]].concat();
+        told_of_a_slip(&recorded, &question, 1, "there are of: \"acme\"").await;
+    }
+    let verified = recorded.audit(&["verify"]).await;
+    assert!(verified.out.contains("ok: 10 records"), "{verified:?}");
+}
+
+async fn told_of_a_slip(recorded: &Recorded, question: &[&str], code: i32, told: &str) {
+    let answer = recorded.audit(question).await;
+    assert_eq!(answer.code, code, "{question:?}: {answer:?}");
+    assert!(answer.err.contains(told), "{question:?}: {}", answer.err);
+    assert_eq!(answer.out, "", "{question:?}");
+}
+
 #[tokio::test]
 async fn exit_codes_tell_bad_usage_from_failure() {
     let recorded = Recorded::new().await;
@@ -303,7 +355,10 @@ async fn exit_codes_tell_bad_usage_from_failure() {
         (&["audit", "verify", "--from", "yesterday"][..], 2),
         (&["audit", "export"], 2),
         (&["audit", "erase"], 2),
-        (&["audit", "export", "--subject", "a", "--controls"], 2),
+        (
+            &["audit", "export", "--subject", "owner a", "--controls"],
+            2,
+        ),
     ] {
         assert_eq!(
             run(recorded.directory.path(), typed).await.code,
@@ -318,7 +373,7 @@ async fn exit_codes_tell_bad_usage_from_failure() {
         .audit(&[&["verify"], &by_directory[..]].concat())
         .await;
     assert_eq!(verified.code, 0, "{}", verified.err);
-    let erase = ["erase", "--subject", "ann", "--tenant", "acme"];
+    let erase = ["erase", "--subject", ANN, "--tenant", "acme"];
     let held = recorded.audit(&[&erase[..], &by_directory].concat()).await;
     assert_eq!(held.code, 2, "{}", held.err);
     let nothing = run(empty.path(), &["audit", "verify"]).await;

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
+use crate::api_keys::id_of;
 use crate::world::cluster::KEY;
 use crate::world::command::{Ended, run, run_with};
 use crate::world::redis::{Redis, Reply};
@@ -350,6 +351,36 @@ async fn a_standing_stream_and_a_call_that_are_taken_over_are_on_record() {
     assert!(taken["epoch"].as_u64() > first["epoch"].as_u64());
 }
 
+/// Ours: who has two keys is one user, and after a theft it matters which of them was used.
+#[tokio::test]
+async fn a_call_is_on_record_with_the_key_it_was_made_with() {
+    let redis = Redis::start().await;
+    let node = node(&redis).await;
+    let (one, other) = (
+        key_of(&node, &redis, "ci").await,
+        key_of(&node, &redis, "ci").await,
+    );
+    for key in [&one, &other] {
+        let client = Stateless::through(http_client_bearing(key), &node.url("/mcp"));
+        client
+            .tool("echo", json!({"text": "hello"}))
+            .await
+            .tool_text();
+    }
+
+    let found = async |kind: &str| {
+        let asked = ["audit", "query", "--user", "owner ci", "--kind", kind];
+        let found = said(&node, &redis, &asked).await;
+        assert!(!found.out.contains(&one) && !found.out.contains(&other));
+        let records = found.out.lines().map(serde_json::from_str::<Value>);
+        let keys = records.map(|record| record.expect("a line is a record")["key"].clone());
+        keys.collect::<Vec<_>>()
+    };
+    assert_eq!(found("call").await, [id_of(&one), id_of(&other)]);
+    // Both are one principal, who came in for the first time once.
+    assert_eq!(found("authentication_succeeded").await, [id_of(&one)]);
+}
+
 /// W3C Trace Context: whoever looks for what a trace did finds its calls on record.
 #[tokio::test]
 async fn a_call_is_on_record_with_the_trace_it_belongs_to() {
@@ -357,23 +388,34 @@ async fn a_call_is_on_record_with_the_trace_it_belongs_to() {
     let config = format!("cluster.keys = [{KEY:?}]\n{AUDIT}");
     let node = Switchboard::with().config(&config).start().await;
     let client = node.stateless();
-    let echo = json!({"name": "echo", "arguments": {"text": "hello"}});
-    let traced = client
-        .request(&client.message("tools/call", echo.clone()))
-        .header("traceparent", format!("00-{TRACE}-b7ad6b7169203331-01"));
-    assert_eq!(client.send(traced).await.tool_text(), "hello");
-    assert_eq!(client.call("tools/call", echo).await.tool_text(), "hello");
+    let good = format!("00-{TRACE}-b7ad6b7169203331-01");
+    let tailed = format!("{good}-more");
+    let nonsense = json!({"traceparent": tailed, "tracestate": "of=it"});
+    for (in_header, meta) in [
+        (Some(&good), json!({})),
+        // A header is not hidden by what is no trace.
+        (Some(&good), nonsense),
+        (Some(&tailed), json!({})),
+        (None, json!({})),
+    ] {
+        let echo = json!({"name": "echo", "arguments": {"text": "hello"}, "_meta": meta});
+        let mut request = client.request(&client.message("tools/call", echo));
+        if let Some(parent) = in_header {
+            request = request.header("traceparent", parent);
+        }
+        assert_eq!(client.send(request).await.tool_text(), "hello");
+    }
 
-    let begun = eventually("both calls are on record", async || {
+    let begun = eventually("all calls are on record", async || {
         let found = run(node.directory(), &["audit", "query", "--kind", "call"]).await;
         let records = found.out.lines().map(serde_json::from_str::<Value>);
         let calls = records.map(|record| record.expect("a line is a record"));
         let begun: Vec<_> = calls
             .filter(|call| call["method"] == "tools/call")
             .collect();
-        (begun.len() == 2).then_some(begun)
+        (begun.len() == 4).then_some(begun)
     })
     .await;
-    assert_eq!(begun[0]["trace"], TRACE);
-    assert_eq!(begun[1].get("trace"), None);
+    let traces: Vec<_> = begun.iter().map(|call| call["trace"].as_str()).collect();
+    assert_eq!(traces, [Some(TRACE), Some(TRACE), None, None]);
 }

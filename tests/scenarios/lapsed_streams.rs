@@ -102,8 +102,12 @@ async fn streams_of_a_revoked_key_end_and_those_of_its_owners_other_key_go_on() 
         let trail = server.directory().join("audit/t-default/security");
         let segments = std::fs::read_dir(trail).expect("something was recorded");
         let texts = segments.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap());
-        let records = texts.collect::<String>();
-        let ends = records.matches("a stream was ended: the key is revoked");
+        let texts = texts.collect::<String>();
+        let records = texts.lines().map(serde_json::from_str::<Value>);
+        let ends = records.map(Result::unwrap).filter(|record| {
+            record["reason"] == "a stream was ended: the key is revoked"
+                && record["key"] == id_of(&bad)
+        });
         (ends.count() == 3).then_some(())
     })
     .await;

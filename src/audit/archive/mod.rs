@@ -13,7 +13,7 @@ mod query;
 mod records;
 mod verify;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
@@ -48,6 +48,15 @@ impl Archive {
             vault: Vault::new(&places.vault, keys, derived.clone(), Arc::new(LocalDisk)),
             keys: derived,
         }
+    }
+
+    /// Whose records there are.
+    ///
+    /// # Errors
+    /// When the places cannot be read.
+    pub fn tenants(&self) -> io::Result<BTreeSet<Arc<str>>> {
+        let trails = self.trails()?.into_values().flatten();
+        Ok(trails.map(|id| id.tenant).collect())
     }
 
     /// Every trail there is, by its directory in the places.

@@ -22,6 +22,8 @@ struct Faults {
     is_gone: AtomicBool,
     /// One more thing does not work.
     fails_once: AtomicBool,
+    /// In how many steps one does not work; 0: none.
+    fails_in: AtomicU64,
     /// How often something was made durable.
     syncs: AtomicU64,
 }
@@ -32,7 +34,12 @@ impl Faults {
     }
 
     fn check(&self) -> io::Result<()> {
-        if self.is_gone.load(Ordering::SeqCst) || self.fails_once.swap(false, Ordering::SeqCst) {
+        let (set, seen) = (Ordering::SeqCst, Ordering::SeqCst);
+        let step = self
+            .fails_in
+            .fetch_update(set, seen, |left| left.checked_sub(1));
+        let fails = self.fails_once.swap(false, Ordering::SeqCst) || step == Ok(1);
+        if self.is_gone.load(Ordering::SeqCst) || fails {
             return Err(io::Error::other("input/output error"));
         }
         Ok(())
@@ -94,6 +101,10 @@ impl Medium for BadFile {
         self.1.check()?;
         self.0.cut(length)
     }
+
+    fn is_removed(&self) -> bool {
+        self.0.is_removed()
+    }
 }
 
 fn bad_place() -> (Place, Arc<Faults>) {
@@ -150,6 +161,49 @@ async fn calls_are_refused_while_nothing_can_be_written_and_go_on_after() {
         });
         assert_eq!(alarms.len(), 1, "that it failed is recorded");
         assert!(place.metrics.render().contains("mcp_audit_lost_total 0"));
+    }
+}
+
+/// Whichever step fails on the way to its first record: there was no such segment. What was left of it
+/// would be in the way of the next, stop a start, or look like a loss.
+#[tokio::test]
+async fn a_segment_that_never_got_a_record_is_taken_back() {
+    let (ann, input) = (caller("ann"), RawJson::empty_object());
+    for before in [0, 1] {
+        for step in 1.. {
+            let (mut place, faults) = bad_place();
+            // Each record has a segment of its own.
+            place.config.segment_size = 1;
+            let audit = place.open();
+            for _ in 0..before {
+                call(&audit, "ann").await.unwrap();
+            }
+            let segments = place.segments(Trail::Calls).len();
+            faults.fails_in.store(step, Ordering::SeqCst);
+            if audit.begin(&begin(&ann, &input)).await.is_ok() {
+                // Two keys, an anchor, a file, its first line, that it is the latest, and the record.
+                assert!(step > 10, "it took no more than {step} steps");
+                break;
+            }
+            // What waits for the disk is written, so that the writer rests.
+            let what = What::Alarm {
+                problem: "x".to_owned(),
+                lost: 0,
+            };
+            audit.note(&Event::of("other", what)).await.unwrap();
+            let killed = kill(&place, audit).await;
+            assert_eq!(place.segments(Trail::Calls).len(), segments, "step {step}");
+            for left in [&place, &killed] {
+                left.open().close().await;
+                assert_eq!(left.problems(), [""; 0], "step {step}, {before} before");
+                assert_eq!(left.segments(Trail::Calls).len(), segments, "step {step}");
+                let audit = left.open();
+                call(&audit, "ann").await.unwrap();
+                audit.close().await;
+                assert_eq!(left.problems(), [""; 0], "step {step}, {before} before");
+                assert_eq!(left.outcomes(), vec!["ok"; before + 1], "step {step}");
+            }
+        }
     }
 }
 

@@ -210,3 +210,52 @@ async fn without_the_clusters_keys_nothing_is_believed() {
     assert!(!verified.problems.is_empty());
     assert!(Keys::of(&KEYS).segment("other", &[]).is_none());
 }
+
+/// A cleaning script that knows nothing of what it cleans: the node notices by itself, and what follows
+/// is found again.
+#[tokio::test]
+async fn files_that_are_deleted_under_a_running_node_are_told_of_and_no_more_go_with_them() {
+    for (deleted, trails) in [("calls", &["calls"][..]), ("", &["calls", "security"])] {
+        let place = Place::new();
+        let audit = place.open();
+        call(&audit, "ann").await.unwrap();
+        let reason = "unused".to_owned();
+        let what = What::SessionClosed { reason };
+        audit.note(&Event::of("acme", what)).await.unwrap();
+        let of_tenant = place.config.places.records.join("t-acme");
+        fs::remove_dir_all(of_tenant.join(deleted)).unwrap();
+        place.clock.advance(Duration::from_secs(2));
+
+        call(&audit, "bob").await.unwrap();
+
+        assert_eq!(place.outcomes(), ["ok"], "bob's is there");
+        let alarms = place.query(&Query {
+            kinds: vec!["alarm".to_owned()],
+            ..Query::default()
+        });
+        let mut told: Vec<_> = (alarms.iter())
+            .map(|alarm| (alarm["problem"].as_str().unwrap(), alarm["lost"].as_u64()))
+            .collect();
+        told.sort_unstable();
+        let expected = [
+            (
+                "segment calls/1 was removed behind this node's back",
+                Some(2),
+            ),
+            (
+                "segment security/1 was removed behind this node's back",
+                Some(1),
+            ),
+        ];
+        assert_eq!(told, expected[..trails.len()]);
+        audit.close().await;
+        let problems = place.problems();
+        assert_eq!(problems.len(), trails.len(), "{problems:?}");
+        for (problem, trail) in problems.iter().zip(trails) {
+            let named = format!("acme/{trail}: record 1: ");
+            assert!(problem.starts_with(&named), "{problem}");
+        }
+        place.open().close().await;
+        assert_eq!(place.problems(), problems, "and the next start is no other");
+    }
+}

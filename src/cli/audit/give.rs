@@ -7,13 +7,13 @@ use crate::runtime::clock::Clock;
 
 use super::super::answer;
 use super::places::Target;
-use super::{Failure, Times, writer};
+use super::{Failure, Times, user, writer};
 
 /// What `export` takes.
 #[derive(Clone, Debug, clap::Args)]
 pub(in crate::cli) struct Args {
     /// Everything about this user, as `audit query` shows them: `owner ci`, `proxy ann`
-    #[arg(long, value_name = "USER", required_unless_present = "controls")]
+    #[arg(long, value_name = "USER", value_parser = user, required_unless_present = "controls")]
     subject: Option<String>,
     /// Everything that shows how controls are kept
     #[arg(long, conflicts_with = "subject")]
@@ -28,7 +28,15 @@ pub(in crate::cli) struct Args {
 }
 
 pub(super) fn run(host: Host, args: &Args) -> Result<u8, Failure> {
+    args.times.check()?;
+    if args.subject.is_some() && (args.times.from.is_some() || args.times.to.is_some()) {
+        let problem = "--from and --to go with --controls: an export about a person has everything";
+        return Err(Failure::Usage(problem.to_owned()));
+    }
     let places = args.target.places(host)?;
+    if let Some(tenant) = &args.tenant {
+        places.has_records_of(tenant)?;
+    }
     let archive = places.archive()?;
     let now = Clock::system().now();
     let tenant = args.tenant.as_deref().unwrap_or(Caller::DEFAULT_TENANT);

@@ -9,13 +9,17 @@ mod places;
 mod writer;
 
 use std::fmt::Display;
+use std::iter;
 use std::ops::ControlFlow;
 
 use clap::Subcommand;
+use clap::builder::PossibleValuesParser;
 
 use super::{Chain, FAILED, OK, USAGE, answer, complain};
 use crate::app::Host;
 use crate::audit::archive::Query;
+use crate::audit::{CallId, Ending, NotACallId, What};
+use crate::auth::user;
 use crate::runtime::calendar;
 use crate::runtime::clock::Timestamp;
 use places::{Places, Target};
@@ -42,7 +46,7 @@ pub(super) enum Command {
     /// Make everything personal about somebody unreadable, for good
     Erase {
         /// The user, as `audit query` shows them: `owner ci`, `proxy ann`
-        #[arg(long, value_name = "USER")]
+        #[arg(long, value_name = "USER", value_parser = user)]
         subject: String,
         /// Whose user
         #[arg(long, value_name = "TENANT", default_value = "default")]
@@ -71,20 +75,20 @@ pub(in crate::cli) struct Question {
     /// Of this tenant
     #[arg(long)]
     tenant: Option<String>,
-    /// About this user
-    #[arg(long)]
+    /// About this user, as it shows them: `owner ci`, `proxy ann`
+    #[arg(long, value_parser = user)]
     user: Option<String>,
     /// Of this tool
     #[arg(long)]
     tool: Option<String>,
     /// This call
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = call)]
     call: Option<String>,
-    /// Calls that ended so: ok, tool_error, error, cancelled, timeout, denied, unknown
-    #[arg(long)]
+    /// Calls that ended so
+    #[arg(long, value_parser = PossibleValuesParser::new(Ending::ALL.map(Ending::as_str)))]
     outcome: Option<String>,
-    /// Of this kind: call, authentication_failed, policy_changed, …
-    #[arg(long)]
+    /// Of this kind
+    #[arg(long, value_parser = PossibleValuesParser::new(kinds()))]
     kind: Vec<String>,
     /// At most so many
     #[arg(long, default_value_t = 1_000)]
@@ -110,14 +114,41 @@ fn time(text: &str) -> Result<u64, String> {
     at.ok_or_else(|| "write 2026-07-28, or 2026-07-28T10:00:00Z".to_owned())
 }
 
+/// The kinds of records as `query` shows them.
+fn kinds() -> impl Iterator<Item = &'static str> {
+    iter::once("call").chain(What::KINDS)
+}
+
+fn user(text: &str) -> Result<String, String> {
+    let is_one = user::can_be(text).then(|| text.to_owned());
+    is_one.ok_or_else(|| format!("nobody is called so: {}", user::FORMS))
+}
+
+fn call(text: &str) -> Result<String, NotACallId> {
+    text.parse::<CallId>().map(|call| call.to_string())
+}
+
+impl Times {
+    /// Refuses a time that ends before it begins: whatever is asked of it, the answer would mean nothing.
+    fn check(&self) -> Result<(), Failure> {
+        match (self.from, self.to) {
+            (Some(from), Some(to)) if from >= to => {
+                Err(Failure::Usage("--from must be before --to".to_owned()))
+            }
+            (Some(_) | None, _) => Ok(()),
+        }
+    }
+}
+
 pub(super) fn run(host: Host, command: &Command) -> u8 {
     let done = match command {
-        Command::Verify { times, target } => target
-            .places(host)
-            .and_then(|places| verify(&places, times)),
-        Command::Query { question, target } => target
-            .places(host)
-            .and_then(|places| query(&places, question)),
+        Command::Verify { times, target } => times
+            .check()
+            .and_then(|()| verify(&target.places(host)?, times)),
+        Command::Query { question, target } => question
+            .times
+            .check()
+            .and_then(|()| query(&target.places(host)?, question)),
         Command::Export(args) => give::run(host, args),
         Command::Erase {
             subject,
@@ -169,6 +200,9 @@ fn noted(count: u64, what: impl Display) -> String {
 }
 
 fn query(places: &Places, question: &Question) -> Result<u8, Failure> {
+    if let Some(tenant) = &question.tenant {
+        places.has_records_of(tenant)?;
+    }
     let query = Query {
         from_ms: question.times.from,
         to_ms: question.times.to,
@@ -195,5 +229,8 @@ fn query(places: &Places, question: &Question) -> Result<u8, Failure> {
         }
     });
     found.map_err(|error| Failure::of(&error))?;
+    if left == question.limit && left > 0 {
+        complain(&"no record is like that");
+    }
     Ok(code)
 }

@@ -11,6 +11,9 @@ use crate::audit::{self, Config, Sink};
 use crate::config::{Overrides, Settings};
 use crate::runtime::seal::ClusterKeys;
 
+/// Tenants that are named to who asked about another: enough to see a slip.
+const TENANTS_NAMED_MAX: usize = 10;
+
 /// Where the records are.
 #[derive(Clone, Debug, clap::Args)]
 pub(in crate::cli) struct Target {
@@ -49,6 +52,28 @@ impl Places {
                     .to_owned(),
             )),
         }
+    }
+}
+
+impl Places {
+    /// Refuses a tenant of whom there are no records, which nobody asks about but by mistake.
+    pub(super) fn has_records_of(&self, tenant: &str) -> Result<(), Failure> {
+        let archive = Archive::of(&self.config.places, &self.keys);
+        let tenants = archive.tenants().map_err(|error| Failure::of(&error))?;
+        if tenants.contains(tenant) {
+            return Ok(());
+        }
+        let named = tenants.iter().take(TENANTS_NAMED_MAX);
+        let named: Vec<_> = named.map(|tenant| format!("{tenant:?}")).collect();
+        let more = if tenants.len() > named.len() {
+            ", …"
+        } else {
+            ""
+        };
+        Err(Failure::Failed(format!(
+            "there are no records of the tenant {tenant:?}; there are of: {}{more}",
+            named.join(", ")
+        )))
     }
 }
 

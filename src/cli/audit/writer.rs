@@ -50,6 +50,9 @@ pub(super) fn erase(places: &Places, tenant: &str, subject: &str) -> Result<u8, 
             }
         }
     })?;
+    if reference.is_none() && sessions + keys == 0 {
+        places.has_records_of(tenant)?;
+    }
     remains(places);
     if sessions + keys > 0 {
         answer(&format_args!("ended: {sessions} sessions, {keys} API keys"));

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::auth::user;
 use crate::identity::{Caller, Principal, Proof};
 
 /// A caller. Whoever has an `owner` came with an API key, others with a token.
@@ -46,7 +47,7 @@ impl Who {
             ),
         };
         // As whoever presents a key of theirs is called.
-        let owned = self.owner.as_ref().map(|owner| format!("owner {owner}"));
+        let owned = self.owner.as_ref().map(|owner| user::of_owner(owner));
         let user = self
             .user
             .as_ref()

@@ -99,9 +99,53 @@ redaction.tools.get.pointers = ["a"]
 retention.payloads = "500d"
 "#,
         &[
-            "switchboard.toml:3: audit.checkpoints: must be another directory than that of `audit.sink`",
+            "switchboard.toml:3: audit.checkpoints: `audit.checkpoints` must be another directory than that of `audit.sink`",
             r#"switchboard.toml:4: audit.redaction.tools.get.pointers: "a" is no pointer: write "/" before each step, as in "/customer/iban""#,
-            "switchboard.toml:5: audit.retention.payloads: 500d must be at most `audit.retention.metadata` (400d): they go with it",
+            "switchboard.toml:5: audit.retention.payloads: `audit.retention.payloads` (500d) must be at most `audit.retention.metadata` (400d): they go with it",
         ],
     );
+    check(
+        r#"[audit.retention]
+metadata = "10d"
+legal_hold = ["acme", ""]
+tenants."".payloads = "1d"
+"#,
+        &[
+            "switchboard.toml:2: audit.retention.metadata: `audit.retention.payloads` (30d) must be at most `audit.retention.metadata` (10d): they go with it",
+            "switchboard.toml:3: audit.retention.legal_hold[1]: is empty: no caller is of such a tenant",
+            "switchboard.toml:4: audit.retention.tenants.\"\": is empty: no caller is of such a tenant",
+        ],
+    );
+}
+
+#[test]
+fn the_vault_lies_in_no_other_place_of_the_audit_nor_around_one() {
+    let refused = |written: &str, at: &str, vault: &str, of: &str| {
+        let complaint = format!(
+            "switchboard.toml:{at}: `audit.vault` ({vault}) must be a directory of its own, neither in \
+             that of `{of}` nor around it: a copy of the records would have the keys of whoever is \
+             erased later"
+        );
+        check(written, &[&complaint]);
+    };
+    let with = |vault: &str| {
+        format!("[audit]\nsink = 'file:./audit'\ncheckpoints = '/c/of'\nvault = {vault:?}")
+    };
+    let here = std::env::current_dir().unwrap();
+    let below = here.join("audit/keys");
+    let [here, below] = [&here, &below].map(|path| path.to_str().unwrap());
+    for vault in ["audit", "./audit/", "a/../audit/./keys", ".", here, below] {
+        refused(&with(vault), "4: audit.vault", vault, "audit.sink");
+    }
+    for vault in ["/c/of", "/c", "/c/of/vault", "/c/x/../of"] {
+        refused(&with(vault), "4: audit.vault", vault, "audit.checkpoints");
+    }
+    for vault in ["/c/office", "audit-vault", "/c/of/../vault"] {
+        check(&with(vault), &[]);
+    }
+    // That which nobody wrote is where it is: the others must not be around it.
+    let sink = "audit.sink = 'file:./switchboard-data'";
+    let vault = "./switchboard-data/audit/vault";
+    refused(sink, "1: audit.sink", vault, "audit.sink");
+    check("audit.sink = 'stdout'\naudit.checkpoints = 'c'", &[]);
 }

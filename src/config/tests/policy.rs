@@ -20,7 +20,7 @@ tenant = "t1"
 any_of = [{ claim = "groups", has = "operators" }, { claim = "root", is = true }, { api_key_owner = "ci-*" }]
 [[bindings]]
 role = "admin"
-any_of = [{ principal = "alice" }, { certificate = "CN=ops*" }]
+any_of = [{ principal = "proxy alice" }, { certificate = "cn:ops*" }]
 [scopes]
 "mcp:tools" = ["mcp:tools:read", "mcp:tools:write"]
 [limits]
@@ -164,7 +164,14 @@ fn what_is_wrong_is_said_with_its_key_and_line() {
         (
             "[[bindings]]\nrole = 'admin'\nany_of = []",
             &[
-                "switchboard.toml:3: bindings[0].any_of: names nobody: leave it out to give the role to the whole tenant",
+                "switchboard.toml:3: bindings[0].any_of: names nobody: write who has the role, as in [{ api_key_owner = \"ci\" }]",
+            ],
+        ),
+        (
+            "[[bindings]]\nrole = 'admin'\nany_of = [{ principal = 'alice' }, { certificate = 'CN=ops*' }]",
+            &[
+                "switchboard.toml:3: bindings[0].any_of[0]: \"alice\" is nobody: users are called as in `owner ci`, `https://idp.example ann`, `proxy ann` and `dns:billing.example.org`",
+                "switchboard.toml:3: bindings[0].any_of[1]: no certificate has the subject \"CN=ops*\": they are called as in `dns:billing.*`, after `uri:`, `dns:`, `email:` or `cn:`",
             ],
         ),
         (

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::claims;
 use super::config::{BindingConfig, Complaint, Sign};
+use crate::auth::user;
 use crate::identity::{Caller, Proof};
 use crate::policy::names::PATTERN_BYTES_MAX;
 use crate::policy::pattern;
@@ -100,8 +101,26 @@ fn problem_of(sign: &Sign) -> Option<String> {
     };
     match text.len() {
         0 => Some("an empty text is nobody's".to_owned()),
-        1..=PATTERN_BYTES_MAX => None,
+        1..=PATTERN_BYTES_MAX => nobody(sign),
         _ => Some(format!("at most {PATTERN_BYTES_MAX} bytes are compared")),
+    }
+}
+
+/// Why a name can be nobody's.
+fn nobody(sign: &Sign) -> Option<String> {
+    match sign {
+        Sign::Certificate(subjects) if !user::can_fit_certificates(subjects) => Some(format!(
+            "no certificate has the subject {subjects:?}: they are called as in `dns:billing.*`, \
+             after `uri:`, `dns:`, `email:` or `cn:`"
+        )),
+        Sign::Principal(name) if !user::can_be(name) => {
+            Some(format!("{name:?} is nobody: {}", user::FORMS))
+        }
+        Sign::ClaimHas { .. }
+        | Sign::ClaimIs { .. }
+        | Sign::ApiKeyOwner(_)
+        | Sign::Certificate(_)
+        | Sign::Principal(_) => None,
     }
 }
 
@@ -127,7 +146,7 @@ mod tests {
         let claims = json!({ "groups": ["analysts", 7], "department": "sales", "paid": true });
         Caller {
             proof,
-            user: "alice".into(),
+            user: "cn:alice".into(),
             claims: claims.as_object().unwrap().clone(),
             ..Caller::local()
         }
@@ -163,11 +182,11 @@ mod tests {
             (key_of("ci-*"), owner("alice"), false),
             // A token that calls its user like an owner of keys has no key.
             (key_of("*"), Proof::Token { issuer: "x".into() }, false),
-            (Sign::Certificate("al*".into()), Proof::Certificate, true),
-            (Sign::Certificate("al*".into()), Proof::Proxy, false),
-            (Sign::Principal("alice".into()), Proof::Proxy, true),
+            (Sign::Certificate("cn:al*".into()), Proof::Certificate, true),
+            (Sign::Certificate("cn:al*".into()), Proof::Proxy, false),
+            (Sign::Principal("cn:alice".into()), Proof::Proxy, true),
             (Sign::Principal("local".into()), Proof::Nothing, true),
-            (Sign::Principal("ali".into()), Proof::Proxy, false),
+            (Sign::Principal("cn:ali".into()), Proof::Proxy, false),
         ] {
             check(sign, None, &caller(proof), expected);
         }
@@ -175,7 +194,7 @@ mod tests {
 
     #[test]
     fn the_tenant_must_be_right_as_well() {
-        let alice = Sign::Principal("alice".into());
+        let alice = Sign::Principal("cn:alice".into());
         for (tenant, expected) in [("default", true), ("other", false)] {
             check(alice.clone(), Some(tenant), &caller(Proof::Proxy), expected);
         }
@@ -191,6 +210,14 @@ mod tests {
                 None,
                 vec![Sign::Principal(String::new())],
                 vec!["b.any_of[0]", "b.role"],
+            ),
+            (
+                None,
+                vec![
+                    Sign::Principal("alice".into()),
+                    Sign::Certificate("CN=ops*".into()),
+                ],
+                vec!["b.any_of[0]", "b.any_of[1]", "b.role"],
             ),
         ] {
             let mut complaints = Vec::new();

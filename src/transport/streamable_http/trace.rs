@@ -1,6 +1,6 @@
 //! The trace that a client says in headers, put where all else looks for it: into `_meta`.
 //!
-//! What `_meta` itself says stands before that.
+//! What `_meta` itself says stands before that, if it is a trace.
 
 use actix_web::http::header::{HeaderMap, HeaderName};
 

@@ -101,7 +101,11 @@ impl Outputs {
             for words in [
                 &["audit", "query", "--limit", "10000"][..],
                 &["audit", "query", "--kind", "authentication_failed"],
-                &[&["audit", "export", "--subject", "alice"], &tenant[..]].concat(),
+                &[
+                    &["audit", "export", "--subject", "owner alice"],
+                    &tenant[..],
+                ]
+                .concat(),
                 &["audit", "export", "--controls"],
             ] {
                 let ended = match words[1] {
