@@ -15,7 +15,7 @@ use super::entry::{self, About, Marks};
 use super::event::CallId;
 use super::layout::TrailId;
 use super::line::FORMAT;
-use super::segment::{Ground, Segment, Standing};
+use super::segment::{Ground, Segment, Standing, is_anothers};
 use super::vault::Vault;
 use crate::runtime::calendar;
 use crate::runtime::clock::Timestamp;
@@ -252,7 +252,10 @@ impl Chains {
             chain.end(&self.ground)?;
         }
         if chain.segment.is_none() {
-            chain.segment = Some(Segment::begin(&self.ground, id, chain.standing, now_ms)?);
+            let (segment, begun) = Segment::begin(&self.ground, id, chain.standing, now_ms);
+            let is_ours = !begun.as_ref().is_err_and(is_anothers);
+            chain.segment = is_ours.then_some(segment);
+            begun?;
         }
         chain.is_touched = true;
         self.touched.push(id.clone());

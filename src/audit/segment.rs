@@ -104,13 +104,14 @@ impl std::fmt::Debug for Segment {
 
 impl Segment {
     /// Begins a segment behind `after`; its first line is durable, and so are its anchor and what says
-    /// that it is the latest.
+    /// that it is the latest. One that could not be begun is over, and has to be taken back: what there
+    /// is of it would be in the way of the next.
     pub(super) fn begin(
         ground: &Ground,
         id: &TrailId,
         after: Standing,
         now_ms: u64,
-    ) -> io::Result<Self> {
+    ) -> (Self, io::Result<()>) {
         let first = after.last + 1;
         let header = Header {
             v: line::FORMAT,
@@ -154,54 +155,31 @@ impl Segment {
             opened_ms: now_ms,
             last_ms: now_ms,
         };
-        segment.make_files(ground, buffer.as_bytes())?;
-        Ok(segment)
+        let begun = segment.make_files(ground, buffer.as_bytes());
+        segment.is_over = begun.is_err();
+        (segment, begun)
     }
 
-    /// A file of an attempt that failed would be in the way of the next; what was there before is not
-    /// ours to remove.
     fn make_files(&mut self, ground: &Ground, header: &[u8]) -> io::Result<()> {
         let path = self.path(Part::Anchor);
         // Whole or not there: nobody may take the beginning of one for one that was changed.
         ground.disk.replace(&path, &self.anchor(&ground.keys))?;
-        // The records come last: once these are begun and named, nothing can fail any more.
-        let begun = ground.disk.reopen(&path).and_then(|anchor| {
-            let records = self.make_records(ground, header)?;
-            Ok(Files { records, anchor })
-        });
-        match begun {
-            Ok(files) => {
-                self.files = Some(files);
-                Ok(())
-            }
-            Err(error) => {
-                ground.disk.remove(&path)?;
-                Err(error)
-            }
-        }
-    }
-
-    fn make_records(&self, ground: &Ground, header: &[u8]) -> io::Result<Box<dyn Medium>> {
-        let begun = self.write_header(ground, header);
-        if let Err(error) = &begun
-            && error.kind() != io::ErrorKind::AlreadyExists
-        {
-            ground.disk.remove(&self.records_path)?;
-        }
-        begun
-    }
-
-    fn write_header(&self, ground: &Ground, header: &[u8]) -> io::Result<Box<dyn Medium>> {
+        let anchor = ground.disk.reopen(&path)?;
         let mut records: Box<dyn Medium> = if let Some(stream) = ground.stream {
             Box::new(stream)
         } else {
-            ground.disk.create(&self.records_path)?
+            let created = ground.disk.create(&self.records_path);
+            if created.as_ref().is_err_and(is_anothers) {
+                ground.disk.remove(&path)?;
+            }
+            created?
         };
         records.append(header)?;
         records.sync()?;
         // Said last, and before any record is: what it names was there.
         name_the_latest(ground, &self.id, self.first)?;
-        Ok(records)
+        self.files = Some(Files { records, anchor });
+        Ok(())
     }
 
     fn path(&self, part: Part) -> PathBuf {
@@ -373,6 +351,11 @@ impl Segment {
         };
         put(ground, &self.id, checkpoint)
     }
+}
+
+/// Whether a segment could not be begun since there is a file already, which is not ours to take back.
+pub(super) fn is_anothers(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AlreadyExists
 }
 
 /// Removes a segment that holds no record, so that its number can be used by the next.

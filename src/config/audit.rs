@@ -11,6 +11,7 @@ use crate::audit::{Config, Keep, OnFailure, Payloads, Places, Retention, Sink};
 use crate::runtime::seal::ClusterKeys;
 
 const SINK: &str = "audit.sink";
+const NOBODYS: &str = "is empty: no caller is of such a tenant";
 
 /// The audit, if there is to be one. Everything is checked whether or not there is.
 pub(super) fn resolve(
@@ -72,7 +73,7 @@ fn apart(sink: Sink, places: &Places, ground: &mut Ground) {
         if (is_file || key != SINK) && (vault.starts_with(other) || other.starts_with(&vault)) {
             let problem = format!(
                 "`audit.vault` ({}) must be a directory of its own, neither in that of `{key}` nor \
-                 around it: a copy of the records would have the keys of whoever is erased later",
+                 around it: a copy of that would have the keys of whoever is erased later",
                 places.vault.display()
             );
             ground.complain(&[VAULT, key], problem);
@@ -163,7 +164,6 @@ fn retention(raw: &raw::Retention, ground: &mut Ground) -> Retention {
         let keys = ["audit.retention.payloads", "audit.retention.metadata"];
         ground.complain(&keys, problem);
     }
-    const NOBODYS: &str = "is empty: no caller is of such a tenant";
     for (at, _) in (raw.legal_hold.iter().enumerate()).filter(|(_, tenant)| tenant.is_empty()) {
         ground.complain_within(&format!("audit.retention.legal_hold[{at}]"), NOBODYS);
     }

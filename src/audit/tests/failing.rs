@@ -24,6 +24,8 @@ struct Faults {
     fails_once: AtomicBool,
     /// In how many steps one does not work; 0: none.
     fails_in: AtomicU64,
+    /// After that nothing works.
+    stays: AtomicBool,
     /// How often something was made durable.
     syncs: AtomicU64,
 }
@@ -38,6 +40,9 @@ impl Faults {
         let step = self
             .fails_in
             .fetch_update(set, seen, |left| left.checked_sub(1));
+        if step == Ok(1) && self.stays.load(Ordering::SeqCst) {
+            Self::set(&self.is_gone, true);
+        }
         let fails = self.fails_once.swap(false, Ordering::SeqCst) || step == Ok(1);
         if self.is_gone.load(Ordering::SeqCst) || fails {
             return Err(io::Error::other("input/output error"));
@@ -203,6 +208,35 @@ async fn a_segment_that_never_got_a_record_is_taken_back() {
                 assert_eq!(left.problems(), [""; 0], "step {step}, {before} before");
                 assert_eq!(left.outcomes(), vec!["ok"; before + 1], "step {step}");
             }
+        }
+    }
+}
+
+/// A disk that fails in the middle also fails what would clean up: the next attempt does it.
+#[tokio::test]
+async fn a_segment_can_be_begun_wherever_the_disk_failed_before() {
+    let (ann, input) = (caller("ann"), RawJson::empty_object());
+    for before in [0, 1] {
+        for step in 1.. {
+            let (mut place, faults) = bad_place();
+            place.config.segment_size = 1;
+            let audit = place.open();
+            for _ in 0..before {
+                call(&audit, "ann").await.unwrap();
+            }
+            Faults::set(&faults.stays, true);
+            faults.fails_in.store(step, Ordering::SeqCst);
+            let begun = audit.begin(&begin(&ann, &input)).await;
+            if begun.is_ok() {
+                assert!(step > 10, "it took no more than {step} steps");
+                break;
+            }
+            Faults::set(&faults.is_gone, false);
+            let went_on = call(&audit, "ann").await;
+            audit.close().await;
+            assert_eq!(went_on, Ok(()), "step {step}, {before} before");
+            assert_eq!(place.problems(), [""; 0], "step {step}, {before} before");
+            assert_eq!(place.outcomes(), vec!["ok"; before + 1], "step {step}");
         }
     }
 }

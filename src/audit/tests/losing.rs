@@ -313,7 +313,8 @@ async fn a_segment_that_was_left_before_its_first_record_is_begun_anew() {
                 },
                 |chain| chain.standing,
             );
-            drop(segment::Segment::begin(&ground, &id, after, START.0).unwrap());
+            let (_, begun) = segment::Segment::begin(&ground, &id, after, START.0);
+            begun.unwrap();
             let left = place.segments(Trail::Calls).last().unwrap().clone();
             let mut text = fs::read_to_string(&left).unwrap();
             text.push_str(torn);

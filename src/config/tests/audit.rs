@@ -123,7 +123,7 @@ fn the_vault_lies_in_no_other_place_of_the_audit_nor_around_one() {
     let refused = |written: &str, at: &str, vault: &str, of: &str| {
         let complaint = format!(
             "switchboard.toml:{at}: `audit.vault` ({vault}) must be a directory of its own, neither in \
-             that of `{of}` nor around it: a copy of the records would have the keys of whoever is \
+             that of `{of}` nor around it: a copy of that would have the keys of whoever is \
              erased later"
         );
         check(written, &[&complaint]);
