@@ -111,7 +111,7 @@ impl StandingStream {
         if watched_before {
             self.tell_unwatched(&older).await?;
         }
-        self.tell_gathered(older).await?;
+        self.tell_gathered(&older, watch.as_ref()).await?;
         self.tell_catalog_changes().await
     }
 
@@ -157,10 +157,10 @@ impl StandingStream {
         }
     }
 
-    /// Tells what older watches have gathered, each change once, and lets them go.
-    async fn tell_gathered(&mut self, older: Vec<Watch>) -> Result<(), Ended> {
-        let gathered = older
-            .iter()
+    /// Tells what older watches have gathered, each change once: also what the fresh one saw as well.
+    async fn tell_gathered(&mut self, older: &[Watch], fresh: Option<&Watch>) -> Result<(), Ended> {
+        let watches = older.iter().chain(fresh);
+        let gathered = watches
             .filter_map(|watch| watch.changed().now_or_never())
             .flatten()
             .collect::<BTreeSet<_>>();
