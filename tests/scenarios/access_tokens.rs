@@ -4,6 +4,7 @@
 //! decides is told in `identity_provider.rs`, where the clock can be moved.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use base64::Engine as _;
@@ -531,22 +532,28 @@ async fn before_the_issuer_has_answered_nobody_is_refused_for_it() {
     assert!(!answer.header("retry-after").is_empty());
 }
 
+/// A server that asks the provider about each token.
+async fn asking(provider: &IdentityProvider, place: Place) -> Switchboard {
+    let more = format!(
+        "audience = {:?}\nintrospection_url = {:?}\nclient_id = {:?}\nclient_secret = \"env:SECRET\"\n\
+         [streams]\nheartbeat = \"100ms\"",
+        provider.opaque_resource(),
+        provider.introspection(),
+        GATEWAY.0
+    );
+    let config = place.config() + &trusts("company", "t1", provider, &more);
+    let server = Switchboard::with()
+        .config(&config)
+        .variable("SECRET", GATEWAY.1);
+    server.start().await
+}
+
 /// RFC 7662: a token that says nothing itself is asked about.
 #[tokio::test]
 async fn an_opaque_token_is_asked_about() {
     let place = Place::new();
     let provider = place.provider().await;
-    let more = format!(
-        "audience = {:?}\nintrospection_url = {:?}\nclient_id = {:?}\nclient_secret = \"env:SECRET\"",
-        provider.opaque_resource(),
-        provider.introspection(),
-        GATEWAY.0
-    );
-    let config = place.config() + &trusts("company", "t1", &provider, &more);
-    let server = Switchboard::with()
-        .config(&config)
-        .variable("SECRET", GATEWAY.1);
-    let server = server.start().await;
+    let server = asking(&provider, place).await;
     let url = server.url("/mcp");
     let resource = provider.opaque_resource();
     let token = provider.service_token(&resource, "mcp:tools").await;
@@ -568,6 +575,32 @@ async fn an_opaque_token_is_asked_about() {
     let told = answer(&http_client_bearing(&unseen), &url).await;
     assert_eq!(told.status, 503, "{}", told.text);
     assert!(!told.header("retry-after").is_empty());
+}
+
+/// Trust: Z3. A token of which only its issuer knows whether it is good: once it is revoked there, its
+/// streams end, and no others. We promise a minute, and wait for three.
+#[tokio::test]
+async fn streams_of_a_revoked_opaque_token_end() {
+    let place = Place::new();
+    let provider = place.provider().await;
+    let server = asking(&provider, place).await;
+    let (url, resource) = (server.url("/mcp"), provider.opaque_resource());
+    let good = provider.service_token(&resource, "mcp:tools").await;
+    let bad = provider.service_token(&resource, "mcp:tools").await;
+    let open = async |token: &str| {
+        let http = http_client_bearing(token);
+        let session = Session::through(http, &url, VERSION, json!({})).await;
+        let mut stream = session.listen(None).await;
+        stream.priming().await;
+        (session, stream)
+    };
+    let (_mine, mut goes_on) = open(&good).await;
+    let (theirs, ends) = open(&bad).await;
+
+    provider.revoke(&bad).await;
+    ends.ends_within(Duration::from_secs(180)).await;
+    assert_eq!(theirs.send(&ping()).await.status, 401);
+    goes_on.heartbeat().await;
 }
 
 /// Ours: an endpoint that takes keys and tokens takes either, and never both at once.

@@ -1,5 +1,7 @@
 //! Reading an event stream as a client does.
 
+use std::time::{Duration, Instant};
+
 use futures_util::StreamExt as _;
 use serde_json::Value;
 
@@ -74,6 +76,15 @@ impl EventStream {
             events.push(event);
         }
         events
+    }
+
+    /// Reads to the end, which may take longer than anything else is waited for.
+    pub async fn ends_within(mut self, most: Duration) {
+        let began = Instant::now();
+        let end = async { while self.read().await.is_some() {} };
+        let ended = tokio::time::timeout(most, end).await;
+        assert!(ended.is_ok(), "it goes on after {most:?}");
+        println!("the stream ended after {:?}", began.elapsed());
     }
 
     /// Waits for the next heartbeat.
