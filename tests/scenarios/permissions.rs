@@ -419,6 +419,34 @@ async fn arguments_and_claims_decide_and_a_denial_stays() {
     }
 }
 
+/// Ours: a server may take a URI apart and come to another resource than its letters say.
+#[tokio::test]
+async fn a_uri_that_may_be_read_otherwise_has_to_be_allowed_both_ways() {
+    let office = Office::open().await;
+    for caller in Caller::both(&office, of("analysts")).await {
+        let read = async |uri: &str| caller.call("resources/read", json!({"uri": uri})).await;
+        let plain = read("crm://accounts/%38/notes").await;
+        assert_eq!(
+            plain.result()["contents"][0]["uri"],
+            "crm://accounts/%38/notes"
+        );
+        let absent = read("crm://nothing").await.code();
+        for uri in [
+            "crm://accounts/../notes",
+            "crm://accounts/%2e%2E/notes",
+            "crm://accounts/..%2fsalaries/notes",
+            r"crm://accounts/..\salaries/notes",
+        ] {
+            assert_eq!(read(uri).await.code(), absent, "{uri}");
+        }
+    }
+    for caller in Caller::both(&office, of("admins")).await {
+        let uri = "crm://accounts/%2e%2E/notes";
+        let read = caller.call("resources/read", json!({"uri": uri})).await;
+        assert_eq!(read.result()["contents"][0]["uri"], uri);
+    }
+}
+
 /// Ours: reading, completing and watching follow the rules of what they are about.
 #[tokio::test]
 async fn what_is_allowed_can_be_read_completed_and_watched() {

@@ -19,6 +19,7 @@ mod closure;
 mod config;
 mod decision;
 mod explain;
+mod reading;
 mod rule;
 mod standing;
 mod target;

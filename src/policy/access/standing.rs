@@ -1,5 +1,6 @@
 //! What holds for one caller, and the decision itself.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::decision::{Decision, Reason, Refusal};
+use super::reading::{self, Reading};
 use super::rule::{Effect, Rule, RuleId};
 use super::target::{Arguments, Kind, Target};
 use super::{ADMIN, Compiled};
@@ -83,7 +85,7 @@ impl<'a> Standing<'a> {
     }
 
     /// Whether the caller may do this now; of something listed, whether they may with the right
-    /// arguments.
+    /// arguments. A resource has to be allowed both as its URI is written and as it may be read.
     #[must_use]
     pub fn decide(&self, target: &Target<'_>) -> Decision {
         let everything = |rule: &str| Decision::Allowed {
@@ -95,6 +97,29 @@ impl<'a> Standing<'a> {
         if self.roles.contains(ADMIN) {
             return everything(ADMIN);
         }
+        let decision = self.judge(target);
+        if target.kind != Kind::Resource {
+            return decision;
+        }
+        match (&decision, reading::read(target.name)) {
+            (_, Reading::Climbing) => Decision::Hidden { rule: None },
+            (Decision::Allowed { .. }, Reading::Plain(Cow::Owned(plain))) => {
+                let read = self.judge(&Target {
+                    name: &plain,
+                    ..*target
+                });
+                if matches!(read, Decision::Allowed { .. }) {
+                    decision
+                } else {
+                    read
+                }
+            }
+            (_, Reading::Plain(_)) => decision,
+        }
+    }
+
+    /// What rules say of the name as it is written.
+    fn judge(&self, target: &Target<'_>) -> Decision {
         let arguments = Parsed::of(target);
         let denial = match self.denied(target, &arguments) {
             Denial::Always(decision) => return decision,

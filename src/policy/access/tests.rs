@@ -205,6 +205,31 @@ fn what_is_denied_is_denied_whatever_is_allowed() {
 }
 
 #[test]
+fn a_resource_is_judged_as_it_may_be_read_too() {
+    let policy = policy(&json!({
+        "clerk": { "allow": [{ "resources": ["crm://**"] }], "deny": [{ "resources": ["crm://secret/**"] }] },
+        "guest": { "allow": [{ "resources": ["crm://open/**", "crm://a%2Fb/*"] }] },
+    }));
+    let clerk = caller(&["clerk"], &[], &Value::Null);
+    let guest = caller(&["guest"], &[], &Value::Null);
+    for (who, uri, expected) in [
+        (&clerk, "crm://open/1", "allowed by roles.clerk.allow[0]"),
+        (&clerk, "crm://%6fpen//1", "allowed by roles.clerk.allow[0]"),
+        (&clerk, "crm://secret/1", "hidden by roles.clerk.deny[0]"),
+        (&clerk, "crm://%73ecret/1", "hidden by roles.clerk.deny[0]"),
+        (&clerk, "crm://secret%2F1", "hidden by roles.clerk.deny[0]"),
+        (&clerk, r"crm://secret\1", "hidden by roles.clerk.deny[0]"),
+        (&clerk, "crm://open/../secret/1", "hidden by none"),
+        (&guest, "crm://open/%31", "allowed by roles.guest.allow[0]"),
+        (&guest, "crm://open/%2e%2e/secret", "hidden by none"),
+        (&guest, "crm://%6fpen/1", "hidden by none"),
+        (&guest, "crm://a%2Fb/1", "hidden by none"),
+    ] {
+        check(&policy, who, uri, &Value::Null, expected);
+    }
+}
+
+#[test]
 fn claims_scopes_and_arguments_are_asked_for_in_that_order() {
     let policy = example();
     let mfa = json!({ "acr": "mfa" });
