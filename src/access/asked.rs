@@ -1,13 +1,14 @@
 //! What a call asks for, in the words of rules.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Deserialize;
 
 use crate::identity::Caller;
 use crate::policy::access::{Kind, Target};
-use crate::protocol::completion::CompletionReference;
+use crate::protocol::completion::{CompletionContext, CompletionReference};
 use crate::protocol::method::Method;
 use crate::protocol::params::{ParamsHead, string_of};
 use crate::protocol::raw::{self, RawJson};
@@ -39,6 +40,11 @@ pub(super) struct Named {
 impl Named {
     pub(super) fn target(&self) -> Target<'_> {
         Target::called(self.kind, &self.canonical.name, self.arguments.as_ref())
+    }
+
+    /// Whether rules can look into its arguments.
+    pub(super) fn has_proper_arguments(&self) -> bool {
+        are_proper(self.arguments.as_ref().map(RawJson::as_str))
     }
 
     /// Whether a server gave it that name; otherwise the client did.
@@ -84,12 +90,8 @@ impl Asked {
                 named(Kind::Resource, string_of(head.uri))
             }
             Method::Complete => match completed(call) {
-                Some(CompletionReference::Prompt { name }) => {
-                    named(Kind::Prompt, Some(name.into()))
-                }
-                Some(CompletionReference::Resource { uri }) => {
-                    named(Kind::Template, Some(uri.into()))
-                }
+                Some(Completed::Prompt(name)) => named(Kind::Prompt, Some(name.into())),
+                Some(Completed::Template(uri)) => named(Kind::Template, Some(uri.into())),
                 None => named(Kind::Prompt, None),
             },
             Method::ToolsList => Self::List(EntryKind::Tool),
@@ -147,13 +149,68 @@ pub(super) const fn kind_of(entry: EntryKind) -> Kind {
 }
 
 /// What a completion is for.
-fn completed(call: &Call) -> Option<CompletionReference> {
+enum Completed {
+    Prompt(String),
+    /// With the values that are chosen already: it asks for no more than what is left of it.
+    Template(String),
+}
+
+fn completed(call: &Call) -> Option<Completed> {
     #[derive(Deserialize)]
     struct Completion {
         #[serde(rename = "ref")]
         reference: CompletionReference,
+        #[serde(default)]
+        context: Option<CompletionContext>,
     }
     let params = call.params.raw()?;
-    let Completion { reference } = raw::decode(params.as_str()).ok()?;
-    Some(reference)
+    let Completion { reference, context } = raw::decode(params.as_str()).ok()?;
+    Some(match reference {
+        CompletionReference::Prompt { name } => Completed::Prompt(name),
+        CompletionReference::Resource { uri } => {
+            Completed::Template(filled(uri, &context.unwrap_or_default()))
+        }
+    })
+}
+
+fn filled(template: String, context: &CompletionContext) -> String {
+    let chosen = context.arguments.iter();
+    chosen.fold(template, |template, (name, value)| {
+        template.replace(&format!("{{{name}}}"), value)
+    })
+}
+
+/// Whether arguments are what rules can look into: an object, or nothing.
+fn are_proper(arguments: Option<&str>) -> bool {
+    let arguments = arguments.map(str::trim);
+    arguments.is_none_or(|it| it.starts_with('{') || it == "null")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_template_is_asked_for_with_what_is_chosen_already() {
+        let arguments = [("kind".to_owned(), "secret".to_owned())].into();
+        let context = CompletionContext { arguments };
+        let filled = filled("crm://{kind}/{id}".to_owned(), &context);
+        assert_eq!(filled, "crm://secret/{id}");
+    }
+
+    #[test]
+    fn arguments_are_an_object_or_nothing() {
+        for proper in [None, Some("{}"), Some(" {\"a\":1}"), Some("null")] {
+            assert!(are_proper(proper), "{proper:?}");
+        }
+        for improper in [
+            "[]",
+            r#"[{"env":"production"}]"#,
+            r#""production""#,
+            "7",
+            "true",
+        ] {
+            assert!(!are_proper(Some(improper)), "{improper}");
+        }
+    }
 }

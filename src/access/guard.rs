@@ -105,6 +105,10 @@ impl Guard {
         call: Call,
         named: &Named,
     ) -> Result<Reply, ServiceError> {
+        if !named.has_proper_arguments() {
+            let problem = "arguments must be an object";
+            return Err(ServiceError::InvalidParams(problem.into()));
+        }
         let (recorder, version) = (&self.0.recorder, rules.policy.version());
         let caller = call.context.caller.clone();
         let standing = rules.policy.standing(&caller);
@@ -246,7 +250,10 @@ impl Guard {
             return Ok(None);
         }
         let Canonical { name, server } = &named.canonical;
-        let demands = rules.limits.demands(caller, standing.roles(), server, name);
+        let is_listed = named.is_given(&*self.0.service, caller);
+        let demands = rules
+            .limits
+            .demands(caller, standing.roles(), server, name, is_listed);
         let permit = match self.0.permits.enter(&demands.running) {
             Entered::Permit(permit) => permit,
             Entered::Refused(refused) => return Err(self.limited(&refused)),

@@ -76,7 +76,9 @@ pub(super) fn run(settings: &Settings, args: &Args) -> u8 {
     // A name begins with its server's.
     let (server, _) = args.name.split_once('.').unwrap_or_default();
     let roles = policy.access.all_roles_of(&caller);
-    let demands = policy.limits.demands(&caller, &roles, server, &args.name);
+    let demands = policy
+        .limits
+        .demands(&caller, &roles, server, &args.name, true);
     let used = match usage(settings, &demands) {
         Ok(used) => used,
         Err(error) => {

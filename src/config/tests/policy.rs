@@ -66,7 +66,7 @@ fn everything_about_a_policy_can_be_written() {
     let roles = BTreeSet::from(["operator".into()]);
     let demands = policy
         .limits
-        .demands(&caller("t1"), &roles, "jira", "jira.create_issue");
+        .demands(&caller("t1"), &roles, "jira", "jira.create_issue", true);
     let rates: Vec<_> = demands
         .rates
         .iter()
@@ -261,7 +261,7 @@ fn limits_can_be_set_by_the_environment() {
     let roles = BTreeSet::new();
     let demands = policy
         .limits
-        .demands(&caller("t"), &roles, "jira", "jira.get");
+        .demands(&caller("t"), &roles, "jira", "jira.get", true);
     let rates: Vec<_> = demands
         .rates
         .iter()

@@ -15,6 +15,9 @@ use crate::runtime::sabotage::{self, Bug};
 /// Rules of a configuration: each call is held against every one.
 const RULES_MAX: usize = 1_000;
 
+/// Stands for every tool that is in no list; none is called so.
+const UNLISTED: &str = "";
+
 /// All limits, compiled. Cloning shares them.
 #[derive(Clone, Debug, Default)]
 pub struct Limits(Arc<Compiled>);
@@ -129,7 +132,8 @@ impl Limits {
     }
 
     /// What a call of `tool` at `server` needs to pass. `roles` are all the caller has
-    /// ([`super::super::Policy::all_roles_of`]); the limits of each of them hold.
+    /// ([`super::super::Policy::all_roles_of`]); the limits of each of them hold. Names that are in no
+    /// list count as one: clients invent any number of them, and the table of all has a bound.
     #[must_use]
     pub fn demands(
         &self,
@@ -137,12 +141,14 @@ impl Limits {
         roles: &BTreeSet<Arc<str>>,
         server: &str,
         tool: &str,
+        is_listed: bool,
     ) -> Demands {
         let mut demands = Demands::default();
         for rule in &self.0.rules {
             let of = match &rule.what {
                 Calls::All => "",
-                Calls::Tool(tools) if tools.matches(tool) => tool,
+                Calls::Tool(tools) if tools.matches(tool) && is_listed => tool,
+                Calls::Tool(tools) if tools.matches(tool) => UNLISTED,
                 Calls::Server(servers) if servers.matches(server) => server,
                 Calls::Tool(_) | Calls::Server(_) => continue,
             };
@@ -265,7 +271,7 @@ mod tests {
 
     fn demanded(caller: &Caller, roles: &[&str], server: &str, tool: &str) -> Vec<(String, Key)> {
         let roles = roles.iter().map(|role| (*role).into()).collect();
-        let demands = limits().demands(caller, &roles, server, tool);
+        let demands = limits().demands(caller, &roles, server, tool, true);
         let rates = demands
             .rates
             .into_iter()
@@ -275,6 +281,23 @@ mod tests {
             .into_iter()
             .map(|it| (it.rule.to_string(), it.key));
         rates.chain(running).collect()
+    }
+
+    #[test]
+    fn invented_names_count_as_one() {
+        let roles = BTreeSet::new();
+        let key = |tool: &str, is_listed| {
+            let alice = caller("t", "alice");
+            let demands = limits().demands(&alice, &roles, "jira", tool, is_listed);
+            let of_tool = demands
+                .rates
+                .iter()
+                .find(|it| it.rule.starts_with("per_tool"));
+            of_tool.expect("it falls under one").key.clone()
+        };
+        assert_eq!(key("jira.create_1", false), key("jira.create_2", false));
+        assert_ne!(key("jira.create_1", true), key("jira.create_2", true));
+        assert_ne!(key("jira.create_1", true), key("jira.create_1", false));
     }
 
     #[test]

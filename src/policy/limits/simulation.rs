@@ -102,7 +102,7 @@ fn run(rules: &[(&str, Who, What, &str)], calls_per_second: u64, skew: u64) -> T
             };
             let tool = format!("jira.tool-{}", pair % TOOLS);
             limits
-                .demands(&caller, &std::iter::empty().collect(), "jira", &tool)
+                .demands(&caller, &std::iter::empty().collect(), "jira", &tool, true)
                 .rates
         })
         .collect();

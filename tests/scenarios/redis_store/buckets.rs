@@ -164,7 +164,7 @@ async fn three_nodes_let_pass_what_one_would() {
     let roles = std::iter::empty().collect();
     let demands = limits
         .unwrap()
-        .demands(&caller, &roles, "jira", "jira.get")
+        .demands(&caller, &roles, "jira", "jira.get", true)
         .rates;
     let nodes: Vec<_> = (0..3)
         .map(|_| SharedTokens::new(store(&redis.url()), NonZeroU32::MIN, Metrics::new()))
