@@ -74,8 +74,11 @@ impl Who {
     /// As a JSON object.
     pub(super) fn text(&self) -> String {
         let mut who = Members(String::with_capacity(192));
-        who.text("user", &self.user);
-        who.optional("principal", self.principal.as_ref().map(Principal::key));
+        // Whole, since they are erased by it; it came in a header, which has a bound.
+        who.whole_text("user", &self.user);
+        if let Some(principal) = &self.principal {
+            who.whole_text("principal", principal.key());
+        }
         if let Some(from) = &self.from {
             let address = from.address.map(|address| address.to_string());
             who.optional("address", address.as_deref());

@@ -42,7 +42,12 @@ pub fn can_be(name: &str) -> bool {
     let is_of_proof = name.split_once(' ').is_some_and(|(first, rest)| {
         !rest.is_empty() && (matches!(first, "owner" | "proxy") || first.contains("://"))
     });
-    let is_of_certificate = !name.contains('*') && can_fit_certificates(name);
+    // A certificate may have a name with a star, which is no pattern here.
+    let is_of_certificate = NameKind::ALL.into_iter().any(|kind| {
+        let rest = name.strip_prefix(kind.as_str());
+        rest.and_then(|rest| rest.strip_prefix(':'))
+            .is_some_and(|rest| !rest.is_empty())
+    });
     is_of_proof || is_of_certificate || Principal::is_key(name)
 }
 
@@ -74,6 +79,7 @@ mod tests {
             "local",
             "uri:spiffe://example.org/ci",
             "dns:billing.example.org",
+            "dns:*.example.org",
             "email:ops@example.org",
             "cn:Operations Team",
             Principal::of_owner("t", "ci").key(),

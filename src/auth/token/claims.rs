@@ -84,6 +84,8 @@ fn accept(
 ) -> Result<Verified, Step> {
     let client = client(&claims)?;
     let subject = match text(&claims, "sub") {
+        // Nobody could be named by it, in a rule or on a command line.
+        Ok(Some(subject)) if subject.contains(char::is_control) => return Err(Step::Subject),
         Ok(Some(subject)) => subject.into(),
         // A service that acts for itself.
         Ok(None) => client.clone().ok_or(Step::Subject)?,
