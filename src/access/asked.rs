@@ -1,7 +1,6 @@
 //! What a call asks for, in the words of rules.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Deserialize;
