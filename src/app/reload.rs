@@ -8,16 +8,23 @@
 //! Not the files are watched but their directories: an editor puts another file in the place of one,
 //! and Kubernetes swaps the link to a directory beside it. What is seen there only says when to look;
 //! the files have changed if what they hold has. A directory that cannot be watched leaves SIGHUP.
+//!
+//! A file that is being written says only a part of what it will: half of a role may allow what its
+//! other half denies. So nothing is read from the first write of a file until its writer closes it
+//! ([`Writing`]), but on SIGHUP, which is somebody's word that it is whole.
+
+mod writing;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
+use self::writing::Writing;
 use super::parts;
 use super::sources::Sources;
 use crate::access::Present;
@@ -190,6 +197,7 @@ struct Watched {
     held: Vec<Option<Vec<u8>>>,
     /// Something happened in one of their directories. One word of it is as good as many.
     stirred: Arc<Notify>,
+    writing: Arc<Writing>,
     /// Watches for as long as it lives.
     _watcher: Option<RecommendedWatcher>,
 }
@@ -197,7 +205,9 @@ struct Watched {
 impl Watched {
     fn new(files: Vec<PathBuf>) -> Self {
         let stirred = Arc::new(Notify::new());
-        let watcher = (!files.is_empty()).then(|| watcher(&files, stirred.clone()));
+        let writing = Arc::new(Writing::of(&files));
+        let watcher =
+            (!files.is_empty()).then(|| watcher(&files, stirred.clone(), writing.clone()));
         let watcher = watcher.and_then(|watcher| {
             let failed = |error| tracing::warn!(%error, "configuration files are not watched");
             watcher.map_err(failed).ok()
@@ -206,6 +216,7 @@ impl Watched {
             held: read(&files),
             files,
             stirred,
+            writing,
             _watcher: watcher,
         }
     }
@@ -217,7 +228,7 @@ impl Watched {
         }
     }
 
-    /// Waits until the files hold something else.
+    /// Waits until the files hold something else, and are whole.
     ///
     /// # Cancel safety
     /// Dropped, it forgets what it saw; who drops it has a look of its own.
@@ -229,7 +240,8 @@ impl Watched {
             let Ok(held) = tokio::task::spawn_blocking(move || read(&files)).await else {
                 return;
             };
-            if held != self.held {
+            // What is being written is closed at last, and that stirs again.
+            if !self.writing.is_going_on() && held != self.held {
                 self.held = held;
                 return;
             }
@@ -249,11 +261,14 @@ fn read(files: &[PathBuf]) -> Vec<Option<Vec<u8>>> {
     files.iter().map(|file| std::fs::read(file).ok()).collect()
 }
 
-fn watcher(files: &[PathBuf], stirred: Arc<Notify>) -> notify::Result<RecommendedWatcher> {
+fn watcher(
+    files: &[PathBuf],
+    stirred: Arc<Notify>,
+    writing: Arc<Writing>,
+) -> notify::Result<RecommendedWatcher> {
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        // Our own looks are not worth another.
-        let looked = |event: &notify::Event| matches!(event.kind, EventKind::Access(_));
-        if !event.as_ref().is_ok_and(looked) {
+        // What cannot be told may be anything.
+        if event.as_ref().map_or(true, |event| writing.stirs(event)) {
             stirred.notify_one();
         }
     })?;

@@ -13,6 +13,9 @@ use crate::runtime::seal::ClusterKeys;
 const SINK: &str = "audit.sink";
 const NOBODYS: &str = "is empty: no caller is of such a tenant";
 
+/// Why a hold does not take a name with a `*`: it would hold nothing of those it is meant for.
+const NO_PATTERN: &str = "is no pattern: tenants are named one by one, without `*`";
+
 /// The audit, if there is to be one. Everything is checked whether or not there is.
 pub(super) fn resolve(
     raw: &raw::Audit,
@@ -164,8 +167,13 @@ fn retention(raw: &raw::Retention, ground: &mut Ground) -> Retention {
         let keys = ["audit.retention.payloads", "audit.retention.metadata"];
         ground.complain(&keys, problem);
     }
-    for (at, _) in (raw.legal_hold.iter().enumerate()).filter(|(_, tenant)| tenant.is_empty()) {
-        ground.complain_within(&format!("audit.retention.legal_hold[{at}]"), NOBODYS);
+    for (at, tenant) in raw.legal_hold.iter().enumerate() {
+        let problem = match tenant.as_str() {
+            "" => NOBODYS,
+            pattern if pattern.contains('*') => NO_PATTERN,
+            _ => continue,
+        };
+        ground.complain_within(&format!("audit.retention.legal_hold[{at}]"), problem);
     }
     if raw.tenants.contains_key("") {
         ground.complain_within("audit.retention.tenants.\"\"", NOBODYS);

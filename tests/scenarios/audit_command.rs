@@ -217,6 +217,7 @@ async fn calls_are_found_by_what_is_asked() {
         (&["query", "--to", "2026-07-28T06:00:00Z"], 1),
         (&["query", "--tenant", "acme", "--kind", "call"], 5),
         (&["query", "--limit", "2"], 2),
+        (&["query", "--limit", "4"], 4),
     ] {
         let found = recorded.audit(question).await;
         assert_eq!(found.code, 0, "{}", found.err);
@@ -228,6 +229,14 @@ async fn calls_are_found_by_what_is_asked() {
         );
         let is_told = found.err.contains("no record is like that");
         assert_eq!(is_told, count == 0, "{question:?}: {}", found.err);
+        let is_cut = question.contains(&"--limit");
+        let more = "there are more, later ones: raise --limit, or go on with --from";
+        assert_eq!(
+            found.err.contains(more),
+            is_cut,
+            "{question:?}: {}",
+            found.err
+        );
     }
     let found = recorded.audit(&["query", "--user", "owner bob"]).await;
     let call: Value = serde_json::from_str(&found.out).unwrap();

@@ -178,6 +178,69 @@ async fn who_is_erased_while_no_node_runs_is_let_in_no_more() {
     assert_eq!(refused.status, 401);
 }
 
+/// Ours: what is done to a copy, an archived one say, is done to nothing else.
+#[tokio::test]
+async fn who_is_erased_from_a_copy_is_still_in_the_records_of_the_node() {
+    const COPY: [&str; 6] = [
+        "--dir",
+        "copy/audit",
+        "--checkpoints",
+        "copy/checkpoints",
+        "--vault",
+        "copy/vault",
+    ];
+    let redis = Redis::start().await;
+    let places = "checkpoints = \"checkpoints\"\nvault = \"vault\"\n";
+    let config = format!("cluster.keys = [{KEY:?}]\n{AUDIT}{places}[auth.api_keys]\n");
+    let setup = Switchboard::with().store_url(&redis.url()).config(&config);
+    let node = setup.start().await;
+    let key = key_of(&node, &redis, NAME).await;
+    let client = Stateless::through(http_client_bearing(&key), &node.url("/mcp"));
+    let hello = json!({"text": "hello"});
+    client.tool("echo", hello.clone()).await.tool_text();
+    let copy = node.directory().join("copy");
+    fs::create_dir(&copy).unwrap();
+    let mut cp = Command::new("cp");
+    cp.current_dir(node.directory()).arg("-a");
+    let copied = cp.args(["audit", "checkpoints", "vault"]).arg(&copy);
+    assert!(copied.status().await.unwrap().success());
+    let user = format!("owner {NAME}");
+    let erase = async |places: &[&str]| {
+        let url = redis.url();
+        let words = ["audit", "erase", "--subject", &user, "--store", &url];
+        let words = [&words[..], &["--listen", node.authority()], places].concat();
+        run(node.directory(), &words).await
+    };
+    let all = |at: usize, other: &'static str| {
+        let mut places = COPY;
+        places[at] = other;
+        places
+    };
+
+    for (places, code, told) in [
+        (&COPY[..2], 2, "--dir, --checkpoints and --vault"),
+        (&COPY[..4], 2, "--dir, --checkpoints and --vault"),
+        (&COPY[4..], 2, "--dir, --checkpoints and --vault"),
+        (&all(3, "checkpoints"), 1, "writes its audit records"),
+        (&all(5, "copy/valut"), 1, "there is no directory copy/valut"),
+    ] {
+        let refused = erase(places).await;
+        assert_eq!(refused.code, code, "{places:?}: {refused:?}");
+        assert!(refused.err.contains(told), "{places:?}: {refused:?}");
+    }
+    let erased = erase(&COPY).await;
+
+    assert_eq!(erased.code, 0, "{erased:?}");
+    assert!(erased.out.starts_with("erased: "), "{erased:?}");
+    let asked = ["audit", "export", "--subject", &user];
+    let left = said(&node, &redis, &[&asked, &COPY[..]].concat()).await;
+    let left: Value = serde_json::from_str(&left.out).unwrap();
+    assert_eq!(left["records"], json!([]));
+    assert!(exported(&node, &redis, &user).await > 0);
+    assert_eq!(client.tool("echo", hello).await.tool_text(), "hello");
+    said(&node, &redis, &["audit", "verify"]).await;
+}
+
 const HELD: &str = "[audit.retention]\nlegal_hold = [\"default\"]\n";
 
 /// Nothing of a person goes by an order that is given with the configuration `now`, at a node that was

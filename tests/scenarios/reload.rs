@@ -1,10 +1,13 @@
 //! A new configuration while the process runs: what takes effect, what waits, and what is refused.
 
+use std::fs::File;
+use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::api_keys::{client, key};
 use crate::world::server::{CONFIG, MCP_JSON, Store};
 use crate::world::{Stateless, Switchboard, eventually, signals};
 
@@ -140,6 +143,44 @@ async fn a_swapped_link_beside_the_file_is_seen() {
 
     let log = reloaded(&server, "applied", 1.0).await;
     assert!(log.contains(r#"upstreams_added=["jira"]"#), "{log}");
+}
+
+/// Ours: half of a role may allow what its other half denies.
+#[tokio::test]
+async fn a_file_that_is_written_slowly_takes_effect_when_it_is_whole() {
+    let allowed =
+        format!("[auth.api_keys]\n{MAIN}[roles.clerk]\nallow = [{{ tools = [\"*\"] }}]\n");
+    let denied = |tools: &str| format!("deny = [{{ tools = [{tools}] }}]\n");
+    let setup = Switchboard::with().store(Store::Embedded);
+    let setup = setup.config(&format!("{allowed}{}", denied("\"echo\"")));
+    let server = setup.keeps_log().start().await;
+    let made = key(&server, &["create", "--owner", "ci", "--role", "clerk"]).await;
+    let client = client(&server, made.out.trim());
+    let may = async |tool: &str, arguments: Value| {
+        let answer = client.tool(tool, arguments).await;
+        answer.message().get("result").is_some()
+    };
+    let echo = json!({"text": "a"});
+    let count = json!({"from": 1, "interval_ms": 1});
+    assert!(!may("echo", echo.clone()).await);
+    assert!(may("countdown", count.clone()).await);
+    let another = Switchboard::with().config(MAIN).keeps_log().start().await;
+
+    let mut file = File::create(server.directory().join(CONFIG)).unwrap();
+    file.write_all(allowed.as_bytes()).unwrap();
+    // Something else happens beside it, and what changes elsewhere has long been taken over.
+    replace(&server.directory().join("neighbour"), "");
+    replace(&another.directory().join(CONFIG), &format!("{MAIN}{JIRA}"));
+    reloaded(&another, "applied", 1.0).await;
+    assert!(!may("echo", echo.clone()).await);
+    assert!(may("countdown", count.clone()).await);
+    let rest = denied("\"echo\", \"countdown\"");
+    file.write_all(rest.as_bytes()).unwrap();
+    drop(file);
+
+    reloaded(&server, "applied", 1.0).await;
+    assert!(!may("echo", echo).await);
+    assert!(!may("countdown", count).await);
 }
 
 /// Ours: SIGHUP reads everything again, also what no watched directory shows.

@@ -217,7 +217,7 @@ fn query(places: &Places, question: &Question) -> Result<u8, Failure> {
     let mut code = OK;
     let found = places.archive()?.query(&query, |record| {
         if left == 0 {
-            complain(&"there are more: ask for fewer, or raise --limit");
+            complain(&"there are more, later ones: raise --limit, or go on with --from");
             return ControlFlow::Break(());
         }
         left -= 1;

@@ -39,6 +39,15 @@ pub(super) struct Places {
     pub(super) config: Config,
     pub(super) keys: ClusterKeys,
     pub(super) settings: Settings,
+    pub(super) named: Named,
+}
+
+/// Which of the three directories were named, so that they need not be those of the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Named {
+    None,
+    Some,
+    All,
 }
 
 impl Places {
@@ -56,6 +65,19 @@ impl Places {
 }
 
 impl Places {
+    /// Refuses a copy that is named wrongly, before anything is made there and found empty.
+    pub(super) fn are_there(&self) -> Result<(), Failure> {
+        let places = &self.config.places;
+        let all = [&places.records, &places.checkpoints, &places.vault];
+        match all.into_iter().find(|place| !place.is_dir()) {
+            Some(place) if self.named == Named::All => Err(Failure::Failed(format!(
+                "there is no directory {}",
+                place.display()
+            ))),
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Refuses a tenant of whom there are no records, which nobody asks about but by mistake.
     pub(super) fn has_records_of(&self, tenant: &str) -> Result<(), Failure> {
         let archive = Archive::of(&self.config.places, &self.keys);
@@ -100,6 +122,15 @@ impl Target {
                 return Err(Failure::Usage(problem.to_owned()));
             }
         };
+        // What went to standard output was put somewhere, and is still the node's.
+        let is_put = config.sink != Sink::Directory && self.dir.is_some();
+        let apart = [&self.checkpoints, &self.vault].map(Option::is_some);
+        let named = match (self.dir.is_some(), apart) {
+            (true, [true, true]) => Named::All,
+            (true, [false, false]) if is_put => Named::None,
+            (false, [false, false]) => Named::None,
+            (_, _) => Named::Some,
+        };
         for (named, place) in [
             (&self.dir, &mut config.places.records),
             (&self.checkpoints, &mut config.places.checkpoints),
@@ -127,6 +158,7 @@ impl Target {
             config,
             keys,
             settings,
+            named,
         })
     }
 }

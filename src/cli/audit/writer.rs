@@ -1,9 +1,12 @@
 //! What a command has recorded: by the node that runs here, or by itself if none does.
+//!
+//! Directories that were named are a copy of somebody's, so no node is asked about them: it would do to
+//! its own what was meant for the copy. What lies in no directory, like API keys, is left alone then.
 
 use super::super::node::{self, PostError};
 use super::super::{Chain, answer, complain};
 use super::Failure;
-use super::places::Places;
+use super::places::{Named, Places};
 use crate::admin::audit::{Answer, Erased, Order};
 use crate::app;
 use crate::audit::archive::Export;
@@ -53,7 +56,9 @@ pub(super) fn erase(places: &Places, tenant: &str, subject: &str) -> Result<u8, 
     if reference.is_none() && sessions + keys == 0 {
         places.has_records_of(tenant)?;
     }
-    remains(places);
+    if places.named == Named::None {
+        remains(places);
+    }
     if sessions + keys > 0 {
         answer(&format_args!("ended: {sessions} sessions, {keys} API keys"));
     }
@@ -70,20 +75,15 @@ async fn erase_here(
     tenant: &str,
     user: &str,
 ) -> Result<Erased, Box<dyn std::error::Error>> {
-    // One process writes records: who changes keys does that, too.
-    audit.close().await;
-    let order = KeyOrder::Forget {
-        tenant: tenant.to_owned(),
-        user: user.to_owned(),
-    };
-    let keys = match app::keys::obey(&places.settings, order).await? {
-        KeyAnswer::Forgotten { keys, .. } => keys.len(),
-        KeyAnswer::Refused(why) => return Err(why.into()),
-        KeyAnswer::Created { .. } | KeyAnswer::Listed { .. } | KeyAnswer::Revoked(_) => {
-            unreachable!("invariant: something else was asked")
+    let (audit, keys) = match places.named {
+        Named::None => {
+            // One process writes records: who changes keys does that, too.
+            audit.close().await;
+            let keys = forget_keys(places, tenant, user).await?;
+            (open(places)?, keys)
         }
+        Named::Some | Named::All => (audit, 0),
     };
-    let audit = open(places)?;
     let erased = audit.erase(tenant, user).await;
     audit.close().await;
     Ok(Erased {
@@ -91,6 +91,25 @@ async fn erase_here(
         sessions: 0,
         keys,
     })
+}
+
+/// Ends the API keys of somebody, and says how many they were.
+async fn forget_keys(
+    places: &Places,
+    tenant: &str,
+    user: &str,
+) -> Result<usize, Box<dyn std::error::Error>> {
+    let order = KeyOrder::Forget {
+        tenant: tenant.to_owned(),
+        user: user.to_owned(),
+    };
+    match app::keys::obey(&places.settings, order).await? {
+        KeyAnswer::Forgotten { keys, .. } => Ok(keys.len()),
+        KeyAnswer::Refused(why) => Err(why.into()),
+        KeyAnswer::Created { .. } | KeyAnswer::Listed { .. } | KeyAnswer::Revoked(_) => {
+            unreachable!("invariant: something else was asked")
+        }
+    }
 }
 
 /// Says what is not erased, and until when it is there.
@@ -144,12 +163,21 @@ fn open(places: &Places) -> Result<Audit, OpenError> {
 
 impl Writer {
     fn open(places: &Places) -> Result<Self, Failure> {
+        if places.named == Named::Some {
+            let problem = "name all of a copy, or nothing for the records of the node: --dir, \
+                           --checkpoints and --vault";
+            return Err(Failure::Usage(problem.to_owned()));
+        }
+        places.are_there()?;
         match open(places) {
             // Its lines would be taken for what the command answers.
             Ok(_) if places.config.sink == Sink::Stdout => Err(Failure::Failed(
                 "no node runs here, to whose standard output the records go".to_owned(),
             )),
             Ok(audit) => Ok(Self::Ours(audit)),
+            Err(error @ OpenError::Locked { .. }) if places.named == Named::All => {
+                Err(Failure::of(&error))
+            }
             Err(OpenError::Locked { .. }) => Ok(Self::Node),
             Err(
                 error @ (OpenError::Disk { .. }

@@ -107,12 +107,13 @@ retention.payloads = "500d"
     check(
         r#"[audit.retention]
 metadata = "10d"
-legal_hold = ["acme", ""]
+legal_hold = ["acme", "", "*"]
 tenants."".payloads = "1d"
 "#,
         &[
             "switchboard.toml:2: audit.retention.metadata: `audit.retention.payloads` (30d) must be at most `audit.retention.metadata` (10d): they go with it",
             "switchboard.toml:3: audit.retention.legal_hold[1]: is empty: no caller is of such a tenant",
+            "switchboard.toml:3: audit.retention.legal_hold[2]: is no pattern: tenants are named one by one, without `*`",
             "switchboard.toml:4: audit.retention.tenants.\"\": is empty: no caller is of such a tenant",
         ],
     );
