@@ -123,6 +123,11 @@ impl Subject {
         self.payload = Some((day, self.payload_key(secret)));
     }
 
+    /// Forgets what was derived from a day's key.
+    pub(super) fn forget_day(&mut self, day: u64) {
+        self.payload.take_if(|(of, _)| *of == day);
+    }
+
     fn payload_key(&self, day: &Secret) -> LessSafeKey {
         derived(&self.secret, &**day)
     }

@@ -30,7 +30,7 @@ use crate::identity::Caller;
 const RETRY: Duration = Duration::from_millis(500);
 /// How often it is looked for segments and records that grew old.
 const UPKEEP: Duration = Duration::from_secs(60);
-/// How often it is looked whether the files that are written to are still there.
+/// How often it is looked whether the files that are written to, and those of keys, are still there.
 const LOOK_MS: u64 = 1_000;
 /// Bytes that wait for the disk to come back. With more, the oldest are lost, which is recorded.
 const SPOOL_BYTES: usize = 32 << 20;
@@ -315,8 +315,8 @@ impl Writer {
         Ok(references.into_iter().next())
     }
 
-    /// Says it when somebody removed a file that is written to. Before a group is written: where little
-    /// happens, no record follows the others into it.
+    /// Says it when somebody removed a file that is written to, or a key's. Before a group is written:
+    /// where little happens, no record follows the others into it.
     fn look(&mut self) {
         let now_ms = self.shared.moment().at_ms;
         if now_ms.saturating_sub(self.looked_ms) < LOOK_MS {
@@ -328,6 +328,11 @@ impl Writer {
             tracing::error!(tenant = %id.tenant, segment, lost, "an audit segment was removed while it was written to");
             let problem = format!("segment {segment} was removed behind this node's back");
             self.record(&id.tenant, What::Alarm { problem, lost });
+        }
+        for (tenant, keys) in self.chains.vault.forget_lost() {
+            tracing::error!(%tenant, keys, "audit keys were removed while they were used: what was sealed with them cannot be read");
+            let problem = format!("keys were removed behind this node's back: {keys}");
+            self.record(&tenant, What::Alarm { problem, lost: 0 });
         }
     }
 

@@ -259,3 +259,71 @@ async fn files_that_are_deleted_under_a_running_node_are_told_of_and_no_more_go_
         assert_eq!(place.problems(), problems, "and the next start is no other");
     }
 }
+
+/// What was sealed is lost, and no more than that: what follows is sealed with keys that last.
+#[tokio::test]
+async fn keys_that_are_deleted_under_a_running_node_are_told_of_and_new_ones_last() {
+    let (anns, bobs) = (
+        "calls: record 1: the key of ",
+        "calls: record 3: the key of ",
+    );
+    let cases = [
+        ("subjects", 2, &[anns, bobs][..]),
+        ("days", 1, &["calls: record 1: its payload is not what"]),
+        ("", 3, &[anns, bobs, "calls.json is missing"]),
+    ];
+    for (deleted, keys, named) in cases {
+        let place = Place::new();
+        let audit = place.open();
+        call(&audit, "ann").await.unwrap();
+        call(&audit, "bob").await.unwrap();
+        fs::remove_dir_all(place.config.places.vault.join("t-acme").join(deleted)).unwrap();
+        place.clock.advance(Duration::from_secs(2));
+
+        call(&audit, "ann").await.unwrap();
+        place.clock.advance(Duration::from_secs(2));
+        call(&audit, "bob").await.unwrap();
+
+        let told = format!("keys were removed behind this node's back: {keys}");
+        assert_eq!(alarms(&place), [told], "once");
+        audit.close().await;
+        let calls = place.calls();
+        let is_read = |call: &&Map<String, Value>| call.contains_key("input");
+        let read: Vec<_> = calls.iter().filter(is_read).map(|it| &it["user"]).collect();
+        assert_eq!(read, ["ann", "bob"], "{deleted}: what came after it");
+        let mut problems = place.problems();
+        problems.sort_unstable();
+        assert_eq!(problems.len(), named.len(), "{problems:?}");
+        for (problem, named) in problems.iter().zip(named) {
+            assert!(problem.contains(named), "{problem}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn keys_that_are_destroyed_rightly_raise_no_alarm() {
+    let place = Place::new();
+    let audit = place.open();
+    call(&audit, "ann").await.unwrap();
+    call(&audit, "bob").await.unwrap();
+    audit.erase("acme", "ann").await.unwrap().unwrap();
+    place.clock.advance(DAY * 32);
+    audit.retain().await;
+    assert!(place.keys_of("days").is_empty());
+    place.clock.advance(Duration::from_secs(2));
+
+    call(&audit, "bob").await.unwrap();
+
+    assert_eq!(alarms(&place), [""; 0]);
+    audit.close().await;
+    assert_eq!(place.problems(), [""; 0]);
+}
+
+fn alarms(place: &Place) -> Vec<String> {
+    let alarms = place.query(&Query {
+        kinds: vec!["alarm".to_owned()],
+        ..Query::default()
+    });
+    let problem = |alarm: &Map<String, Value>| alarm["problem"].as_str().unwrap().to_owned();
+    alarms.iter().map(problem).collect()
+}

@@ -8,6 +8,8 @@
 //! A key is durable before anything is sealed under it, and goes only after the record of that is
 //! durable: a key that is missing without one was lost, or somebody took it.
 
+mod lost;
+
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
@@ -58,6 +60,8 @@ pub(super) struct Vault {
     subjects: HashMap<(Arc<str>, Arc<str>), Subject>,
     days: HashMap<(Arc<str>, u64), Secret>,
     pool: Pool,
+    /// Keys in memory that were looked for already in this turn.
+    looked: usize,
 }
 
 impl Vault {
@@ -75,6 +79,7 @@ impl Vault {
             subjects: HashMap::new(),
             days: HashMap::new(),
             pool: Pool::default(),
+            looked: 0,
         }
     }
 
@@ -251,10 +256,19 @@ impl Vault {
 
     /// Destroys the keys of payloads of these days.
     pub(super) fn forget_days(&mut self, tenant: &str, days: &[u64]) -> io::Result<()> {
-        self.days
-            .retain(|(of, day), _| **of != *tenant || !days.contains(day));
+        for day in days {
+            self.forget_day(&tenant.into(), *day);
+        }
         days.iter()
             .try_for_each(|day| self.destroy_file(&self.day_path(tenant, *day)))
+    }
+
+    /// Forgets a day's key, and what was derived from it.
+    fn forget_day(&mut self, tenant: &Arc<str>, day: u64) {
+        self.days.remove(&(tenant.clone(), day));
+        let people = self.subjects.iter_mut();
+        let people = people.filter(|((of, _), _)| of == tenant);
+        people.for_each(|(_, subject)| subject.forget_day(day));
     }
 
     /// Overwrites first: a file system may keep what is only removed.
