@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::identity::Caller;
 use crate::policy::access::{Kind, Target};
 use crate::protocol::completion::{CompletionContext, CompletionReference};
 use crate::protocol::method::Method;
@@ -33,6 +32,8 @@ pub(super) struct Named {
     /// The name clients know.
     pub(super) shown: String,
     pub(super) canonical: Canonical,
+    /// Whether a server gave it that name; otherwise the client did.
+    pub(super) is_given: bool,
     pub(super) arguments: Option<RawJson>,
 }
 
@@ -44,11 +45,6 @@ impl Named {
     /// Whether rules can look into its arguments.
     pub(super) fn has_proper_arguments(&self) -> bool {
         are_proper(self.arguments.as_ref().map(RawJson::as_str))
-    }
-
-    /// Whether a server gave it that name; otherwise the client did.
-    pub(super) fn is_given(&self, service: &dyn Service, caller: &Caller) -> bool {
-        service.lists(caller, entry_of(self.kind), &self.shown)
     }
 
     /// The answer to somebody for whom it does not exist.
@@ -78,6 +74,7 @@ impl Asked {
             Self::Named(Named {
                 kind,
                 canonical: canonical(service, endpoint, kind, &shown),
+                is_given: service.lists(&call.context.caller, entry_of(kind), &shown),
                 shown,
                 arguments,
             })
@@ -89,8 +86,7 @@ impl Asked {
                 named(Kind::Resource, string_of(head.uri))
             }
             Method::Complete => match completed(call) {
-                Some(Completed::Prompt(name)) => named(Kind::Prompt, Some(name.into())),
-                Some(Completed::Template(uri)) => named(Kind::Template, Some(uri.into())),
+                Some((kind, name)) => named(kind, Some(name.into())),
                 None => named(Kind::Prompt, None),
             },
             Method::ToolsList => Self::List(EntryKind::Tool),
@@ -147,14 +143,9 @@ pub(super) const fn kind_of(entry: EntryKind) -> Kind {
     }
 }
 
-/// What a completion is for.
-enum Completed {
-    Prompt(String),
-    /// With the values that are chosen already: it asks for no more than what is left of it.
-    Template(String),
-}
-
-fn completed(call: &Call) -> Option<Completed> {
+/// What a completion is for; of a template, with the values that are chosen already: it asks for no
+/// more than what is left of it.
+fn completed(call: &Call) -> Option<(Kind, String)> {
     #[derive(Deserialize)]
     struct Completion {
         #[serde(rename = "ref")]
@@ -165,9 +156,9 @@ fn completed(call: &Call) -> Option<Completed> {
     let params = call.params.raw()?;
     let Completion { reference, context } = raw::decode(params.as_str()).ok()?;
     Some(match reference {
-        CompletionReference::Prompt { name } => Completed::Prompt(name),
+        CompletionReference::Prompt { name } => (Kind::Prompt, name),
         CompletionReference::Resource { uri } => {
-            Completed::Template(filled(uri, &context.unwrap_or_default()))
+            (Kind::Template, filled(uri, &context.unwrap_or_default()))
         }
     })
 }

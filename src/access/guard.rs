@@ -120,14 +120,7 @@ impl Guard {
                 decision.as_str().to_owned()
             };
             recorder
-                .denied(
-                    &*self.0.service,
-                    &call,
-                    Some(named),
-                    &decision,
-                    version,
-                    &why,
-                )
+                .denied(&call, Some(named), &decision, version, &why)
                 .await;
             return answer;
         }
@@ -137,14 +130,7 @@ impl Guard {
             Err(error) => {
                 let why = error.to_string();
                 recorder
-                    .denied(
-                        &*self.0.service,
-                        &call,
-                        Some(named),
-                        &decision,
-                        version,
-                        &why,
-                    )
+                    .denied(&call, Some(named), &decision, version, &why)
                     .await;
                 return Err(error);
             }
@@ -163,11 +149,7 @@ impl Guard {
         permit: Option<Permit>,
     ) -> Answer {
         let version = rules.policy.version();
-        let service = &*self.0.service;
-        let begun = self
-            .0
-            .recorder
-            .begin(service, &call, about, decision, version);
+        let begun = self.0.recorder.begin(&call, about, decision, version);
         let begun = begun.await?;
         let ongoing = if begun.is_some() || permit.is_some() {
             Ongoing::with(Box::new(Running {
@@ -196,9 +178,7 @@ impl Guard {
             let decision = Decision::Hidden { rule: None };
             let error = ServiceError::MethodNotFound(call.method.to_string());
             let why = error.to_string();
-            recorder
-                .denied(&*self.0.service, &call, None, &decision, version, &why)
-                .await;
+            recorder.denied(&call, None, &decision, version, &why).await;
             return Err(error);
         }
         let decision = Decision::Allowed {
@@ -250,10 +230,9 @@ impl Guard {
             return Ok(None);
         }
         let Canonical { name, server } = &named.canonical;
-        let is_listed = named.is_given(&*self.0.service, caller);
         let demands = rules
             .limits
-            .demands(caller, standing.roles(), server, name, is_listed);
+            .demands(caller, standing.roles(), server, name, named.is_given);
         let permit = match self.0.permits.enter(&demands.running) {
             Entered::Permit(permit) => permit,
             Entered::Refused(refused) => return Err(self.limited(&refused)),

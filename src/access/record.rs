@@ -19,7 +19,7 @@ use crate::protocol::trace;
 use crate::runtime::clock::Clock;
 use crate::runtime::per_second::PerSecond;
 use crate::runtime::seal;
-use crate::service::{Call, Canonical, Reply, Service, ServiceError, Visit};
+use crate::service::{Call, Canonical, Reply, ServiceError, Visit};
 
 /// Principals that are known to have come in, and challenges that wait for a grant. After that many all
 /// are forgotten at once: at worst something is recorded a second time.
@@ -164,7 +164,6 @@ impl Recorder {
     /// The beginning of a call is on record when this returns, or it must not be dispatched.
     pub(super) async fn begin(
         &self,
-        service: &dyn Service,
         call: &Call,
         about: Option<&Named>,
         decision: &Decision,
@@ -180,8 +179,7 @@ impl Recorder {
             trace: trace.as_deref(),
             method: call.method.as_str(),
             target: about.map(|about| about.canonical.name.as_str()),
-            is_target_given: about
-                .is_some_and(|about| about.is_given(service, &call.context.caller)),
+            is_target_given: about.is_some_and(|about| about.is_given),
             upstream: about.map(|about| &*about.canonical.server),
             decision: Decided {
                 is_allowed: matches!(decision, Decision::Allowed { .. }),
@@ -226,14 +224,13 @@ impl Recorder {
     /// It was not allowed. That nobody could write that down lets nothing happen.
     pub(super) async fn denied(
         &self,
-        service: &dyn Service,
         call: &Call,
         about: Option<&Named>,
         decision: &Decision,
         policy: &str,
         why: &str,
     ) {
-        if let Ok(Some(begun)) = self.begin(service, call, about, decision, policy).await {
+        if let Ok(Some(begun)) = self.begin(call, about, decision, policy).await {
             drop(begun.end(&End {
                 error: Some(why),
                 ..End::of(Ending::Denied)
