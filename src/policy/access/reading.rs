@@ -20,10 +20,7 @@ pub(super) enum Reading<'a> {
 /// Reads a URI: `%` before two digits stands for a letter where nothing needs it to, `\` for `/`, and
 /// empty steps are left out.
 pub(super) fn read(uri: &str) -> Reading<'_> {
-    let (scheme, rest) = match uri.split_once(':') {
-        Some((scheme, _)) => uri.split_at(scheme.len() + 1),
-        None => ("", uri),
-    };
+    let (scheme, rest) = uri.split_at(uri.find(':').map_or(0, |at| at + 1));
     let decoded = decoded(rest);
     // `//` begins an authority, which may be empty.
     let (start, rest) = match decoded.strip_prefix("//") {

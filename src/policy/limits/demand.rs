@@ -147,8 +147,13 @@ impl Limits {
         for rule in &self.0.rules {
             let of = match &rule.what {
                 Calls::All => "",
-                Calls::Tool(tools) if tools.matches(tool) && is_listed => tool,
-                Calls::Tool(tools) if tools.matches(tool) => UNLISTED,
+                Calls::Tool(tools) if tools.matches(tool) => {
+                    if is_listed {
+                        tool
+                    } else {
+                        UNLISTED
+                    }
+                }
                 Calls::Server(servers) if servers.matches(server) => server,
                 Calls::Tool(_) | Calls::Server(_) => continue,
             };
