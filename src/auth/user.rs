@@ -43,11 +43,7 @@ pub fn can_be(name: &str) -> bool {
         !rest.is_empty() && (matches!(first, "owner" | "proxy") || first.contains("://"))
     });
     // A certificate may have a name with a star, which is no pattern here.
-    let is_of_certificate = NameKind::ALL.into_iter().any(|kind| {
-        let rest = name.strip_prefix(kind.as_str());
-        rest.and_then(|rest| rest.strip_prefix(':'))
-            .is_some_and(|rest| !rest.is_empty())
-    });
+    let is_of_certificate = named_in_certificate(name).is_some_and(|name| !name.is_empty());
     is_of_proof || is_of_certificate || Principal::is_key(name)
 }
 
@@ -58,11 +54,15 @@ pub fn can_fit_certificates(pattern: &str) -> bool {
         Some((fixed, _)) => (fixed, true),
         None => (pattern, false),
     };
-    NameKind::ALL.into_iter().any(|kind| {
-        let kind = format!("{}:", kind.as_str());
-        let name = fixed.strip_prefix(&kind);
-        name.is_some_and(|name| is_open || !name.is_empty()) || (is_open && kind.starts_with(fixed))
-    })
+    let mut kinds = NameKind::ALL.into_iter();
+    named_in_certificate(fixed).is_some_and(|name| is_open || !name.is_empty())
+        || (is_open && kinds.any(|kind| format!("{}:", kind.as_str()).starts_with(fixed)))
+}
+
+/// What stands behind a kind of name.
+fn named_in_certificate(text: &str) -> Option<&str> {
+    let mut kinds = NameKind::ALL.into_iter();
+    kinds.find_map(|kind| text.strip_prefix(kind.as_str())?.strip_prefix(':'))
 }
 
 #[cfg(test)]
