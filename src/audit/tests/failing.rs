@@ -169,6 +169,17 @@ async fn calls_are_refused_while_nothing_can_be_written_and_go_on_after() {
     }
 }
 
+/// A bad place where so many calls were recorded, each record in a segment of its own.
+async fn bad_place_after(calls: usize) -> (Place, Arc<Faults>, Audit) {
+    let (mut place, faults) = bad_place();
+    place.config.segment_size = 1;
+    let audit = place.open();
+    for _ in 0..calls {
+        call(&audit, "ann").await.unwrap();
+    }
+    (place, faults, audit)
+}
+
 /// Whichever step fails on the way to its first record: there was no such segment. What was left of it
 /// would be in the way of the next, stop a start, or look like a loss.
 #[tokio::test]
@@ -176,13 +187,7 @@ async fn a_segment_that_never_got_a_record_is_taken_back() {
     let (ann, input) = (caller("ann"), RawJson::empty_object());
     for before in [0, 1] {
         for step in 1.. {
-            let (mut place, faults) = bad_place();
-            // Each record has a segment of its own.
-            place.config.segment_size = 1;
-            let audit = place.open();
-            for _ in 0..before {
-                call(&audit, "ann").await.unwrap();
-            }
+            let (place, faults, audit) = bad_place_after(before).await;
             let segments = place.segments(Trail::Calls).len();
             faults.fails_in.store(step, Ordering::SeqCst);
             if audit.begin(&begin(&ann, &input)).await.is_ok() {
@@ -218,12 +223,7 @@ async fn a_segment_can_be_begun_wherever_the_disk_failed_before() {
     let (ann, input) = (caller("ann"), RawJson::empty_object());
     for before in [0, 1] {
         for step in 1.. {
-            let (mut place, faults) = bad_place();
-            place.config.segment_size = 1;
-            let audit = place.open();
-            for _ in 0..before {
-                call(&audit, "ann").await.unwrap();
-            }
+            let (place, faults, audit) = bad_place_after(before).await;
             Faults::set(&faults.stays, true);
             faults.fails_in.store(step, Ordering::SeqCst);
             let begun = audit.begin(&begin(&ann, &input)).await;
