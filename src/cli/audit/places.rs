@@ -62,9 +62,7 @@ impl Places {
             )),
         }
     }
-}
 
-impl Places {
     /// Refuses a copy that is named wrongly, before anything is made there and found empty.
     pub(super) fn are_there(&self) -> Result<(), Failure> {
         let places = &self.config.places;
